@@ -1,0 +1,101 @@
+# Maré. `make run` trains a network on the shipped digits, `make test` runs the specs.
+
+LUA     = lua5.4
+CC      = gcc
+PREFIX  = /usr/local
+LUADIR  = $(PREFIX)/share/lua/5.4
+LIBDIR  = $(PREFIX)/lib/lua/5.4
+PYTHON  = /usr/bin/python3
+
+B       = build
+CFLAGS  = -O2 -Wall -Wextra
+LDLIBS  = -lblis -lz -lm -lpthread
+SAN     =
+
+# The headers of Lua and BLIS, wherever the distribution puts them.
+ARCH   := $(shell $(CC) -print-multiarch 2>/dev/null)
+LUAINC := $(firstword $(patsubst %/lua.h,%,$(wildcard /usr/include/lua5.4/lua.h \
+            /usr/include/lua/5.4/lua.h /usr/local/include/lua5.4/lua.h \
+            /usr/local/include/lua.h /usr/include/lua.h)) /usr/include/lua5.4)
+BLISINC := $(firstword $(patsubst %/blis.h,%,$(wildcard \
+            $(addsuffix /blis.h,$(addprefix /usr/include/$(ARCH)/,blis-openmp blis-pthread .) \
+            /usr/local/include/blis /usr/include/blis /usr/local/include /usr/include))))
+
+INCLUDE = -I$(LUAINC) $(addprefix -isystem ,$(BLISINC))
+COMPILE = $(CC) -std=gnu11 -fPIC -fvisibility=hidden $(CFLAGS) $(SAN) $(INCLUDE)
+
+# A file *.inc.c is included by another and not compiled by itself.
+SRC     = $(filter-out %.inc.c,$(wildcard src/*/*.c))
+OBJ     = $(SRC:src/%.c=$(B)/obj/%.o)
+LUASRC  = $(shell find lua -type f 2>/dev/null)
+
+ENV     = LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;' \
+          LUA_CPATH='$(CURDIR)/$(B)/?.so;;'
+BUSTED  = $(ENV) $(LUA) /usr/bin/busted -o spec/tools/plain.lua
+SPECS   = spec
+
+.PHONY: all lib deps deps-run deps-bench run test busted bench bench-quick lint asan oom \
+        tsan mutants doc coverage fuzz install uninstall clean env
+
+all: $(B)/mare/core.so
+lib: $(B)/libmare.a
+
+$(B)/mare/core.so: $(OBJ)
+	@mkdir -p $(@D)
+	$(CC) -shared $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $(OBJ) $(LDLIBS)
+
+# For hosts that cannot load a module: link this, then luaL_requiref "mare.core".
+$(B)/libmare.a: $(OBJ)
+	rm -f $@ && $(AR) rcs $@ $(OBJ)
+
+$(B)/obj/%.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	$(COMPILE) -MMD -MP -c -o $@ $<
+
+-include $(OBJ:.o=.d)
+
+# -- what it needs -----------------------------------------------------------------
+
+deps:
+	@sh spec/tools/deps.sh run test
+deps-run:
+	@sh spec/tools/deps.sh run
+deps-bench:
+	@sh spec/tools/deps.sh run bench
+
+# -- using it ----------------------------------------------------------------------
+
+# `make deps` may have brought the headers: the build is a new make that looks again.
+run: deps-run
+	@$(MAKE) --no-print-directory all
+	$(ENV) $(LUA) examples/01-digits.lua
+
+test: deps
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory busted
+
+busted: all
+	@$(BUSTED) $(SPECS)
+
+# In a checkout: eval "$(make -s env)"
+env:
+	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;'"
+	@echo "export LUA_CPATH='$(CURDIR)/$(B)/?.so;;'"
+
+install: all
+	install -d $(DESTDIR)$(LIBDIR)/mare
+	install -m 755 $(B)/mare/core.so $(DESTDIR)$(LIBDIR)/mare/core.so
+	@for f in $(LUASRC:lua/%=%); do \
+	  install -D -m 644 lua/$$f $(DESTDIR)$(LUADIR)/$$f || exit 1; done
+	@echo "installed mare in $(DESTDIR)$(PREFIX)"
+
+uninstall:
+	rm -f $(DESTDIR)$(LIBDIR)/mare/core.so
+	-rmdir $(DESTDIR)$(LIBDIR)/mare 2>/dev/null
+	rm -rf $(DESTDIR)$(LUADIR)/mare
+
+clean:
+	rm -rf build
+
+include spec/tools/checks.mk

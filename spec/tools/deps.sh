@@ -1,0 +1,57 @@
+#!/bin/sh
+# deps.sh GROUP... -- installs what a group of make targets needs and is not there yet.
+# One line for each thing: group, Debian package, a file that tells that it is there.
+# Files are looked for instead of asking dpkg, so things installed by hand count too.
+
+multiarch=$(gcc -print-multiarch 2>/dev/null)
+
+needs() {
+  cat <<END
+run   libc6-dev              include/stdio.h
+run   lua5.4                 bin/lua5.4
+run   liblua5.4-dev          include/lua5.4/lua.h include/lua.h include/lua/5.4/lua.h
+run   libblis-openmp-dev     include/$multiarch/blis-openmp/blis.h include/$multiarch/blis-pthread/blis.h include/blis/blis.h include/blis.h
+run   zlib1g-dev             include/zlib.h
+test  lua-busted             share/lua/5.4/busted/runner.lua
+test  lua-check              bin/luacheck
+test  dataset-fashion-mnist  share/datasets/fashion-mnist/train-images-idx3-ubyte.gz share/dataset-fashion-mnist share/fashion-mnist
+bench python3-torch          lib/python3/dist-packages/torch/__init__.py
+bench libopenblas0-pthread   lib/$multiarch/openblas-pthread/libblas.so.3
+bench libopenblas0-openmp    lib/$multiarch/openblas-openmp/libblas.so.3
+bench libblis4-openmp        lib/$multiarch/blis-openmp/libblas.so.3
+END
+}
+
+there() {
+  for file; do
+    [ -e "/usr/$file" ] || [ -e "/usr/local/$file" ] && return 0
+  done
+  return 1
+}
+
+missing=$(for group; do needs | while read -r g package files; do
+  # shellcheck disable=SC2086
+  [ "$g" = "$group" ] && ! there $files && echo "$package"
+done; done)
+[ -z "$missing" ] && exit 0
+missing=$(echo $missing) # on one line
+
+by_hand() {
+  echo "Missing: $missing" >&2
+  echo "$1 install them by hand (these are Debian's names; needed are Lua 5.4 and its" >&2
+  echo "headers, BLIS built with threads, zlib, busted and luacheck), then run make again." >&2
+  exit 1
+}
+
+command -v apt-get >/dev/null || by_hand "There is no apt here:"
+root=
+if [ "$(id -u)" != 0 ]; then
+  command -v sudo >/dev/null || by_hand "Neither root nor sudo here:"
+  root=sudo
+fi
+
+echo "installing: $missing"
+export DEBIAN_FRONTEND=noninteractive
+ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || $root apt-get -q update
+install() { $root apt-get -qq -y --no-install-recommends install $missing >/dev/null; }
+install || { $root apt-get -q update && install; } || by_hand "apt could not install them:"
