@@ -1,0 +1,30 @@
+/*
+** rng.h -- counter-based random numbers (Philox4x32-10; Salmon, Moraes, Dror
+** and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3").  Element i of a
+** draw depends on (key, counter, i) alone: any thread may produce it.
+*/
+#ifndef MARE_RNG_H
+#define MARE_RNG_H
+
+#include "../mare.h"
+
+typedef struct mare_Rng {
+  uint64_t key;     /* the seed */
+  uint64_t counter; /* blocks of four 32-bit numbers used so far */
+} mare_Rng;
+
+void mare_rng_block(uint64_t key, uint64_t counter, uint32_t out[4]);
+void mare_rng_seed(mare_Rng *r, uint64_t seed);
+
+uint64_t mare_rng_u64(mare_Rng *r);                 /* one number */
+double mare_rng_double(mare_Rng *r);                /* in [0, 1) */
+uint64_t mare_rng_below(mare_Rng *r, uint64_t n);   /* in [0, n), without bias */
+
+/* Fills; y is contiguous (any number of elements), and r moves on. */
+void mare_rng_uniform(mare_Rng *r, mare_Tensor *y, double lo, double hi); /* f32, f64: [lo, hi) */
+void mare_rng_normal(mare_Rng *r, mare_Tensor *y, double mean, double std); /* f32, f64 */
+void mare_rng_bernoulli(mare_Rng *r, mare_Tensor *y, double p, double scale); /* scale or 0; any dtype */
+void mare_rng_integers(mare_Rng *r, mare_Tensor *y, int64_t lo, int64_t hi); /* i64: lo..hi */
+void mare_rng_permutation(mare_Rng *r, mare_Tensor *y); /* i64: 1..n shuffled */
+
+#endif

@@ -1,0 +1,42 @@
+/* storage.h -- the heap of one Lua state and its refcounted blocks of bytes. */
+#ifndef MARE_STORAGE_H
+#define MARE_STORAGE_H
+
+#include "../mare.h"
+
+/*
+** Every allocation of the engine goes through one function of this shape:
+** size 0 frees, old == NULL allocates (64-byte aligned); there is no resizing.
+** NULL means that there is no memory; it never raises.
+*/
+typedef void *mare_Alloc(void *ud, void *old, size_t size);
+
+#define MARE_NCLASS 256 /* size classes of the cache */
+
+struct mare_Heap {
+  mare_Alloc *alloc;
+  void *ud;
+  size_t live;     /* bytes in storages that somebody refers to */
+  size_t peak;     /* highest live so far */
+  size_t cached;   /* bytes in free blocks kept for reuse */
+  size_t pressure; /* live above which the binding runs the collector */
+  size_t limit;    /* mare.memory_limit; SIZE_MAX: none */
+  long blocks;     /* storages and scratch blocks that somebody refers to */
+  bool closed;     /* its Lua state is gone: free it with the last block */
+  uint64_t occupied[MARE_NCLASS / 64]; /* classes with a free block */
+  mare_Storage *freelist[MARE_NCLASS];
+};
+
+mare_Heap *mare_heap_new(mare_Alloc *alloc, void *ud); /* alloc NULL: the system's */
+void mare_heap_close(mare_Heap *h);    /* frees it now, or with its last block */
+void mare_heap_trim(mare_Heap *h);     /* gives the cache back to the system */
+mare_Status mare_heap_status(const mare_Heap *h, size_t nbytes); /* why one failed */
+
+mare_Storage *mare_storage_new(mare_Heap *h, size_t nbytes); /* refcount 1, or NULL */
+mare_Storage *mare_storage_retain(mare_Storage *s);          /* returns s */
+void mare_storage_release(mare_Storage *s);                  /* NULL is allowed */
+
+void *mare_scratch(mare_Heap *h, size_t nbytes); /* uncounted working memory, or NULL */
+void mare_scratch_free(mare_Heap *h, void *p);   /* NULL is allowed */
+
+#endif

@@ -1,0 +1,181 @@
+/*
+** bind.h -- what the files that talk to Lua share.
+**
+** A tensor is a full userdata (Object).  Its user value 1 is the node that
+** computed it (while the tape needs it), user value 2 the tensor last returned
+** as its gradient.  Every function of the module has the State as upvalue 1.
+**
+** In a function: check all arguments, push all outputs (new_tensor), take raw
+** pointers, compute, record, return.  Nothing raises between the pointers and
+** the return; what is allocated is anchored on the stack before it is opened.
+*/
+#ifndef MARE_BIND_H
+#define MARE_BIND_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "../base/rng.h"
+#include "../base/shape.h"
+#include "../base/storage.h"
+#include "../mare.h"
+#include "../ops/ops.h"
+
+typedef struct Object Object;
+typedef struct Op Op;
+typedef struct Node Node;
+typedef struct Walk Walk;
+typedef struct Scope Scope;
+
+typedef struct State { /* one for each Lua state: a userdata in the registry */
+  mare_Heap *heap;
+  Scope *scope;     /* the innermost open scope, or NULL */
+  mare_Rng rng;     /* what mare.seed sets */
+  const void *meta; /* identity of the tensors' metatable */
+  Op *rowop;        /* an Op for each row of ops.def */
+  bool grad_mode;   /* false inside no_grad */
+  bool collecting;  /* a collection that the engine asked for is running */
+} State;
+
+struct Object {   /* a tensor */
+  mare_Tensor t;  /* t.storage == NULL: closed */
+  Node *node;     /* what computed it; NULL for a leaf */
+  Walk *walk;     /* the backward walk that is visiting it ... */
+  int slot;       /* ... and its place there */
+  bool requires_grad;
+  bool consumed;      /* backward has cleared its node */
+  bool isview;
+  mare_Storage *grad; /* contiguous, of t's shape and type; leaves only */
+  Object **link;      /* what points to it in the list of its scope, or NULL */
+  Object *next;
+};
+
+/* -- operations on the tape (tape.c, backward.c) ------------------------------ */
+
+/*
+** What a fused backward sees.  Tensors that it needs come from back_tensor; the
+** walk owns them.  The result may also be a view of g.
+*/
+typedef struct Back {
+  lua_State *L;
+  State *S;
+  Walk *walk;
+  const Object *y;
+  const Node *node;
+  const mare_Tensor *g; /* the gradient of y; any strides */
+} Back;
+
+typedef void Vjp(Back *b, int i, mare_Tensor *gx); /* gx = gradient of argument i (0-based) */
+
+#define NEEDS(i) (1u << (i)) /* backward reads the value of argument i */
+#define NEEDS_Y (1u << 31)   /* ... of the result */
+#define NEEDS_ALL (~0u)
+
+struct Op {
+  const char *name;
+  lua_CFunction call;  /* upvalues: State, this Op */
+  Vjp *vjp;            /* NULL: the row in Lua has it, or it is element-wise */
+  uint32_t needs;
+  const mare_Row *row; /* element-wise ops only */
+};
+
+typedef struct Arg {
+  Object *object; /* NULL: not a tensor */
+  double number;  /* its value, when it is a number or a boolean */
+  uint32_t version;
+} Arg;
+
+struct Node { /* a userdata; its user value i + 1 is argument i */
+  const Op *op;
+  uint32_t version; /* of the result's storage */
+  int nargs;
+  Arg arg[];
+};
+
+/*
+** Records that the tensor at index y came from op(arguments at 1..nargs), if
+** any of them requires a gradient.  Arguments are tensors, numbers, booleans;
+** others are kept for the row's backward in Lua.
+*/
+void record(lua_State *L, State *S, const Op *op, int y, int nargs);
+bool wants_grad(const State *S, const Object *o);
+
+mare_Tensor *back_tensor(Back *b, mare_Dtype dt, int ndim, const int64_t *shape);
+const mare_Tensor *back_contiguous(Back *b, const mare_Tensor *t); /* t or a copy */
+/* gx = g summed over the dimensions along which shape was broadcast */
+void back_reduce_to(Back *b, const mare_Tensor *g, int ndim, const int64_t *shape,
+                    mare_Tensor *gx);
+
+/* -- tensors (object.c) --------------------------------------------------------- */
+
+State *get_state(lua_State *L); /* from upvalue 1 */
+const Op *get_op(lua_State *L); /* from upvalue 2 */
+
+Object *test_tensor(lua_State *L, State *S, int arg);  /* NULL when it is none; may be closed */
+Object *check_tensor(lua_State *L, State *S, int arg); /* open */
+Object *check_real(lua_State *L, State *S, int arg);   /* open, f32 or f64 */
+Object *check_dtype(lua_State *L, State *S, int arg, mare_Dtype dt);
+void check_same_dtype(lua_State *L, const Object *a, const Object *b, int arg);
+void check_same_shape(lua_State *L, const Object *a, const Object *b, int arg);
+
+/* Pushes a new tensor, contiguous and not initialised. */
+Object *new_tensor(lua_State *L, State *S, mare_Dtype dt, int ndim, const int64_t *shape);
+Object *new_like(lua_State *L, State *S, const mare_Tensor *t); /* same shape and type */
+/* Pushes a tensor that shares v's storage. */
+Object *new_view(lua_State *L, State *S, const mare_Tensor *v);
+/* t itself when contiguous, otherwise a pushed copy (push counts as one slot either way) */
+const mare_Tensor *push_contiguous(lua_State *L, State *S, const mare_Tensor *t);
+void close_tensor(Object *o);
+void written(Object *o); /* after an in-place write */
+/* before an in-place write to the tensor at arg: refuses what the tape still needs */
+void check_writable(lua_State *L, State *S, Object *o, int arg);
+
+void make_room(lua_State *L, State *S, size_t nbytes); /* the pressure rule */
+void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes); /* raises unless MARE_OK */
+void *push_scratch(lua_State *L, State *S, size_t nbytes); /* pushes a userdata that owns it */
+
+/* -- arguments and errors (args.c) ---------------------------------------------- */
+
+/* "bad argument #2 to 'name' (...)", at the user's line */
+int arg_error(lua_State *L, int arg, const char *fmt, ...);
+int user_error(lua_State *L, const char *fmt, ...); /* at the user's line */
+const char *shape_of(lua_State *L, const mare_Tensor *t); /* "3x4"; pushes the string */
+const char *type_of(lua_State *L, State *S, int arg);     /* for messages */
+
+int64_t check_integer(lua_State *L, int arg);              /* exact, otherwise an error */
+int64_t opt_integer(lua_State *L, int arg, int64_t def);
+double check_number(lua_State *L, int arg);
+bool opt_boolean(lua_State *L, int arg, bool def);
+mare_Dtype check_dtype_name(lua_State *L, int arg);
+int check_dim(lua_State *L, int arg, int ndim);            /* 1-based or negative to 0-based */
+int64_t check_index(lua_State *L, int arg, int64_t size);  /* the same for positions */
+unsigned check_axes(lua_State *L, int arg, int ndim);      /* none: all; a number or a table */
+/* numbers from arg on, or one table; returns ndim and the index after the shape */
+int check_shape(lua_State *L, int arg, int64_t *shape, int *after);
+
+/* -- what each file adds to the module ------------------------------------------- */
+
+typedef struct Function { /* a plain function of the core table */
+  const char *name;
+  lua_CFunction call;
+} Function;
+
+/* each list ends with name == NULL */
+extern const Function object_functions[], create_functions[], view_functions[],
+    tape_functions[], backward_functions[], elementwise_functions[], memory_functions[];
+extern const Op view_ops[], product_ops[], reduce_ops[], index_ops[], join_ops[];
+extern const Function reduce_functions[], index_functions[], optim_functions[], io_functions[],
+    random_functions[];
+
+int tensor_index(lua_State *L);    /* __index */
+int tensor_newindex(lua_State *L); /* __newindex */
+int index_value(lua_State *L, State *S, Object *o, int key); /* x[key], view.c */
+void assign_value(lua_State *L, State *S, Object *o, int key, int value);
+void push_grad(lua_State *L, State *S, Object *o, int idx); /* x.grad, tape.c */
+void set_grad(lua_State *L, State *S, Object *o, int idx, int value);
+void scope_add(State *S, Object *o); /* memory.c */
+void scope_remove(Object *o);
+void open_scopes(lua_State *L); /* makes the metatables of scopes and guards */
+void open_rows(lua_State *L, State *S); /* elementwise.c: S->rowop */
+
+#endif
