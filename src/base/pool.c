@@ -1,0 +1,262 @@
+/*
+** pool.c -- the thread pool: a few static job slots, pieces claimed one by one.
+**
+** A slot's word packs {pieces, next piece}; whoever moves it on by compare and
+** swap owns that piece.  The word alone says what is left, so a worker that was
+** put to sleep between its load and its swap either fails or claims a piece of
+** the job that is there now: slots can be reused at once.  The caller claims
+** too, then waits for the pieces that others have claimed, never for threads.
+*/
+#include "pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define NSLOT 8                         /* concurrent callers that share the workers */
+#define MAXTHREADS 256                  /* the most that mare_set_threads gives */
+#define BATCH ((int64_t)UINT32_MAX / 2) /* pieces of one round; half a word */
+#define SPIN_NS 30000                   /* a worker spins so long before it sleeps */
+#define WAIT_SPINS 2000                 /* pauses of a waiting caller before it yields */
+#define STACK ((size_t)2 << 20)         /* bytes of stack of a worker */
+
+typedef struct Slot {
+  _Alignas(64) atomic_bool taken; /* some caller owns it */
+  mare_Piece *run;                /* these three are stable while pieces are left ... */
+  void *ctx;
+  int64_t base;                   /* ... added to the number of a piece */
+  _Alignas(64) _Atomic uint64_t word; /* pieces << 32 | next piece */
+  _Alignas(64) _Atomic int64_t done;  /* pieces that ran */
+} Slot;
+
+static Slot slots[NSLOT];
+static _Alignas(64) atomic_uint news;   /* bumped for every job */
+static _Alignas(64) atomic_int nsleep;  /* workers that sleep, or are about to */
+static atomic_int nwanted = -1;         /* workers there should be; -1: not yet known */
+static atomic_bool ready;               /* they were started, as far as possible */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* alive, hooked, starting */
+static pthread_mutex_t bed = PTHREAD_MUTEX_INITIALIZER;  /* goes with the condition */
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static bool alive[MAXTHREADS];
+static bool hooked;
+static _Thread_local bool inside; /* this thread runs a piece, or is a worker */
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("isb" ::: "memory");
+#endif
+}
+
+static int64_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* -- pieces ------------------------------------------------------------------- */
+
+/* the number of a piece that is now this thread's, or -1 */
+static int64_t claim(Slot *s) {
+  uint64_t w = atomic_load_explicit(&s->word, memory_order_relaxed);
+  while ((uint32_t)w < w >> 32)
+    if (atomic_compare_exchange_weak_explicit(&s->word, &w, w + 1, memory_order_acquire,
+                                              memory_order_relaxed))
+      return (int64_t)(uint32_t)w;
+  return -1;
+}
+
+/* runs what can be claimed of one job; true if that was anything */
+static bool work(Slot *s) {
+  int64_t i;
+  bool any = false;
+  while ((i = claim(s)) >= 0) {
+    s->run(s->ctx, s->base + i);
+    atomic_fetch_add_explicit(&s->done, 1, memory_order_release);
+    any = true;
+  }
+  return any;
+}
+
+/* -- workers ------------------------------------------------------------------ */
+
+static bool help(int id) {
+  bool any = false;
+  for (int i = 0; i < NSLOT; i++) any |= work(&slots[(id + i) % NSLOT]);
+  return any;
+}
+
+static bool spin(unsigned seen) {
+  int64_t end = now() + SPIN_NS;
+  do {
+    for (int i = 0; i < 32; i++) {
+      if (atomic_load_explicit(&news, memory_order_acquire) != seen) return true;
+      relax();
+    }
+  } while (now() < end);
+  return false;
+}
+
+static void rest(unsigned seen) {
+  if (spin(seen)) return;
+  pthread_mutex_lock(&bed);
+  atomic_fetch_add(&nsleep, 1);
+  while (atomic_load(&news) == seen) pthread_cond_wait(&wake, &bed);
+  atomic_fetch_sub(&nsleep, 1);
+  pthread_mutex_unlock(&bed);
+}
+
+/* lets as many workers know as a job has pieces for */
+static void call(int64_t n) {
+  atomic_fetch_add(&news, 1);
+  if (atomic_load(&nsleep) == 0) return;
+  pthread_mutex_lock(&bed);
+  if (n >= atomic_load(&nsleep))
+    pthread_cond_broadcast(&wake);
+  else
+    while (n-- > 0) pthread_cond_signal(&wake);
+  pthread_mutex_unlock(&bed);
+}
+
+/* a worker that is not wanted any more leaves, unless that has just changed */
+static bool leave(int id) {
+  pthread_mutex_lock(&lock);
+  bool gone = id >= atomic_load(&nwanted);
+  if (gone) alive[id] = false;
+  pthread_mutex_unlock(&lock);
+  return gone;
+}
+
+static void *worker(void *arg) {
+  int id = (int)(intptr_t)arg;
+  inside = true;
+  for (;;) {
+    unsigned seen = atomic_load(&news);
+    if (id >= atomic_load(&nwanted) && leave(id)) return NULL;
+    if (!help(id)) rest(seen);
+  }
+}
+
+/* no signal of the host is delivered to a worker, except for its own faults */
+static bool start_one(int id, const pthread_attr_t *attr) {
+  static const int fault[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+  sigset_t all, old;
+  pthread_t t;
+  sigfillset(&all);
+  for (size_t i = 0; i < sizeof fault / sizeof *fault; i++) sigdelset(&all, fault[i]);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  bool ok = pthread_create(&t, attr, worker, (void *)(intptr_t)id) == 0;
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return ok;
+}
+
+/* the child of a fork has no workers, and locks may be held by nobody */
+static void after_fork(void) {
+  static const pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  static const pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+  memcpy(&lock, &mutex, sizeof lock);
+  memcpy(&bed, &mutex, sizeof bed);
+  memcpy(&wake, &cond, sizeof wake);
+  memset(alive, 0, sizeof alive);
+  for (int i = 0; i < NSLOT; i++) {
+    atomic_store(&slots[i].word, 0);
+    atomic_store(&slots[i].taken, false);
+  }
+  atomic_store(&nsleep, 0);
+  atomic_store(&ready, false);
+}
+
+static void start(void) {
+  pthread_attr_t attr;
+  pthread_mutex_lock(&lock);
+  if (!hooked) hooked = pthread_atfork(NULL, NULL, after_fork) == 0;
+  if (hooked && pthread_attr_init(&attr) == 0) {
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, STACK);
+    for (int id = 0; id < atomic_load(&nwanted); id++)
+      if (!alive[id] && !(alive[id] = start_one(id, &attr))) break;
+    pthread_attr_destroy(&attr);
+  }
+  atomic_store(&ready, true);
+  pthread_mutex_unlock(&lock);
+}
+
+/* -- jobs --------------------------------------------------------------------- */
+
+static Slot *take(void) {
+  for (int i = 0; i < NSLOT; i++)
+    if (!atomic_load_explicit(&slots[i].taken, memory_order_relaxed) &&
+        !atomic_exchange_explicit(&slots[i].taken, true, memory_order_acquire))
+      return &slots[i];
+  return NULL;
+}
+
+static void wait(Slot *s, int64_t n) {
+  for (int i = 0; atomic_load_explicit(&s->done, memory_order_acquire) < n; i++)
+    if (i < WAIT_SPINS)
+      relax();
+    else
+      sched_yield();
+}
+
+static void share(Slot *s, int64_t n, int64_t base, mare_Piece *run, void *ctx) {
+  s->run = run;
+  s->ctx = ctx;
+  s->base = base;
+  atomic_store_explicit(&s->done, 0, memory_order_relaxed);
+  atomic_store_explicit(&s->word, (uint64_t)n << 32, memory_order_release);
+  call(n - 1);
+  inside = true;
+  work(s);
+  inside = false;
+  wait(s, n);
+}
+
+void mare_parallel(int64_t n, mare_Piece *run, void *ctx) {
+  Slot *s = NULL;
+  if (n > 1 && !inside && mare_threads() > 1) {
+    if (!atomic_load_explicit(&ready, memory_order_acquire)) start();
+    s = take();
+  }
+  if (s == NULL) {
+    for (int64_t i = 0; i < n; i++) run(ctx, i);
+    return;
+  }
+  for (int64_t base = 0; base < n; base += BATCH)
+    share(s, n - base < BATCH ? n - base : BATCH, base, run, ctx);
+  atomic_store_explicit(&s->taken, false, memory_order_release);
+}
+
+/* -- how many threads --------------------------------------------------------- */
+
+static int default_threads(void) {
+  const char *s = getenv("MARE_THREADS");
+  long n = s ? strtol(s, NULL, 10) : 0;
+  return n > 0 ? (int)(n < MAXTHREADS ? n : MAXTHREADS) : mare_cores();
+}
+
+int mare_threads(void) {
+  int n = atomic_load_explicit(&nwanted, memory_order_relaxed);
+  if (n < 0) {
+    mare_set_threads(0);
+    n = atomic_load(&nwanted);
+  }
+  return n + 1;
+}
+
+void mare_set_threads(int n) {
+  if (n < 1) n = default_threads();
+  if (n > MAXTHREADS) n = MAXTHREADS;
+  pthread_mutex_lock(&lock);
+  atomic_store(&nwanted, n - 1);
+  atomic_store(&ready, false);
+  pthread_mutex_unlock(&lock);
+  call(MAXTHREADS);
+}
