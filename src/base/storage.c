@@ -1,0 +1,240 @@
+/*
+** storage.c -- the heap of one Lua state: refcounted blocks of bytes, each one
+** allocation with its header in the first 64 bytes, and a bounded cache of free
+** blocks by size class.  Fresh pages cost more than most operations do; a block
+** reused while it is warm costs nothing.
+*/
+#include "storage.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#define UNIT ((size_t)64)            /* alignment, header size, smallest class */
+#define CACHE ((size_t)64 << 20)     /* the cache may always hold this much */
+#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_BLOCK (2 * HUGE_PAGE)   /* from here on blocks ask for huge pages */
+
+_Static_assert(sizeof(mare_Storage) <= 64, "the header fits before the data");
+
+/* -- the system's memory ------------------------------------------------------ */
+
+static size_t round_up (size_t n, size_t to) {
+  return (n + to - 1) / to * to;
+}
+
+static void *huge_alloc (size_t size) {
+  void *p = aligned_alloc(HUGE_PAGE, round_up(size, UNIT));
+#ifdef __linux__
+  if (p) madvise(p, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+#endif
+  return p;
+}
+
+static void *system_alloc (void *ud, void *old, size_t size) {
+  (void)ud;
+  if (size == 0) { free(old); return NULL; }
+  if (size >= HUGE_BLOCK) return huge_alloc(size);
+  return aligned_alloc(UNIT, round_up(size, UNIT));
+}
+
+/* -- poison: AddressSanitizer sees the uses of free and of spare bytes --------- */
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define hide(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define show(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define hide(p, n) ((void)(p), (void)(n))
+#define show(p, n) ((void)(p), (void)(n))
+#endif
+
+/* -- size classes --------------------------------------------------------------- */
+
+static int top_bit (uint64_t x) {
+  return 63 - __builtin_clzll(x);
+}
+
+/*
+** Eight classes to each doubling: units 1, 2, ... 16, 18, ... 32, 36, ...
+** Sets *capacity to the bytes that a block of the class holds.
+*/
+static int size_class (size_t nbytes, size_t *capacity) {
+  size_t last = nbytes ? (nbytes - 1) / UNIT : 0; /* units - 1 */
+  int shift = last < 16 ? 0 : top_bit(last) - 3;
+  *capacity = ((last >> shift) + 1) * UNIT << shift;
+  return shift * 8 + (int)(last >> shift);
+}
+
+/* -- blocks --------------------------------------------------------------------- */
+
+static void block_destroy (mare_Heap *h, mare_Storage *s) {
+  show(s->data, s->capacity);
+  h->alloc(h->ud, s, 0);
+}
+
+static void cache_push (mare_Heap *h, int class, mare_Storage *s) {
+  s->next = h->freelist[class];
+  h->freelist[class] = s;
+  h->occupied[class / 64] |= UINT64_C(1) << class % 64;
+  h->cached += s->capacity;
+}
+
+static mare_Storage *cache_pop (mare_Heap *h, int class) {
+  mare_Storage *s = h->freelist[class];
+  h->freelist[class] = s->next;
+  if (!s->next) h->occupied[class / 64] &= ~(UINT64_C(1) << class % 64);
+  h->cached -= s->capacity;
+  return s;
+}
+
+/* the largest class with a free block, except 'spare'; or -1 */
+static int largest_class (const mare_Heap *h, int spare) {
+  for (int w = MARE_NCLASS / 64 - 1; w >= 0; w--) {
+    uint64_t bits = h->occupied[w];
+    if (spare / 64 == w) bits &= ~(UINT64_C(1) << spare % 64);
+    if (bits) return w * 64 + top_bit(bits);
+  }
+  return -1;
+}
+
+/*
+** Room in the cache for one more block of this class.  What was released last
+** is what the program works with now, so blocks of other classes go first.
+*/
+static bool cache_room (mare_Heap *h, int class, size_t capacity) {
+  size_t bound = h->live > CACHE ? h->live : CACHE;
+  if (capacity > bound) return false;
+  while (h->cached > bound - capacity) {
+    int other = largest_class(h, class);
+    if (other < 0) return false;
+    block_destroy(h, cache_pop(h, other));
+  }
+  return true;
+}
+
+static mare_Storage *block_fresh (mare_Heap *h, size_t capacity) {
+  mare_Storage *s = h->alloc(h->ud, NULL, UNIT + capacity);
+  if (!s && h->cached) {
+    mare_heap_trim(h);
+    s = h->alloc(h->ud, NULL, UNIT + capacity);
+  }
+  return s;
+}
+
+static mare_Storage *block_take (mare_Heap *h, size_t nbytes, int class, size_t capacity) {
+  mare_Storage *s;
+  if (class < MARE_NCLASS && h->freelist[class]) s = cache_pop(h, class);
+  else if (!(s = block_fresh(h, capacity))) return NULL;
+  s->heap = h;
+  s->data = (char *)s + UNIT;
+  s->nbytes = nbytes;
+  s->capacity = capacity;
+  s->refcount = 1;
+  s->version = 0;
+  s->next = NULL;
+  h->blocks++;
+  show(s->data, capacity);
+  hide(s->data + nbytes, capacity - nbytes);
+  return s;
+}
+
+static void block_give (mare_Heap *h, mare_Storage *s) {
+  size_t capacity;
+  int class = size_class(s->capacity, &capacity);
+  h->blocks--;
+  if (!h->closed && class < MARE_NCLASS && cache_room(h, class, capacity)) {
+    hide(s->data, capacity);
+    cache_push(h, class, s);
+    return;
+  }
+  block_destroy(h, s);
+  if (h->closed && h->blocks == 0) h->alloc(h->ud, h, 0);
+}
+
+/* -- heaps ------------------------------------------------------------------------ */
+
+mare_Heap *mare_heap_new (mare_Alloc *alloc, void *ud) {
+  if (!alloc) alloc = system_alloc;
+  mare_Heap *h = alloc(ud, NULL, sizeof(mare_Heap));
+  if (!h) return NULL;
+  memset(h, 0, sizeof *h);
+  h->alloc = alloc;
+  h->ud = ud;
+  h->pressure = CACHE;
+  h->limit = SIZE_MAX;
+  return h;
+}
+
+static void cache_empty (mare_Heap *h) {
+  for (int class; (class = largest_class(h, MARE_NCLASS)) >= 0;)
+    block_destroy(h, cache_pop(h, class));
+}
+
+void mare_heap_trim (mare_Heap *h) {
+  cache_empty(h);
+#ifdef __GLIBC__
+  if (h->alloc == system_alloc) malloc_trim(0);
+#endif
+}
+
+void mare_heap_close (mare_Heap *h) {
+  cache_empty(h);
+  h->closed = true;
+  if (h->blocks == 0) h->alloc(h->ud, h, 0);
+}
+
+static bool past_limit (const mare_Heap *h, size_t capacity) {
+  return h->live > h->limit || capacity > h->limit - h->live;
+}
+
+mare_Status mare_heap_status (const mare_Heap *h, size_t nbytes) {
+  size_t capacity = nbytes;
+  if (nbytes <= PTRDIFF_MAX / 2) size_class(nbytes, &capacity);
+  return past_limit(h, capacity) ? MARE_LIMIT : MARE_NOMEM;
+}
+
+/* -- storages ----------------------------------------------------------------------- */
+
+mare_Storage *mare_storage_new (mare_Heap *h, size_t nbytes) {
+  if (nbytes > PTRDIFF_MAX / 2) return NULL; /* classes are computed without overflow */
+  size_t capacity;
+  int class = size_class(nbytes, &capacity);
+  if (past_limit(h, capacity)) return NULL;
+  mare_Storage *s = block_take(h, nbytes, class, capacity);
+  if (!s) return NULL;
+  h->live += capacity;
+  if (h->live > h->peak) h->peak = h->live;
+  return s;
+}
+
+mare_Storage *mare_storage_retain (mare_Storage *s) {
+  s->refcount++;
+  return s;
+}
+
+void mare_storage_release (mare_Storage *s) {
+  if (!s || --s->refcount > 0) return;
+  s->heap->live -= s->capacity;
+  block_give(s->heap, s);
+}
+
+/* -- scratch: a block whose header only this file sees --------------------------------- */
+
+void *mare_scratch (mare_Heap *h, size_t nbytes) {
+  if (nbytes > PTRDIFF_MAX / 2) return NULL;
+  size_t capacity;
+  int class = size_class(nbytes, &capacity);
+  mare_Storage *s = block_take(h, nbytes, class, capacity);
+  return s ? s->data : NULL;
+}
+
+void mare_scratch_free (mare_Heap *h, void *p) {
+  if (p) block_give(h, (mare_Storage *)((char *)p - UNIT));
+}
