@@ -1,0 +1,186 @@
+-- mare_side.lua -- Maré's side of the timings: mare_side.lua SECONDS [PATTERN...].
+-- Prints "row<TAB>seconds for one unit of work", the rows of torch_side.py and more.
+
+local mare = require "mare"
+local nn, optim, loss = mare.nn, mare.optim, mare.loss
+local clock = mare.clock
+
+local seconds = tonumber(arg[1])
+local patterns = { table.unpack(arg, 2) }
+
+-- Median time of one repetition, over blocks of a tenth of the budget.
+local function timed(run)
+  run(2)
+  local start = clock()
+  run(1)
+  local reps = math.max(1, seconds / 10 / math.max(clock() - start, 1e-7) // 1)
+  local blocks, finish = {}, clock() + seconds
+  while clock() < finish or #blocks < 3 do
+    start = clock()
+    run(reps)
+    blocks[#blocks + 1] = (clock() - start) / reps
+  end
+  table.sort(blocks)
+  return blocks[#blocks // 2 + 1]
+end
+
+local function wanted(name)
+  for _, p in ipairs(patterns) do
+    if name:find(p) then return true end
+  end
+  return #patterns == 0
+end
+
+-- make() gives a function of the number of repetitions.
+local function row(name, make, ...)
+  if not wanted(name) then return end
+  print(("%s\t%.6e"):format(name, timed(make(...))))
+  io.stdout:flush()
+  collectgarbage()
+end
+
+local function times(step)
+  return function(reps)
+    for _ = 1, reps do step() end
+  end
+end
+
+-- -- networks ---------------------------------------------------------------------
+
+local function training(model, loss_of, lr)
+  local opt = optim.adam(model:parameters(), { lr = lr })
+  return times(function()
+    local step <close> = mare.scope()
+    opt:zero_grad()
+    loss_of(model):backward()
+    opt:step()
+    return step
+  end)
+end
+
+local function xor()
+  local x = mare.tensor { { 0, 0 }, { 0, 1 }, { 1, 0 }, { 1, 1 } }
+  local y = mare.tensor { { 0 }, { 1 }, { 1 }, { 0 } }
+  local model = nn.Sequential { nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1) }
+  return training(model, function(m) return loss.bce_logits(m(x), y) end, 0.05)
+end
+
+local function mlp56()
+  local x, y = mare.randn(16, 56), mare.randn(16, 1)
+  local model = nn.Sequential { nn.Linear(56, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(),
+    nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 1) }
+  return training(model, function(m) return loss.mse(m(x), y) end, 0.001)
+end
+
+local function mnist_net()
+  return nn.Sequential { nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10) }
+end
+
+local function one_sample()
+  local model, x = mnist_net(), mare.randn(1, 784)
+  return function(reps)
+    mare.no_grad(function()
+      for _ = 1, reps do model(x) end
+    end)
+  end
+end
+
+local images
+local function fashion(batch)
+  images = images or mare.data.fashion_mnist()
+  local model = mnist_net()
+  local opt = optim.adam(model:parameters(), { lr = 0.001 })
+  local flat = nn.Flatten()
+  local function start() return images:batches { size = batch, shuffle = true } end
+  local next_batch = start()
+  local function draw()
+    local x, y = next_batch()
+    if not x or x.shape[1] < batch then
+      next_batch = start()
+      x, y = next_batch()
+    end
+    return x, y
+  end
+  return times(function()
+    local step <close> = mare.scope()
+    local x, y = draw()
+    opt:zero_grad()
+    loss.cross_entropy(model(flat(x)), y):backward()
+    opt:step()
+    return step
+  end)
+end
+
+row("xor", xor)
+row("mlp56", mlp56)
+row("one sample", one_sample)
+for _, batch in ipairs { 32, 128 } do row("fashion " .. batch, fashion, batch) end
+
+-- -- single operations --------------------------------------------------------------
+
+local function taped_add()
+  local a, b = mare.ones(4):requires_grad(), mare.ones(4):requires_grad()
+  return function(reps)
+    local c
+    for _ = 1, reps do c = a + b end
+    return c
+  end
+end
+row("taped add", taped_add)
+
+local function product(n)
+  local a, b = mare.randn(n, n), mare.randn(n, n)
+  return times(function() a:matmul(b) end)
+end
+for _, n in ipairs { 2, 3, 4, 6, 8, 12, 16 } do row("matmul " .. n, product, n) end
+for _, n in ipairs { 64, 96, 128, 192, 256, 384, 512, 768, 1024 } do
+  row("gemm " .. n, product, n)
+end
+
+-- Into a new tensor, which is left to the collector; into one that is there.
+local into = mare.out
+local operations = {
+  { "add", function(x, y) return x + y end, function(z, x, y) into.add(z, x, y) end },
+  { "mul", function(x, y) return x * y end, function(z, x, y) into.mul(z, x, y) end },
+  { "exp", function(x) return x:exp() end, function(z, x) into.exp(z, x) end },
+  { "tanh", function(x) return x:tanh() end, function(z, x) into.tanh(z, x) end },
+  { "sigmoid", function(x) return x:sigmoid() end, function(z, x) into.sigmoid(z, x) end },
+  { "relu", function(x) return x:relu() end, function(z, x) into.relu(z, x) end },
+  { "sum", function(x) return x:sum() end },
+  { "argmax", function(x) return x:argmax() end },
+  { "softmax", function(x) return x:softmax(2) end,
+    into.softmax and function(z, x) into.softmax(z, x, 2) end },
+  { "transpose", function(x) return x:t():contiguous() end,
+    function(z, x) z:reshape(x:size(2), x:size(1)):copy_(x:t()) end },
+  { "randn", function(x) return mare.randn(x.shape) end, function(z) z:normal_() end },
+  { "copy", function(x) return x:clone() end, function(z, x) z:copy_(x) end },
+}
+
+local function operation(run, rows, columns, given)
+  local x, y = mare.randn(rows, columns), mare.ones(rows, columns)
+  local out = given and mare.zeros(rows, columns)
+  if given then return times(function() run(out, x, y) end) end
+  return times(function() run(x, y) end)
+end
+
+for _, shape in ipairs { { "1e6", 1000, 1000 }, { "1e7", 10000, 1000 } } do
+  local size, rows, columns = table.unpack(shape)
+  for _, o in ipairs(operations) do
+    local name, new, given = table.unpack(o)
+    row(("%s %s new"):format(name, size), operation, new, rows, columns)
+    if given then
+      row(("%s %s given"):format(name, size), operation, given, rows, columns, true)
+    end
+  end
+end
+
+-- -- optimizers on many parameters -----------------------------------------------------
+
+local function optimizer(kind)
+  local p = mare.randn(10000000):requires_grad()
+  p.grad = mare.randn(10000000)
+  local opt = optim[kind]({ p }, { lr = 0.001 })
+  return times(function() opt:step() end)
+end
+row("sgd 1e7", optimizer, "sgd")
+row("adam 1e7", optimizer, "adam")

@@ -1,0 +1,242 @@
+-- run.lua -- the side-by-side timings: `make bench`, or `make bench-quick`.
+--
+-- Each round runs every side once, one after the other, so that a noisy minute hits
+-- all of them; a figure is the median over the rounds, and PyTorch's is the best of
+-- its settings (threads and BLAS). Rows, and what is asked of each, stand in `rows`.
+-- Arguments: quick | full, then patterns of the rows wanted.
+
+local quick = arg[1] == "quick"
+local wanted = { table.unpack(arg, 2) }
+
+local LUA = os.getenv "LUA" or arg[-1] or "lua5.4"
+local PYTHON = os.getenv "PYTHON" or "/usr/bin/python3"
+local DIRECT = os.getenv "DIRECT" or "build/bench/direct"
+local HERE = arg[0]:match "^(.*)/" or "."
+
+local function capture(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read "a"
+  return text, pipe:close()
+end
+
+local CORES = math.tointeger(tonumber((capture "nproc"))) or 1
+local ARCH = capture "gcc -print-multiarch":match "%S*"
+
+-- -- settings of the sides ------------------------------------------------------------
+
+local function torch(blas, threads)
+  local env = ("LD_LIBRARY_PATH=/usr/lib/%s/%s OMP_NUM_THREADS=%d OPENBLAS_NUM_THREADS=%d "
+    .. "BLIS_NUM_THREADS=%d"):format(ARCH, blas, threads, threads, threads)
+  return { name = ("torch %s %d"):format(blas, threads), side = "torch",
+    command = ("%s %s %s/torch_side.py"):format(env, PYTHON, HERE) }
+end
+
+local mare = { name = "mare", side = "mare", command = ("%s %s/mare_side.lua"):format(LUA, HERE) }
+local serial = { name = "serial", side = "serial",
+  command = ("MARE_THREADS=1 %s %s/mare_side.lua"):format(LUA, HERE) }
+local direct = { name = "direct", side = "direct",
+  command = ("OMP_NUM_THREADS=%d %s"):format(CORES, DIRECT) }
+
+local network_settings = { torch("openblas-pthread", 1), torch("openblas-openmp", CORES) }
+if not quick then
+  for _, blas in ipairs { "openblas-pthread", "openblas-openmp", "blis-openmp" } do
+    for _, threads in ipairs { 1, CORES } do
+      network_settings[#network_settings + 1] = torch(blas, threads)
+    end
+  end
+  table.remove(network_settings, 1)
+  table.remove(network_settings, 1)
+end
+local plain_settings = { torch("openblas-openmp", 1), torch("openblas-openmp", CORES) }
+
+-- -- rows -------------------------------------------------------------------------------
+
+local SIZES = { "1e6", "1e7" }
+local networks = { "xor", "mlp56", "one sample", "fashion 32", "fashion 128" }
+
+-- bytes moved for one value, for what memory bounds
+local bytes = { add = 12, mul = 12, exp = 8, sigmoid = 8, relu = 8, sum = 4, transpose = 8, copy = 8 }
+
+local rows = {}
+local function row(r) rows[#rows + 1] = r end
+
+-- times: the other side's seconds over Maré's
+row { "XOR 2-8-1, Adam, step", "xor", "torch", "xor", 50 }
+row { "56-100-100-100-1, batch 16, Adam, step", "mlp56", "torch", "mlp56", 10 }
+row { "784-256-10, one sample", "one sample", "torch", "one sample", 7 }
+row { "784-256-10, batch 32, Adam, step", "fashion 32", "torch", "fashion 32", 2.5 }
+row { "784-256-10, batch 128, Adam, step", "fashion 128", "torch", "fashion 128", 2 }
+row { "  of the bound, batch 32", "fashion 32", "direct", "bound 32", 0.75 }
+row { "  of the bound, batch 128", "fashion 128", "direct", "bound 128", 0.75 }
+row { "taped add of 4 + 4 values", "taped add", "fixed", 400e-9, 1 }
+row { "  against PyTorch", "taped add", "torch", "taped add" }
+for _, n in ipairs { 64, 96, 128, 192, 256, 384, 512, 768, 1024 } do
+  local name = "gemm " .. n
+  row { ("product %d, against threaded BLIS"):format(n), name, "direct", name, 0.95 }
+end
+for _, n in ipairs { 2, 3, 4, 6, 8, 12, 16 } do
+  row { ("product %d in C, against OpenBLAS"):format(n), "product " .. n, "direct",
+    "openblas " .. n, 0.9, from = "direct" }
+  row { ("  from Lua, against PyTorch"), "matmul " .. n, "torch", "matmul " .. n, 0.9 }
+end
+for _, size in ipairs(SIZES) do
+  for _, name in ipairs { "add", "mul", "exp", "tanh", "sigmoid", "relu", "sum", "argmax",
+    "softmax", "transpose", "randn", "copy" } do
+    for _, where in ipairs { "new", "given" } do
+      local id = ("%s %s %s"):format(name, size, where)
+      row { id, id, "torch", id, 1 }
+      if bytes[name] and (where == "given" or name == "sum") then
+        row { "  of copy bandwidth", id, "direct", "copy " .. size, 0.8, scale = bytes[name] / 8 }
+      end
+    end
+  end
+end
+for name, moved in pairs { sgd = 12, adam = 28 } do
+  local id = name .. " 1e7"
+  row { id .. " parameters, step", id, "torch", id, 1 }
+  row { "  of copy bandwidth", id, "direct", "copy 1e7", 0.8, scale = moved / 8 }
+end
+
+-- with one core kept busy by another process
+row { "busy core: batch 32, of the quiet speed", "fashion 32", "mare", "fashion 32", 0.6,
+  from = "mare busy" }
+row { "busy core: batch 128, of the quiet speed", "fashion 128", "mare", "fashion 128", 0.6,
+  from = "mare busy" }
+for _, n in ipairs { 64, 128, 256, 512, 1024 } do
+  local name = "gemm " .. n
+  row { ("busy core: product %d, against one thread"):format(n), name, "serial busy", name, 1,
+    from = "mare busy" }
+  row { "  threaded BLIS, against one thread", name, "direct busy", name .. " serial",
+    from = "direct busy" }
+end
+row { "busy core: batch 128, against PyTorch", "fashion 128", "torch busy", "fashion 128" }
+
+-- -- measuring ----------------------------------------------------------------------------
+
+local figures = {} -- [setting's name][row] = list of seconds
+
+local function note(setting, text)
+  local list = figures[setting.name] or { side = setting.side }
+  figures[setting.name] = list
+  for name, seconds in text:gmatch "([^\t\n]+)\t(%S+)\n" do
+    list[name] = list[name] or {}
+    table.insert(list[name], tonumber(seconds))
+  end
+end
+
+local function measure(setting, seconds, ...)
+  local quoted = {}
+  for i, p in ipairs { ... } do quoted[i] = "'" .. p .. "'" end
+  io.stderr:write("\r\27[K  ", setting.name, " ")
+  local text, ok = capture(("%s %g %s"):format(setting.command, seconds,
+    table.concat(quoted, " ")))
+  if not ok then io.stderr:write("\n", setting.name, " failed\n") end
+  note(setting, text)
+end
+
+local function as(setting, name)
+  return { name = name, side = name, command = setting.command }
+end
+
+-- A process that only counts; it ends by itself should this one be killed.
+local function while_busy(run)
+  local pid = capture "timeout 300 sh -c 'while :; do :; done' >/dev/null & echo $!":match "%d+"
+  local ok, message = pcall(run)
+  os.execute("kill " .. pid)
+  if not ok then error(message, 0) end
+end
+
+local function list_of(default) return #wanted > 0 and wanted or default end
+
+local function round(seconds)
+  local nets = { "^xor", "^mlp", "^one", "^fashion", "^taped", "^matmul" }
+  local plain = quick and { "1e6" } or { "1e6", "1e7" }
+  local products = { "^gemm" }
+  for i, setting in ipairs(network_settings) do
+    measure(setting, seconds, table.unpack(list_of(nets)))
+    if i == 1 then
+      measure(mare, seconds, table.unpack(list_of { "^xor", "^mlp", "^one", "^fashion",
+        "^taped", "^matmul", "^gemm" }))
+    end
+  end
+  measure(direct, seconds / 2, "copy", "gemm", "small", "bound")
+  if #wanted == 0 then
+    for _, setting in ipairs(plain_settings) do
+      measure(setting, seconds / 2, table.unpack(plain))
+      measure(mare, seconds / 4, table.unpack(plain))
+    end
+    measure(mare, seconds / 2, table.unpack(products))
+  end
+end
+
+local function busy_round(seconds)
+  local products = { "^gemm", "^fashion" }
+  measure(as(mare, "mare busy"), seconds, table.unpack(products))
+  measure(as(serial, "serial busy"), seconds, "^gemm")
+  measure(as(direct, "direct busy"), seconds / 2, "gemm")
+  measure(as(network_settings[2], "torch busy"), seconds, "^fashion 128")
+end
+
+-- -- the table --------------------------------------------------------------------------
+
+local function median(list)
+  local sorted = table.move(list, 1, #list, 1, {})
+  table.sort(sorted)
+  return sorted[#sorted // 2 + 1]
+end
+
+-- the best median of a side's settings, and the setting's name
+local function best(side, name)
+  local seconds, which
+  for setting, list in pairs(figures) do
+    if (list.side == side or setting == side) and list[name] then
+      local m = median(list[name])
+      if not seconds or m < seconds then seconds, which = m, setting end
+    end
+  end
+  return seconds, which
+end
+
+local units = { { 1, "s" }, { 1e-3, "ms" }, { 1e-6, "us" }, { 0, "ns" } }
+local function human(seconds)
+  for _, u in ipairs(units) do
+    if seconds >= u[1] then
+      return ("%.3g %s"):format(seconds / (u[1] > 0 and u[1] or 1e-9), u[2])
+    end
+  end
+end
+
+local passed, failed, absent = 0, 0, 0
+local function show(r)
+  local title, name, side, other, target = table.unpack(r)
+  local ours = best(r.from or "mare", name)
+  local theirs, which
+  if side == "fixed" then theirs, which = other, "" else theirs, which = best(side, other) end
+  if not ours or not theirs then
+    absent = absent + (target and 1 or 0)
+    return
+  end
+  local ratio = theirs * (r.scale or 1) / ours
+  local verdict = ""
+  if target then
+    verdict = ratio >= target and "ok" or "MISSED"
+    if ratio >= target then passed = passed + 1 else failed = failed + 1 end
+  end
+  print(("%-44s %10s %10s  %6.2f  %6s  %-6s %s"):format(title, human(ours),
+    human(theirs * (r.scale or 1)), ratio, target and ("%g"):format(target) or "", verdict,
+    which:gsub("^torch ", "")))
+end
+
+local rounds, seconds = quick and 1 or 3, quick and 0.06 or 0.3
+local started = os.time()
+for i = 1, rounds do
+  io.stderr:write(("\r\27[Kround %d of %d\n"):format(i, rounds))
+  round(seconds)
+  if #wanted == 0 then while_busy(function() busy_round(seconds) end) end
+end
+io.stderr:write "\r\27[K"
+
+print(("%-44s %10s %10s  %6s  %6s"):format("", "Maré", "other", "times", "target"))
+for _, r in ipairs(rows) do show(r) end
+print(("\n%d targets met, %d missed, %d not measured; %d cores, %d rounds, %d s"):format(passed,
+  failed, absent, CORES, rounds, os.time() - started))
