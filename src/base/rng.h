@@ -13,6 +13,15 @@ typedef struct mare_Rng {
   uint64_t counter; /* blocks of four 32-bit numbers used so far */
 } mare_Rng;
 
+/* the constants of Philox4x32 */
+#define MARE_PHILOX_M0 0xD2511F53u
+#define MARE_PHILOX_M1 0xCD9E8D57u
+#define MARE_PHILOX_W0 0x9E3779B9u
+#define MARE_PHILOX_W1 0xBB67AE85u
+
+/* the bare function: c becomes the block that belongs to it */
+void mare_philox(const uint32_t key[2], uint32_t c[4]);
+
 void mare_rng_block(uint64_t key, uint64_t counter, uint32_t out[4]);
 void mare_rng_seed(mare_Rng *r, uint64_t seed);
 
