@@ -29,7 +29,9 @@ SRC     = $(filter-out %.inc.c,$(wildcard src/*/*.c))
 OBJ     = $(SRC:src/%.c=$(B)/obj/%.o)
 LUASRC  = $(shell find lua -type f 2>/dev/null)
 
-ENV     = LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;' \
+# what stands before a command: the paths, and BEFORE what the sanitizers need
+BEFORE  =
+ENV     = $(BEFORE) LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;' \
           LUA_CPATH='$(CURDIR)/$(B)/?.so;;'
 BUSTED  = $(ENV) $(LUA) /usr/bin/busted -o spec/tools/plain.lua
 SPECS   = spec
@@ -67,13 +69,13 @@ deps-bench:
 
 # `make deps` may have brought the headers: the build is a new make that looks again.
 run: deps-run
-	@$(MAKE) --no-print-directory all
+	$(AGAIN) all
 	$(ENV) $(LUA) examples/01-digits.lua
 
 test: deps
-	@$(MAKE) --no-print-directory all
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory busted
+	$(AGAIN) all
+	$(AGAIN) lint
+	$(AGAIN) busted
 
 busted: all
 	@$(BUSTED) $(SPECS)

@@ -52,10 +52,10 @@ local plain_settings = { torch("openblas-openmp", 1), torch("openblas-openmp", C
 -- -- rows -------------------------------------------------------------------------------
 
 local SIZES = { "1e6", "1e7" }
-local networks = { "xor", "mlp56", "one sample", "fashion 32", "fashion 128" }
 
 -- bytes moved for one value, for what memory bounds
-local bytes = { add = 12, mul = 12, exp = 8, sigmoid = 8, relu = 8, sum = 4, transpose = 8, copy = 8 }
+local bytes = { add = 12, mul = 12, exp = 8, sigmoid = 8, relu = 8, sum = 4, transpose = 8,
+  copy = 8 }
 
 local rows = {}
 local function row(r) rows[#rows + 1] = r end

@@ -1,16 +1,63 @@
 # checks.mk -- the longer checks: lint, sanitizers, failing allocations, mutants, timings.
+# Each keeps its own build: the same sources under another B with other flags in SAN.
+
+AGAIN    = @$(MAKE) --no-print-directory
 
 lint:
 	@luacheck --std lua54 --no-color --no-cache -q $(wildcard lua spec examples)
 	@$(LUA) spec/tools/rules.lua
 
+# -- memory and races ------------------------------------------------------------------
+
+ASAN     = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover
+TSAN     = -g -O1 -fsanitize=thread
+RUNTIMES = $(foreach r,asan ubsan,$(shell $(CC) -print-file-name=lib$(r).so))
+LSAN     = suppressions=spec/tools/leaks.txt:print_suppressions=0
+HOST     = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(INCLUDE) -o $@ $< $(B)/libmare.a
+
+# All specs under AddressSanitizer and UBSan. Lua itself is not instrumented, so the
+# runtimes are loaded before it; leaks of other libraries are named in leaks.txt.
+asan:
+	$(AGAIN) B=build/asan SAN='$(ASAN)' SPECS='$(SPECS)' busted \
+	  BEFORE='LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=$(LSAN)'
+
+# Every allocation fails in turn; nothing may be left. EVERY=n: each nth only.
+oom:
+	$(AGAIN) B=build/asan SAN='$(ASAN)' build/asan/oom
+	@$(ENV) ASAN_OPTIONS=detect_leaks=0 build/asan/oom spec/oom/script.lua $(EVERY)
+
+$(B)/oom: spec/oom/host.c $(B)/libmare.a
+	$(HOST) -Wl,--wrap=mare_heap_new,--wrap=mare_storage_new,--wrap=mare_scratch \
+	  -llua5.4 $(LDLIBS)
+
+# The pool, and several Lua states at a time, under ThreadSanitizer.
+TSANTESTS = $(patsubst spec/tsan/%.c,build/tsan/%,$(wildcard spec/tsan/*.c))
+tsan:
+	$(AGAIN) B=build/tsan SAN='$(TSAN)' $(TSANTESTS)
+	@for t in $(TSANTESTS); do echo $$t; \
+	  $(ENV) TSAN_OPTIONS=halt_on_error=1 $$t || exit 1; done
+
+build/tsan/%: spec/tsan/%.c build/tsan/libmare.a
+	$(HOST) -llua5.4 $(LDLIBS)
+
+# -- coverage of the C sources by the specs ----------------------------------------------
+
+coverage:
+	$(AGAIN) B=build/coverage SAN='-O1 -g --coverage -fprofile-update=atomic' clean-counts busted
+	@$(LUA) spec/tools/coverage.lua build/coverage/obj
+
+.PHONY: clean-counts
+clean-counts: all
+	@find $(B)/obj -name '*.gcda' -delete
+
 # -- timings -------------------------------------------------------------------------
 
 $(B)/bench/direct: spec/bench/direct.c $(B)/libmare.a
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(CFLAGS) -fopenmp $(INCLUDE) -o $@ $< $(B)/libmare.a -ldl $(LDLIBS)
+	$(HOST) -fopenmp -ldl $(LDLIBS)
 
+# ROWS='pattern ...' measures only some rows of the networks.
 bench bench-quick: deps-bench
-	@$(MAKE) --no-print-directory all $(B)/bench/direct
+	$(AGAIN) all $(B)/bench/direct
 	@$(ENV) LUA=$(LUA) PYTHON=$(PYTHON) DIRECT=$(B)/bench/direct \
 	  $(LUA) spec/bench/run.lua $(if $(filter bench,$@),full,quick) $(ROWS)

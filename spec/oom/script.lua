@@ -1,0 +1,60 @@
+-- script.lua -- a little of everything that allocates, for host.c.
+
+local mare = require "mare"
+local nn, optim, loss = mare.nn, mare.optim, mare.loss
+local function use() end
+
+mare.seed(1)
+
+-- tensors, views, operations
+local a, b = mare.randn(4, 4, "f64"), mare.tensor({ { 1, 2, 3, 4 } }, "f64")
+local c = (a + b) * 2 - a / 3
+c = c:t():reshape(2, 8):contiguous()
+c[{ {}, 1 }] = 0
+c["1:2, 2"]:fill_(1)
+assert(c[{ 1, 2 }]:item() == 1)
+use(a:matmul(a), a:sum(1), a:argmax(), a:softmax(2), a:sort(1), a:topk(2, 1), a:cumsum(1))
+use(mare.cat({ a, a }, 1):index_select(1, mare.tensor({ 1, 8 }, "i64")))
+use(a[a:gt(0)], tostring(a), a:totable(), a:to "f32", a:clone())
+
+-- the tape, and derivatives of a higher order
+local w = mare.randn(4, 4, "f64"):requires_grad()
+local y = ((w:matmul(w) + b):tanh() * w:exp()):sum()
+y:backward { retain = true }
+y:backward()
+w.grad = nil
+local first = mare.grad(function(z) return (z * z * z):sum() end)
+mare.grad(function(x) return first(x):sum() end)(b)
+
+-- a user's error in the middle
+local ok = pcall(function()
+  local s <close> = mare.scope()
+  use(a + b, a:matmul(mare.ones(3, 3, "f64")))
+  return s
+end)
+assert(not ok)
+
+-- a model, two optimizers, a loss; saved and loaded
+local model = nn.Sequential { nn.Linear(4, 5), nn.Tanh(), nn.Dropout(0.5), nn.Linear(5, 3) }
+local x, labels = mare.randn(6, 4), mare.tensor({ 1, 2, 3, 1, 2, 3 }, "i64")
+for _, name in ipairs { "sgd", "adam" } do
+  local opt = optim[name](model:parameters(), { lr = 0.01 })
+  for _ = 1, 2 do
+    local step <close> = mare.scope()
+    opt:zero_grad()
+    loss.cross_entropy(model(x), labels):backward()
+    opt:step()
+    step:keep(x)
+  end
+end
+local path = os.tmpname()
+local saved, message = pcall(function()
+  model:save(path)
+  nn.load(model, path)
+end)
+os.remove(path)
+if not saved then error(message, 0) end
+
+-- batches
+local data = mare.data.dataset(x, labels)
+for xb in data:batches { size = 4, shuffle = true, seed = 1 } do model(xb) end
