@@ -33,8 +33,8 @@ typedef struct State { /* one for each Lua state: a userdata in the registry */
   mare_Rng rng;     /* what mare.seed sets */
   const void *meta; /* identity of the tensors' metatable */
   Op *rowop;        /* an Op for each row of ops.def */
+  const mare_Row *add;
   bool grad_mode;   /* false inside no_grad */
-  bool collecting;  /* a collection that the engine asked for is running */
 } State;
 
 struct Object {   /* a tensor */
@@ -98,6 +98,7 @@ struct Node { /* a userdata; its user value i + 1 is argument i */
 ** others are kept for the row's backward in Lua.
 */
 void record(lua_State *L, State *S, const Op *op, int y, int nargs);
+void record_from(lua_State *L, State *S, const Op *op, int y, int first, int nargs);
 bool wants_grad(const State *S, const Object *o);
 
 mare_Tensor *back_tensor(Back *b, mare_Dtype dt, int ndim, const int64_t *shape);
@@ -132,7 +133,9 @@ void check_writable(lua_State *L, State *S, Object *o, int arg);
 
 void make_room(lua_State *L, State *S, size_t nbytes); /* the pressure rule */
 void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes); /* raises unless MARE_OK */
-void *push_scratch(lua_State *L, State *S, size_t nbytes); /* pushes a userdata that owns it */
+/* dst = src, broadcast and converted; arg names src in errors */
+void assign_tensor(lua_State *L, State *S, mare_Tensor *dst, Object *src, int arg);
+void assign_number(lua_State *L, mare_Tensor *dst, int arg); /* dst = the number at arg */
 
 /* -- arguments and errors (args.c) ---------------------------------------------- */
 
@@ -163,9 +166,9 @@ typedef struct Function { /* a plain function of the core table */
 /* each list ends with name == NULL */
 extern const Function object_functions[], create_functions[], view_functions[],
     tape_functions[], backward_functions[], elementwise_functions[], memory_functions[];
-extern const Op view_ops[], product_ops[], reduce_ops[], index_ops[], join_ops[];
+extern const Op copy_ops[], view_ops[], product_ops[], reduce_ops[], index_ops[], join_ops[];
 extern const Function reduce_functions[], index_functions[], optim_functions[], io_functions[],
-    random_functions[];
+    product_functions[];
 
 int tensor_index(lua_State *L);    /* __index */
 int tensor_newindex(lua_State *L); /* __newindex */

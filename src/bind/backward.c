@@ -1,0 +1,518 @@
+/*
+** backward.c -- reverse accumulation: walks from a result to the leaves, calling
+** the fused backward of each operation, or its row in Lua where there is none.
+*/
+#include <string.h>
+
+#include "bind.h"
+
+typedef struct Slot { /* one visited tensor */
+  Object *object;
+  Walk *outer;        /* a walk further out that is visiting it too ... */
+  int outer_slot;
+  int parent, cursor; /* the search: where it came from, next argument to look at */
+  int after;          /* the order of the backward pass: results before arguments */
+  bool wanted;        /* somebody asked for this gradient */
+  mare_Tensor grad;   /* sum so far; storage NULL: none yet */
+} Slot;
+
+#define MAXTEMP 16
+
+struct Walk { /* a userdata, closed on any exit */
+  mare_Heap *heap;
+  Slot *slot;
+  int nslot, capacity, first;
+  bool finished, retain, in_lua;
+  int ntemp;
+  mare_Tensor temp[MAXTEMP]; /* what the running fused backward has allocated */
+};
+
+/* -- the walk's memory --------------------------------------------------------------- */
+
+static void release_temps(Walk *w) {
+  for (int i = 0; i < w->ntemp; i++) mare_tensor_release(&w->temp[i]);
+  w->ntemp = 0;
+}
+
+static void leave_object(Walk *w, Slot *s) {
+  Object *o = s->object;
+  o->walk = s->outer;
+  o->slot = s->outer_slot;
+  mare_tensor_release(&s->grad);
+  if (w->finished && !w->retain && o->node) {
+    o->node = NULL;
+    o->consumed = true;
+  }
+}
+
+static int walk_close(lua_State *L) { /* __gc, __close */
+  Walk *w = lua_touserdata(L, 1);
+  release_temps(w);
+  for (int i = 0; i < w->nslot; i++) leave_object(w, &w->slot[i]);
+  w->nslot = 0;
+  mare_scratch_free(w->heap, w->slot);
+  w->slot = NULL;
+  return 0;
+}
+
+static Walk *push_walk(lua_State *L, State *S) {
+  Walk *w = lua_newuserdatauv(L, sizeof *w, 0);
+  memset(w, 0, offsetof(Walk, temp));
+  w->heap = S->heap;
+  w->first = -1;
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, (void *)walk_close) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_createtable(L, 0, 2);
+    lua_pushcfunction(L, walk_close);
+    lua_setfield(L, -2, "__gc");
+    lua_pushcfunction(L, walk_close);
+    lua_setfield(L, -2, "__close");
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, (void *)walk_close);
+  }
+  lua_setmetatable(L, -2);
+  lua_toclose(L, -1);
+  return w;
+}
+
+static void grow(lua_State *L, State *S, Walk *w) {
+  int capacity = w->capacity ? 2 * w->capacity : 32;
+  size_t nbytes = (size_t)capacity * sizeof(Slot);
+  Slot *slot = mare_scratch(S->heap, nbytes);
+  if (slot == NULL) check_status(L, S, MARE_NOMEM, nbytes);
+  if (w->nslot) memcpy(slot, w->slot, (size_t)w->nslot * sizeof(Slot));
+  mare_scratch_free(S->heap, w->slot);
+  w->slot = slot;
+  w->capacity = capacity;
+}
+
+mare_Tensor *back_tensor(Back *b, mare_Dtype dt, int ndim, const int64_t *shape) {
+  Walk *w = b->walk;
+  mare_Tensor *t = &w->temp[w->ntemp];
+  size_t nbytes;
+  if (w->ntemp == MAXTEMP) luaL_error(b->L, "backward of '%s' needs too many tensors",
+                                      b->node->op->name);
+  if (!mare_shape_set(t, dt, ndim, shape)) luaL_error(b->L, "gradient too large");
+  nbytes = (size_t)t->numel * mare_sizeof[dt];
+  make_room(b->L, b->S, nbytes);
+  if (mare_tensor_alloc(b->S->heap, t) != MARE_OK) {
+    mare_heap_trim(b->S->heap);
+    lua_gc(b->L, LUA_GCCOLLECT);
+    mare_Status st = mare_tensor_alloc(b->S->heap, t);
+    if (st != MARE_OK) t->storage = NULL;
+    check_status(b->L, b->S, st, nbytes);
+  }
+  w->ntemp++;
+  return t;
+}
+
+const mare_Tensor *back_contiguous(Back *b, const mare_Tensor *t) {
+  mare_Tensor *copy;
+  if (mare_is_contiguous(t)) return t;
+  copy = back_tensor(b, t->dtype, t->ndim, t->shape);
+  mare_copy(copy, t);
+  return copy;
+}
+
+/* -- the order of the pass -------------------------------------------------------------- */
+
+static int visit(lua_State *L, State *S, Walk *w, Object *o, int parent) {
+  Slot *s;
+  if (o->node == NULL && o->consumed)
+    user_error(L, "backward through a result that an earlier backward has cleared;"
+                  " call that one with {retain = true}");
+  if (w->nslot == w->capacity) grow(L, S, w);
+  s = &w->slot[w->nslot];
+  s->object = o;
+  s->outer = o->walk;
+  s->outer_slot = o->slot;
+  s->parent = parent;
+  s->cursor = 0;
+  s->wanted = false;
+  s->grad.storage = NULL;
+  o->walk = w;
+  o->slot = w->nslot;
+  if (o->node && !o->node->op->vjp && !o->node->op->row) w->in_lua = true;
+  return w->nslot++;
+}
+
+/* depth first, the stack threaded through the slots: any depth */
+static void order(lua_State *L, State *S, Walk *w, Object *root) {
+  int at = visit(L, S, w, root, -1);
+  while (at >= 0) {
+    Slot *s = &w->slot[at];
+    const Node *n = s->object->node;
+    if (n && s->cursor < n->nargs) {
+      Object *a = n->arg[s->cursor++].object;
+      if (a && a->requires_grad && a->walk != w) at = visit(L, S, w, a, at);
+    } else {
+      s->after = w->first;
+      w->first = at;
+      at = s->parent;
+    }
+  }
+}
+
+/* -- sums of gradients --------------------------------------------------------------------- */
+
+static void add_tensors(const State *S, mare_Tensor *y, const mare_Tensor *a,
+                        const mare_Tensor *b) {
+  mare_Tensor x = *a, z = *b;
+  mare_Tensor *op[3] = {y, &x, &z};
+  mare_apply(mare_row_kernels(S->add)->forward[y->dtype], NULL, 3, op);
+}
+
+static bool own(const mare_Tensor *t) { /* nobody else sees this memory */
+  return t->storage->refcount == 1 && mare_is_contiguous(t);
+}
+
+/* adds c to what the argument has got so far */
+static void accumulate(Back *b, Slot *s, const mare_Tensor *c) {
+  if (s->grad.storage == NULL) {
+    s->grad = *c;
+    mare_storage_retain(c->storage);
+  } else if (own(&s->grad)) {
+    add_tensors(b->S, &s->grad, &s->grad, c);
+  } else {
+    mare_Tensor *sum = back_tensor(b, c->dtype, c->ndim, c->shape);
+    add_tensors(b->S, sum, &s->grad, c);
+    mare_tensor_release(&s->grad);
+    s->grad = *sum;
+    mare_storage_retain(sum->storage);
+  }
+}
+
+/* into x.grad: takes the memory when nobody else has it */
+static void accumulate_leaf(Back *b, Slot *s) {
+  Object *o = s->object;
+  mare_Tensor old = s->grad;
+  if (o->grad) {
+    mare_shape_set(&old, o->t.dtype, o->t.ndim, o->t.shape);
+    old.storage = o->grad;
+    old.data = o->grad->data;
+    add_tensors(b->S, &old, &old, &s->grad);
+    o->grad->version++;
+  } else if (own(&s->grad) && s->grad.data == s->grad.storage->data) {
+    o->grad = s->grad.storage;
+    s->grad.storage = NULL;
+  } else {
+    mare_Tensor *copy = back_tensor(b, old.dtype, old.ndim, old.shape);
+    mare_copy(copy, &s->grad);
+    o->grad = mare_storage_retain(copy->storage);
+    release_temps(b->walk);
+  }
+}
+
+/* undoes broadcasting */
+void back_reduce_to(Back *b, const mare_Tensor *g, int ndim, const int64_t *shape,
+                    mare_Tensor *gx) {
+  unsigned axes = 0;
+  int extra = g->ndim - ndim;
+  int64_t kept[MARE_MAXDIM];
+  for (int d = 0; d < g->ndim; d++) {
+    bool summed = d < extra || (shape[d - extra] == 1 && g->shape[d] != 1);
+    if (summed) axes |= 1u << d;
+    kept[d] = summed ? 1 : g->shape[d];
+  }
+  *gx = *g;
+  if (axes) {
+    mare_Tensor *sum = back_tensor(b, g->dtype, g->ndim, kept);
+    check_status(b->L, b->S, mare_reduce(b->S->heap, MARE_SUM, axes, 0, g, sum), 0);
+    *gx = *sum;
+  }
+  while (gx->ndim > ndim) mare_squeeze(gx, 0);
+}
+
+/* -- element-wise operations: the row's kernels --------------------------------------------- */
+
+/* argument i as an operand of y's shape; a number stands in buf */
+static void operand(const mare_Tensor *y, const Arg *a, double *buf, mare_Tensor *v) {
+  static const int64_t none[1];
+  if (a->object) {
+    mare_expand(&a->object->t, y->ndim, y->shape, v);
+    return;
+  }
+  mare_Tensor number;
+  mare_shape_set(&number, y->dtype, 0, none);
+  number.data = (char *)buf;
+  if (y->dtype == MARE_F32) *(float *)buf = (float)a->number;
+  else *buf = a->number;
+  mare_expand(&number, y->ndim, y->shape, v);
+}
+
+/* gradients of later arguments still need g */
+static bool last_wanted(const Node *n, int i) {
+  for (int j = i + 1; j < n->nargs; j++)
+    if (n->arg[j].object && n->arg[j].object->requires_grad) return false;
+  return true;
+}
+
+static mare_Tensor *place_for(Back *b, int i, const Slot *s) {
+  const mare_Tensor *y = &b->y->t;
+  if (!s->wanted && own(b->g) && last_wanted(b->node, i)) return (mare_Tensor *)b->g;
+  return back_tensor(b, y->dtype, y->ndim, y->shape);
+}
+
+static void row_backward(Back *b, int i, const Slot *s, mare_Tensor *gx) {
+  const mare_Row *row = b->node->op->row;
+  const Arg *arg = b->node->arg;
+  mare_Tensor v[MARE_MAXARGS], y = b->y->t, g = *b->g, *out;
+  mare_Tensor *op[MARE_MAXARGS + 3] = {NULL, &g, &y};
+  double buf[MARE_MAXARGS], param[MARE_MAXPARAM];
+  const mare_Tensor *x = &arg[i].object->t;
+  if (strcmp(row->derivative[i], "1") == 0) {
+    back_reduce_to(b, &g, x->ndim, x->shape, gx);
+    return;
+  }
+  for (int k = 0; k < row->nargs; k++) {
+    operand(&y, &arg[k], &buf[k], &v[k]);
+    op[3 + k] = &v[k];
+  }
+  for (int k = 0; k < row->nparam; k++) param[k] = arg[row->nargs + k].number;
+  out = place_for(b, i, s);
+  op[0] = out;
+  mare_apply(mare_row_kernels(row)->backward[i][y.dtype], param, 3 + row->nargs, op);
+  back_reduce_to(b, out, x->ndim, x->shape, gx);
+}
+
+/* -- operations whose backward is in Lua ------------------------------------------------------ */
+
+/* pushes a table: light userdata of each visited tensor -> the tensor */
+static int push_anchors(lua_State *L, Walk *w, int root) {
+  int map, top = lua_gettop(L) + 1;
+  lua_createtable(L, 0, w->nslot);
+  map = top;
+  lua_pushvalue(L, root);
+  lua_rawsetp(L, map, lua_touserdata(L, root));
+  for (int at = w->first; at >= 0; at = w->slot[at].after) {
+    Object *o = w->slot[at].object;
+    if (o->node == NULL) continue;
+    lua_rawgetp(L, map, o);
+    lua_getiuservalue(L, -1, 1);
+    for (int i = 0; i < o->node->nargs; i++)
+      if (o->node->arg[i].object) {
+        lua_getiuservalue(L, -1, i + 1);
+        lua_rawsetp(L, map, o->node->arg[i].object);
+      }
+    lua_settop(L, map);
+  }
+  return map;
+}
+
+static void push_vjp(lua_State *L, const Op *op) {
+  if (lua_getfield(L, LUA_REGISTRYINDEX, "mare.rows") == LUA_TTABLE &&
+      lua_rawgetp(L, -1, op) == LUA_TTABLE && lua_getfield(L, -1, "vjp") == LUA_TFUNCTION)
+    return;
+  luaL_error(L, "the operation '%s' has no derivative", op->name);
+}
+
+/* calls vjp(g, y, arguments ...); its results are left on the stack from `base` on */
+static void call_vjp(Back *b, int map) {
+  lua_State *L = b->L;
+  const Node *n = b->node;
+  bool mode = b->S->grad_mode;
+  int status, nodeidx;
+  luaL_checkstack(L, n->nargs + 8, NULL);
+  lua_rawgetp(L, map, b->y);
+  lua_getiuservalue(L, -1, 1);
+  nodeidx = lua_gettop(L);
+  push_vjp(L, n->op);
+  new_view(L, b->S, b->g);
+  lua_rawgetp(L, map, b->y);
+  for (int i = 1; i <= n->nargs; i++) lua_getiuservalue(L, nodeidx, i);
+  b->S->grad_mode = false;
+  status = lua_pcall(L, 2 + n->nargs, n->nargs, 0);
+  b->S->grad_mode = mode;
+  if (status != LUA_OK) lua_error(L);
+}
+
+static void check_result(Back *b, int idx, const Object *x, mare_Tensor *gx) {
+  Object *o = test_tensor(b->L, b->S, idx);
+  int64_t shape[MARE_MAXDIM];
+  int ndim;
+  const char *name = b->node->op->name;
+  if (o == NULL || o->t.storage == NULL)
+    user_error(b->L, "backward of '%s' gave %s where a tensor was expected", name,
+               type_of(b->L, b->S, idx));
+  if (o->t.dtype != x->t.dtype)
+    user_error(b->L, "backward of '%s' gave a %s gradient for a %s tensor", name,
+               mare_dtype_name[o->t.dtype], mare_dtype_name[x->t.dtype]);
+  if (!mare_broadcast(o->t.ndim, o->t.shape, x->t.ndim, x->t.shape, &ndim, shape) ||
+      ndim != o->t.ndim || memcmp(shape, o->t.shape, sizeof *shape * (size_t)ndim) != 0)
+    user_error(b->L, "backward of '%s' gave a gradient of shape %s for shape %s", name,
+               shape_of(b->L, &o->t), shape_of(b->L, &x->t));
+  back_reduce_to(b, &o->t, x->t.ndim, x->t.shape, gx);
+}
+
+static void lua_backward(Back *b, int map) {
+  const Node *n = b->node;
+  int top = lua_gettop(b->L);
+  call_vjp(b, map);
+  for (int i = 0; i < n->nargs; i++) {
+    Object *x = n->arg[i].object;
+    int idx = lua_gettop(b->L) - n->nargs + 1 + i;
+    mare_Tensor gx;
+    if (x == NULL || !x->requires_grad || lua_isnil(b->L, idx)) continue;
+    int before = lua_gettop(b->L);
+    check_result(b, idx, x, &gx);
+    accumulate(b, &b->walk->slot[x->slot], &gx);
+    release_temps(b->walk);
+    lua_settop(b->L, before);
+  }
+  lua_settop(b->L, top);
+}
+
+/* -- one step of the pass ------------------------------------------------------------------------ */
+
+static void check_value(Back *b, const Object *o, uint32_t version, const char *what) {
+  if (o->t.storage == NULL)
+    user_error(b->L, "backward of '%s' needs %s, which was closed", b->node->op->name, what);
+  if (o->t.storage->version != version)
+    user_error(b->L, "backward of '%s' needs %s, which was changed in place since",
+               b->node->op->name, what);
+}
+
+static void check_versions(Back *b) {
+  static const char *const names[] = {"its argument #1", "its argument #2",
+                                      "its argument #3", "a later argument"};
+  const Node *n = b->node;
+  for (int i = 0; i < n->nargs; i++)
+    if (n->arg[i].object && (n->op->needs & NEEDS(i < 31 ? i : 30)))
+      check_value(b, n->arg[i].object, n->arg[i].version, names[i < 3 ? i : 3]);
+  if (n->op->needs & NEEDS_Y) check_value(b, b->y, n->version, "its result");
+}
+
+static void step(Back *b, Slot *s, int map) {
+  const Node *n = b->node;
+  check_versions(b);
+  if (!n->op->vjp && !n->op->row) {
+    lua_backward(b, map);
+    return;
+  }
+  for (int i = 0; i < n->nargs; i++) {
+    Object *x = n->arg[i].object;
+    mare_Tensor gx;
+    if (x == NULL || !x->requires_grad) continue;
+    if (n->op->row) row_backward(b, i, s, &gx);
+    else n->op->vjp(b, i, &gx);
+    accumulate(b, &b->walk->slot[x->slot], &gx);
+    release_temps(b->walk);
+  }
+}
+
+static void run(lua_State *L, State *S, Walk *w, int root, bool to_leaves) {
+  int map = w->in_lua ? push_anchors(L, w, root) : 0;
+  for (int at = w->first; at >= 0; at = w->slot[at].after) {
+    Slot *s = &w->slot[at];
+    Back b = {L, S, w, s->object, s->object->node, &s->grad};
+    if (s->grad.storage == NULL) continue;
+    if (b.node) step(&b, s, map);
+    else if (to_leaves) accumulate_leaf(&b, s);
+    if (!s->wanted) mare_tensor_release(&s->grad);
+  }
+  w->finished = true;
+}
+
+/* -- from Lua -------------------------------------------------------------------------------------- */
+
+/* the gradient of the result itself: argument 2, or 1 for a single value */
+static void seed(lua_State *L, State *S, Object *y, Slot *s) {
+  if (!lua_isnoneornil(L, 2)) {
+    Object *g = check_real(L, S, 2);
+    check_same_dtype(L, y, g, 2);
+    check_same_shape(L, y, g, 2);
+    s->grad = g->t;
+    mare_storage_retain(g->t.storage);
+    return;
+  }
+  if (y->t.numel != 1)
+    arg_error(L, 1, "a result of shape %s needs a gradient of that shape to start from",
+              shape_of(L, &y->t));
+  Object *one = new_like(L, S, &y->t);
+  mare_fill(&one->t, 1);
+  s->grad = one->t;
+  mare_storage_retain(one->t.storage);
+}
+
+static Object *check_root(lua_State *L, State *S) {
+  Object *y = check_real(L, S, 1);
+  if (!y->requires_grad)
+    arg_error(L, 1, "nothing it was computed from requires a gradient");
+  return y;
+}
+
+/* cleared: the node goes, and with it what it kept alive */
+static void finish(lua_State *L, Walk *w) {
+  if (w->retain) return;
+  lua_pushnil(L);
+  lua_setiuservalue(L, 1, 1);
+}
+
+static int backward_leaves(lua_State *L) { /* backward(y [, g [, retain]]) */
+  State *S = get_state(L);
+  Object *y = check_root(L, S);
+  Walk *w;
+  lua_settop(L, 3);
+  w = push_walk(L, S);
+  w->retain = lua_toboolean(L, 3);
+  order(L, S, w, y);
+  seed(L, S, y, &w->slot[0]);
+  run(L, S, w, 1, true);
+  finish(L, w);
+  return 0;
+}
+
+/* backward_to(y, g, retain, {inputs}) -> { gradient or false for each input } */
+static int backward_to(lua_State *L) {
+  State *S = get_state(L);
+  Object *y = check_root(L, S);
+  Walk *w;
+  luaL_checktype(L, 4, LUA_TTABLE);
+  lua_settop(L, 4);
+  w = push_walk(L, S);
+  w->retain = lua_toboolean(L, 3);
+  order(L, S, w, y);
+  seed(L, S, y, &w->slot[0]);
+  for (lua_Unsigned i = 1; i <= lua_rawlen(L, 4); i++) {
+    lua_rawgeti(L, 4, (lua_Integer)i);
+    Object *x = test_tensor(L, S, -1);
+    if (x && x->walk == w) w->slot[x->slot].wanted = true;
+    lua_pop(L, 1);
+  }
+  run(L, S, w, 1, false);
+  lua_createtable(L, (int)lua_rawlen(L, 4), 0);
+  for (lua_Unsigned i = 1; i <= lua_rawlen(L, 4); i++) {
+    lua_rawgeti(L, 4, (lua_Integer)i);
+    Object *x = test_tensor(L, S, -1);
+    lua_pop(L, 1);
+    if (x && x->walk == w && w->slot[x->slot].grad.storage)
+      new_view(L, S, &w->slot[x->slot].grad)->isview = false;
+    else lua_pushboolean(L, false);
+    lua_rawseti(L, -2, (lua_Integer)i);
+  }
+  finish(L, w);
+  return 1;
+}
+
+/* topo(y) -> all tensors with gradients that y came from, results before arguments */
+static int backward_topo(lua_State *L) {
+  State *S = get_state(L);
+  Object *y = check_root(L, S);
+  Walk *w;
+  int map, n = 0;
+  lua_settop(L, 1);
+  w = push_walk(L, S);
+  order(L, S, w, y);
+  map = push_anchors(L, w, 1);
+  lua_createtable(L, w->nslot, 0);
+  for (int at = w->first; at >= 0; at = w->slot[at].after) {
+    lua_rawgetp(L, map, w->slot[at].object);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+const Function backward_functions[] = {{"backward", backward_leaves},
+                                       {"backward_to", backward_to},
+                                       {"topo", backward_topo},
+                                       {NULL, NULL}};

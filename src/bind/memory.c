@@ -1,0 +1,177 @@
+/*
+** memory.c -- keeping memory bounded although Lua cannot see it: the pressure
+** rule, scopes, limits and counters.
+*/
+#include "bind.h"
+
+#define MIN_PRESSURE ((size_t)64 << 20) /* below this, never ask for a collection */
+
+struct Scope {   /* a userdata; open while S->scope leads to it */
+  State *S;
+  Object *first; /* what was made inside */
+  Scope *outer;
+};
+
+/* -- pressure -------------------------------------------------------------------- */
+
+/*
+** Collects when live bytes have doubled since the last time.  A collector that
+** the user stopped, or that is running a finalizer right now, is left alone.
+*/
+void make_room(lua_State *L, State *S, size_t nbytes) {
+  mare_Heap *h = S->heap;
+  if (h->live + nbytes <= h->pressure) return;
+  if (lua_gc(L, LUA_GCISRUNNING) != 1) return;
+  lua_gc(L, LUA_GCCOLLECT);
+  h->pressure = 2 * (h->live + nbytes);
+  if (h->pressure < MIN_PRESSURE) h->pressure = MIN_PRESSURE;
+}
+
+static int memory_counters(lua_State *L) { /* { live =, peak =, limit =, cached = } */
+  const mare_Heap *h = get_state(L)->heap;
+  lua_createtable(L, 0, 4);
+  lua_pushinteger(L, (lua_Integer)h->live);
+  lua_setfield(L, -2, "live");
+  lua_pushinteger(L, (lua_Integer)h->peak);
+  lua_setfield(L, -2, "peak");
+  lua_pushinteger(L, (lua_Integer)h->cached);
+  lua_setfield(L, -2, "cached");
+  if (h->limit != SIZE_MAX) {
+    lua_pushinteger(L, (lua_Integer)h->limit);
+    lua_setfield(L, -2, "limit");
+  }
+  return 1;
+}
+
+static int memory_limit(lua_State *L) { /* memory_limit(bytes); nil: none */
+  State *S = get_state(L);
+  int64_t n = opt_integer(L, 1, -1);
+  if (n < 0 && !lua_isnoneornil(L, 1)) return arg_error(L, 1, "a limit is not negative");
+  S->heap->limit = n < 0 ? SIZE_MAX : (size_t)n;
+  return 0;
+}
+
+static int memory_trim(lua_State *L) { /* gives cached blocks back to the system */
+  mare_heap_trim(get_state(L)->heap);
+  return 0;
+}
+
+static int memory_reset_peak(lua_State *L) {
+  mare_Heap *h = get_state(L)->heap;
+  h->peak = h->live;
+  return 0;
+}
+
+/* -- scopes ---------------------------------------------------------------------- */
+
+void scope_remove(Object *o) {
+  if (o->link == NULL) return;
+  *o->link = o->next;
+  if (o->next) o->next->link = o->link;
+  o->link = NULL;
+}
+
+static void enter(Scope *s, Object *o) {
+  o->next = s->first;
+  if (o->next) o->next->link = &o->next;
+  s->first = o;
+  o->link = &s->first;
+}
+
+void scope_add(State *S, Object *o) { enter(S->scope, o); }
+
+/* takes the scope out of the chain of open ones, wherever it stands */
+static void leave(Scope *s) {
+  for (Scope **p = &s->S->scope; *p; p = &(*p)->outer)
+    if (*p == s) {
+      *p = s->outer;
+      return;
+    }
+}
+
+static Scope *check_scope(lua_State *L) {
+  Scope *s = luaL_testudata(L, 1, "mare.Scope");
+  if (s == NULL) arg_error(L, 1, "scope expected, got %s", luaL_typename(L, 1));
+  return s;
+}
+
+static int scope_new(lua_State *L) {
+  State *S = get_state(L);
+  Scope *s = lua_newuserdatauv(L, sizeof *s, 0);
+  s->S = S;
+  s->first = NULL;
+  luaL_setmetatable(L, "mare.Scope");
+  s->outer = S->scope;
+  S->scope = s;
+  return 1;
+}
+
+static int scope_close(lua_State *L) { /* s:close(), __close */
+  Scope *s = check_scope(L);
+  leave(s);
+  for (Object *o = s->first, *next; o; o = next) {
+    next = o->next;
+    if (o->walk == NULL) close_tensor(o);
+    else scope_remove(o); /* a running backward still reads it */
+  }
+  return 0;
+}
+
+static int scope_gc(lua_State *L) { /* never closed: forget, but close nothing */
+  Scope *s = check_scope(L);
+  leave(s);
+  while (s->first) scope_remove(s->first);
+  return 0;
+}
+
+static void keep_value(lua_State *L, Scope *s, int idx) {
+  Object *o = test_tensor(L, s->S, idx);
+  if (o && o->link) {
+    scope_remove(o);
+    if (s->outer && s->S->scope == s) enter(s->outer, o);
+  }
+  if (!lua_istable(L, idx)) return;
+  luaL_checkstack(L, 4, "table nested too deeply");
+  lua_pushnil(L);
+  while (lua_next(L, idx)) {
+    keep_value(L, s, lua_gettop(L));
+    lua_pop(L, 1);
+  }
+}
+
+/* s:keep(v): v, a tensor or a table of tensors, outlives the scope; returns it */
+static int scope_keep(lua_State *L) {
+  Scope *s = check_scope(L);
+  lua_settop(L, 2);
+  keep_value(L, s, 2);
+  return 1;
+}
+
+/* hold(f, ...): calls f outside all scopes, so that what it makes stays */
+static int scope_hold(lua_State *L) {
+  State *S = get_state(L);
+  Scope *saved = S->scope;
+  int status;
+  S->scope = NULL;
+  status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+  S->scope = saved;
+  return status == LUA_OK ? lua_gettop(L) : lua_error(L);
+}
+
+void open_scopes(lua_State *L) { /* the State is on the top of the stack */
+  static const luaL_Reg methods[] = {{"keep", scope_keep},   {"close", scope_close},
+                                     {"__close", scope_close}, {"__gc", scope_gc},
+                                     {NULL, NULL}};
+  luaL_newmetatable(L, "mare.Scope");
+  lua_pushvalue(L, -2);
+  luaL_setfuncs(L, methods, 1);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+const Function memory_functions[] = {
+    {"memory", memory_counters}, {"memory_limit", memory_limit},
+    {"memory_trim", memory_trim}, {"memory_reset_peak", memory_reset_peak},
+    {"scope", scope_new},        {"hold", scope_hold},
+    {NULL, NULL}};

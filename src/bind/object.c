@@ -1,0 +1,288 @@
+/*
+** object.c -- the tensor as a Lua value: making, checking, closing it, and what
+** it answers without computing (shape, dtype, size ...).
+*/
+#include <string.h>
+
+#include "bind.h"
+
+State *get_state(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+
+const Op *get_op(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(2)); }
+
+/* -- checks ---------------------------------------------------------------------- */
+
+Object *test_tensor(lua_State *L, State *S, int arg) {
+  const void *meta;
+  if (lua_type(L, arg) != LUA_TUSERDATA || !lua_getmetatable(L, arg)) return NULL;
+  meta = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  return meta == S->meta ? lua_touserdata(L, arg) : NULL;
+}
+
+Object *check_tensor(lua_State *L, State *S, int arg) {
+  Object *o = test_tensor(L, S, arg);
+  if (o == NULL) arg_error(L, arg, "tensor expected, got %s", type_of(L, S, arg));
+  else if (o->t.storage == NULL) arg_error(L, arg, "the tensor is closed");
+  return o;
+}
+
+Object *check_real(lua_State *L, State *S, int arg) {
+  Object *o = check_tensor(L, S, arg);
+  if (o->t.dtype >= MARE_NREAL)
+    arg_error(L, arg, "f32 or f64 tensor expected, got %s; convert it with :to \"f32\"",
+              type_of(L, S, arg));
+  return o;
+}
+
+Object *check_dtype(lua_State *L, State *S, int arg, mare_Dtype dt) {
+  Object *o = check_tensor(L, S, arg);
+  if (o->t.dtype != dt)
+    arg_error(L, arg, "%s tensor expected, got %s", mare_dtype_name[dt], type_of(L, S, arg));
+  return o;
+}
+
+void check_same_dtype(lua_State *L, const Object *a, const Object *b, int arg) {
+  if (a->t.dtype != b->t.dtype)
+    arg_error(L, arg, "element types %s and %s do not mix; convert one with :to",
+              mare_dtype_name[a->t.dtype], mare_dtype_name[b->t.dtype]);
+}
+
+void check_same_shape(lua_State *L, const Object *a, const Object *b, int arg) {
+  if (!mare_same_shape(&a->t, &b->t))
+    arg_error(L, arg, "shapes %s and %s differ", shape_of(L, &a->t), shape_of(L, &b->t));
+}
+
+void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes) {
+  if (st == MARE_OK) return;
+  if (st == MARE_NOMEM) st = mare_heap_status(S->heap, nbytes);
+  if (st == MARE_LIMIT)
+    user_error(L, "not enough memory: %I bytes asked for, %I in use, limit %I",
+               (LUAI_UACINT)nbytes, (LUAI_UACINT)S->heap->live,
+               (LUAI_UACINT)S->heap->limit);
+  user_error(L, "not enough memory: %I bytes asked for, %I in use", (LUAI_UACINT)nbytes,
+             (LUAI_UACINT)S->heap->live);
+}
+
+/* -- making ---------------------------------------------------------------------- */
+
+/* a tensor that is closed, but has its metatable: whatever comes, nothing leaks */
+static Object *push_closed(lua_State *L) {
+  Object *o = lua_newuserdatauv(L, sizeof *o, 2);
+  memset((char *)o + offsetof(Object, node), 0, sizeof *o - offsetof(Object, node));
+  o->t.storage = NULL;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &mare_sizeof); /* core.c keeps the metatable there */
+  lua_setmetatable(L, -2);
+  return o;
+}
+
+static mare_Status try_alloc(State *S, mare_Tensor *t) {
+  mare_Status st = mare_tensor_alloc(S->heap, t);
+  if (st != MARE_OK) t->storage = NULL;
+  return st;
+}
+
+static void open_storage(lua_State *L, State *S, Object *o) {
+  size_t nbytes = (size_t)o->t.numel * mare_sizeof[o->t.dtype];
+  make_room(L, S, nbytes);
+  if (try_alloc(S, &o->t) == MARE_OK) return;
+  mare_heap_trim(S->heap);
+  lua_gc(L, LUA_GCCOLLECT);
+  check_status(L, S, try_alloc(S, &o->t), nbytes);
+}
+
+Object *new_tensor(lua_State *L, State *S, mare_Dtype dt, int ndim, const int64_t *shape) {
+  Object *o = push_closed(L);
+  if (!mare_shape_set(&o->t, dt, ndim, shape)) {
+    char buf[MARE_SHAPETEXT];
+    user_error(L, "a tensor of shape %s does not fit into memory",
+               mare_shape_text(buf, ndim, shape));
+  }
+  open_storage(L, S, o);
+  if (S->scope) scope_add(S, o);
+  return o;
+}
+
+Object *new_like(lua_State *L, State *S, const mare_Tensor *t) {
+  return new_tensor(L, S, t->dtype, t->ndim, t->shape);
+}
+
+Object *new_view(lua_State *L, State *S, const mare_Tensor *v) {
+  Object *o = push_closed(L);
+  o->t = *v;
+  mare_storage_retain(v->storage);
+  o->isview = true;
+  if (S->scope) scope_add(S, o);
+  return o;
+}
+
+const mare_Tensor *push_contiguous(lua_State *L, State *S, const mare_Tensor *t) {
+  if (mare_is_contiguous(t)) {
+    lua_pushnil(L);
+    return t;
+  }
+  Object *o = new_like(L, S, t);
+  mare_copy(&o->t, t);
+  return &o->t;
+}
+
+/* -- closing ---------------------------------------------------------------------- */
+
+void close_tensor(Object *o) {
+  scope_remove(o);
+  mare_tensor_release(&o->t);
+  mare_storage_release(o->grad);
+  o->grad = NULL;
+}
+
+static int tensor_close(lua_State *L) { /* __gc, __close, t:close() */
+  Object *o = test_tensor(L, get_state(L), 1);
+  if (o == NULL) return arg_error(L, 1, "tensor expected, got %s", luaL_typename(L, 1));
+  if (o->walk == NULL) close_tensor(o); /* not under a running backward */
+  return 0;
+}
+
+/* -- what a tensor knows ------------------------------------------------------------ */
+
+static int tensor_shape(lua_State *L) { /* t.shape */
+  Object *o = check_tensor(L, get_state(L), 1);
+  lua_createtable(L, o->t.ndim, 0);
+  for (int i = 0; i < o->t.ndim; i++) {
+    lua_pushinteger(L, o->t.shape[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+static int tensor_size(lua_State *L) { /* t:size() or t:size(dim) */
+  Object *o = check_tensor(L, get_state(L), 1);
+  if (lua_isnoneornil(L, 2)) return tensor_shape(L);
+  lua_pushinteger(L, o->t.shape[check_dim(L, 2, o->t.ndim)]);
+  return 1;
+}
+
+static int tensor_dim(lua_State *L) {
+  lua_pushinteger(L, check_tensor(L, get_state(L), 1)->t.ndim);
+  return 1;
+}
+
+static int tensor_numel(lua_State *L) {
+  lua_pushinteger(L, check_tensor(L, get_state(L), 1)->t.numel);
+  return 1;
+}
+
+static int tensor_stride(lua_State *L) { /* the strides, in elements */
+  Object *o = check_tensor(L, get_state(L), 1);
+  lua_createtable(L, o->t.ndim, 0);
+  for (int i = 0; i < o->t.ndim; i++) {
+    lua_pushinteger(L, o->t.stride[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+static int tensor_len(lua_State *L) { /* #t: the size of the first dimension */
+  Object *o = check_tensor(L, get_state(L), 1);
+  if (o->t.ndim == 0) return user_error(L, "a 0-d tensor has no length");
+  lua_pushinteger(L, o->t.shape[0]);
+  return 1;
+}
+
+static int tensor_isview(lua_State *L) {
+  lua_pushboolean(L, check_tensor(L, get_state(L), 1)->isview);
+  return 1;
+}
+
+static int tensor_isclosed(lua_State *L) {
+  Object *o = test_tensor(L, get_state(L), 1);
+  lua_pushboolean(L, o == NULL || o->t.storage == NULL);
+  return 1;
+}
+
+static int tensor_iscontiguous(lua_State *L) {
+  lua_pushboolean(L, mare_is_contiguous(&check_tensor(L, get_state(L), 1)->t));
+  return 1;
+}
+
+static int is_tensor(lua_State *L) { /* mare.is_tensor(v) */
+  lua_pushboolean(L, test_tensor(L, get_state(L), 1) != NULL);
+  return 1;
+}
+
+/* -- fields and methods --------------------------------------------------------------- */
+
+typedef int Getter(lua_State *L, State *S, Object *o);
+
+static int get_shape(lua_State *L, State *S, Object *o) {
+  (void)S, (void)o;
+  return tensor_shape(L);
+}
+
+static int get_dtype(lua_State *L, State *S, Object *o) {
+  (void)S;
+  lua_pushstring(L, mare_dtype_name[o->t.dtype]);
+  return 1;
+}
+
+static int get_grad(lua_State *L, State *S, Object *o) {
+  push_grad(L, S, o, 1);
+  return 1;
+}
+
+static int get_requires(lua_State *L, State *S, Object *o) {
+  (void)S;
+  lua_pushboolean(L, o->requires_grad);
+  return 1;
+}
+
+static const struct {
+  const char *name;
+  Getter *get;
+} fields[] = {{"shape", get_shape}, {"dtype", get_dtype}, {"grad", get_grad},
+              {"is_tracked", get_requires}, {NULL, NULL}};
+
+static int get_field(lua_State *L, State *S, Object *o) {
+  const char *key = lua_tostring(L, 2);
+  for (int i = 0; fields[i].name; i++)
+    if (strcmp(key, fields[i].name) == 0) return fields[i].get(L, S, o);
+  return user_error(L, "a tensor has no field or method '%s'", key);
+}
+
+int tensor_index(lua_State *L) { /* upvalue 2: the methods */
+  State *S = get_state(L);
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) return 1;
+    Object *o = test_tensor(L, S, 1);
+    if (o == NULL || o->t.storage == NULL) return user_error(L, "the tensor is closed");
+    const char *s = lua_tostring(L, 2);
+    if (strpbrk(s, ":0123456789") == NULL) return get_field(L, S, o);
+    return index_value(L, S, o, 2);
+  }
+  Object *o = test_tensor(L, S, 1);
+  if (o == NULL || o->t.storage == NULL) return user_error(L, "the tensor is closed");
+  return index_value(L, S, o, 2);
+}
+
+int tensor_newindex(lua_State *L) {
+  State *S = get_state(L);
+  Object *o = test_tensor(L, S, 1);
+  if (o == NULL || o->t.storage == NULL) return user_error(L, "the tensor is closed");
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    const char *s = lua_tostring(L, 2);
+    if (strcmp(s, "grad") == 0) {
+      set_grad(L, S, o, 1, 3);
+      return 0;
+    }
+    if (strpbrk(s, ":0123456789") == NULL)
+      return user_error(L, "the field '%s' of a tensor cannot be set", s);
+  }
+  assign_value(L, S, o, 2, 3);
+  return 0;
+}
+
+const Function object_functions[] = {
+    {"close", tensor_close}, {"size", tensor_size}, {"dim", tensor_dim},
+    {"numel", tensor_numel}, {"stride", tensor_stride}, {"isview", tensor_isview},
+    {"isclosed", tensor_isclosed}, {"iscontiguous", tensor_iscontiguous},
+    {"is_tensor", is_tensor}, {"len", tensor_len}, {NULL, NULL}};

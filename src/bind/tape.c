@@ -1,0 +1,216 @@
+/*
+** tape.c -- recording: which operation and which arguments made a tensor, and the
+** gradient that a leaf has gathered.
+*/
+#include <math.h>
+
+#include "bind.h"
+
+bool wants_grad(const State *S, const Object *o) { return S->grad_mode && o->requires_grad; }
+
+/* -- recording -------------------------------------------------------------------- */
+
+static bool any_wants(lua_State *L, State *S, int first, int nargs) {
+  for (int i = 0; i < nargs; i++) {
+    const Object *o = test_tensor(L, S, first + i);
+    if (o && o->requires_grad) return true;
+  }
+  return false;
+}
+
+static void fill_arg(lua_State *L, State *S, Arg *a, int idx) {
+  a->object = test_tensor(L, S, idx);
+  a->version = a->object && a->object->t.storage ? a->object->t.storage->version : 0;
+  if (lua_isboolean(L, idx)) a->number = lua_toboolean(L, idx);
+  else a->number = lua_type(L, idx) == LUA_TNUMBER ? lua_tonumber(L, idx) : NAN;
+}
+
+void record(lua_State *L, State *S, const Op *op, int y, int nargs) {
+  record_from(L, S, op, y, 1, nargs);
+}
+
+void record_from(lua_State *L, State *S, const Op *op, int y, int first, int nargs) {
+  Object *o = lua_touserdata(L, y);
+  Node *n;
+  if (!S->grad_mode || !any_wants(L, S, first, nargs)) return;
+  y = lua_absindex(L, y);
+  n = lua_newuserdatauv(L, sizeof *n + (size_t)nargs * sizeof *n->arg, nargs);
+  n->op = op;
+  n->version = o->t.storage->version;
+  n->nargs = nargs;
+  for (int i = 0; i < nargs; i++) {
+    fill_arg(L, S, &n->arg[i], first + i);
+    lua_pushvalue(L, first + i);
+    lua_setiuservalue(L, -2, i + 1);
+  }
+  lua_setiuservalue(L, y, 1);
+  o->node = n;
+  o->requires_grad = true;
+}
+
+/* -- in-place writes ----------------------------------------------------------------- */
+
+void written(Object *o) { o->t.storage->version++; }
+
+static bool repeats(const mare_Tensor *t) { /* several elements share one place */
+  for (int i = 0; i < t->ndim; i++)
+    if (t->shape[i] > 1 && t->stride[i] == 0) return true;
+  return false;
+}
+
+void check_writable(lua_State *L, State *S, Object *o, int arg) {
+  if (wants_grad(S, o) && o->node == NULL && !o->consumed)
+    arg_error(L, arg, "a leaf that requires a gradient is written in place only inside"
+                      " mare.no_grad");
+  if (wants_grad(S, o))
+    arg_error(L, arg, "the tape holds this tensor; use the operation that makes a new"
+                      " tensor, or write to x:detach()");
+  if (repeats(&o->t))
+    arg_error(L, arg, "an expanded tensor is not written in place; clone it first");
+}
+
+/* -- flags and gradients ---------------------------------------------------------------- */
+
+static int tensor_requires_grad(lua_State *L) { /* t:requires_grad([on]) -> t */
+  State *S = get_state(L);
+  Object *o = check_real(L, S, 1);
+  bool on = opt_boolean(L, 2, true);
+  if (!on && o->node)
+    return arg_error(L, 1, "only a leaf can stop requiring a gradient; use :detach()");
+  o->requires_grad = on;
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int tensor_detach(lua_State *L) { /* shares memory, is not on the tape */
+  State *S = get_state(L);
+  Object *o = check_tensor(L, S, 1);
+  new_view(L, S, &o->t)->isview = o->isview;
+  return 1;
+}
+
+static int tensor_is_leaf(lua_State *L) {
+  lua_pushboolean(L, check_tensor(L, get_state(L), 1)->node == NULL);
+  return 1;
+}
+
+void push_grad(lua_State *L, State *S, Object *o, int idx) {
+  mare_Tensor v;
+  Object *last;
+  idx = lua_absindex(L, idx);
+  if (o->grad == NULL) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_getiuservalue(L, idx, 2);
+  last = test_tensor(L, S, -1);
+  if (last && last->t.storage == o->grad) return;
+  lua_pop(L, 1);
+  mare_shape_set(&v, o->t.dtype, o->t.ndim, o->t.shape);
+  v.storage = o->grad;
+  v.data = o->grad->data;
+  new_view(L, S, &v)->isview = false;
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, idx, 2);
+}
+
+static void drop_grad(lua_State *L, Object *o, int idx) {
+  mare_storage_release(o->grad);
+  o->grad = NULL;
+  lua_pushnil(L);
+  lua_setiuservalue(L, idx, 2);
+}
+
+/* x.grad = value: shares a whole contiguous tensor, otherwise copies */
+void set_grad(lua_State *L, State *S, Object *o, int idx, int value) {
+  Object *g;
+  if (lua_isnil(L, value)) {
+    drop_grad(L, o, idx);
+    return;
+  }
+  g = check_real(L, S, value);
+  check_same_dtype(L, o, g, value);
+  check_same_shape(L, o, g, value);
+  lua_pushvalue(L, value);
+  if (!mare_is_contiguous(&g->t) || g->t.data != g->t.storage->data) {
+    Object *copy = new_like(L, S, &g->t);
+    mare_copy(&copy->t, &g->t);
+    g = copy;
+  }
+  mare_storage_retain(g->t.storage);
+  mare_storage_release(o->grad);
+  o->grad = g->t.storage;
+  lua_setiuservalue(L, idx, 2);
+}
+
+static int tensor_zero_grad(lua_State *L) { /* forgets the gradient */
+  Object *o = check_tensor(L, get_state(L), 1);
+  drop_grad(L, o, 1);
+  return 0;
+}
+
+static int tape_grad_mode(lua_State *L) { /* grad_mode([on]) -> what it was */
+  State *S = get_state(L);
+  bool was = S->grad_mode;
+  if (!lua_isnoneornil(L, 1)) S->grad_mode = opt_boolean(L, 1, true);
+  lua_pushboolean(L, was);
+  return 1;
+}
+
+/* -- looking at the tape from Lua ---------------------------------------------------------- */
+
+static int tape_node(lua_State *L) { /* node(t) -> op (light userdata), arguments ... */
+  State *S = get_state(L);
+  Object *o = check_tensor(L, S, 1);
+  if (o->node == NULL) return 0;
+  lua_pushlightuserdata(L, (void *)o->node->op);
+  lua_getiuservalue(L, 1, 1);
+  luaL_checkstack(L, o->node->nargs, NULL);
+  for (int i = 1; i <= o->node->nargs; i++) lua_getiuservalue(L, 3, i);
+  lua_remove(L, 3);
+  return 1 + o->node->nargs;
+}
+
+/*
+** record(y, op, arguments ...) -> y: puts y on the tape as the result of an
+** operation defined in Lua; op is what define() returned.
+*/
+static int tape_record(lua_State *L) {
+  State *S = get_state(L);
+  const Op *op = lua_touserdata(L, 2);
+  check_tensor(L, S, 1);
+  lua_pushvalue(L, 1);
+  lua_remove(L, 1);
+  lua_remove(L, 1); /* arguments ..., y */
+  record(L, S, op, lua_gettop(L), lua_gettop(L) - 1);
+  return 1;
+}
+
+/* define(name) -> a new Op for record; lives as long as the Lua state */
+static int tape_define(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  Op *op = lua_newuserdatauv(L, sizeof *op, 1);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1); /* keeps the name's bytes */
+  *op = (Op){.name = name, .needs = NEEDS_ALL};
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, "mare.defined");
+  lua_pushvalue(L, -2);
+  lua_rawsetp(L, -2, op);
+  lua_pushlightuserdata(L, op);
+  return 1;
+}
+
+/* attach(op, row): the Lua table that says how to differentiate op */
+static int tape_attach(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, "mare.rows");
+  lua_pushvalue(L, 2);
+  lua_rawsetp(L, -2, lua_touserdata(L, 1));
+  return 0;
+}
+
+const Function tape_functions[] = {
+    {"requires_grad", tensor_requires_grad}, {"detach", tensor_detach},
+    {"is_leaf", tensor_is_leaf},             {"zero_grad", tensor_zero_grad},
+    {"grad_mode", tape_grad_mode},           {"node", tape_node},
+    {"record", tape_record},                 {"define", tape_define},
+    {"attach", tape_attach},                 {NULL, NULL}};
