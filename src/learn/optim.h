@@ -7,7 +7,8 @@
 #include "../mare.h"
 
 #define MARE_MAXSLOT 4   /* state tensors for each parameter */
-#define MARE_MAXHYPER 12 /* hyper-parameters, lr included, and step constants */
+#define MARE_MAXHYPER 8  /* hyper-parameters, lr included */
+#define MARE_MAXSTEP 8   /* constants of a step */
 
 /*
 ** One element type's update of n elements: p the parameter, g its gradient, s
@@ -15,15 +16,28 @@
 */
 typedef void mare_Update(size_t n, void *p, const void *g, void *const *s, const double *h);
 
+typedef struct mare_Hyper {
+  const char *name;
+  double value;  /* the default */
+  double lo, hi; /* lo <= value < hi */
+  bool flag;     /* 0 or 1; true or false for Lua */
+} mare_Hyper;
+
+typedef struct mare_Slot {
+  const char *name;
+  const char *hyper; /* kept only while this hyper-parameter is not 0; NULL: always */
+} mare_Slot;
+
 typedef struct mare_Optimizer {
   const char *name;
   int nslot, nhyper, nstep;
-  const char *slot[MARE_MAXSLOT];
-  const char *hyper[MARE_MAXHYPER];   /* lr first */
-  double value[MARE_MAXHYPER];        /* defaults */
-  const char *prelude;                /* constants of a step, C and Lua alike */
-  const char *update;                 /* one element, C and Lua alike */
+  mare_Slot slot[MARE_MAXSLOT];
+  mare_Hyper hyper[MARE_MAXHYPER]; /* lr first */
+  const char *step[MARE_MAXSTEP];  /* names of the constants of a step */
+  const char *prelude;             /* their values, C and Lua alike: "a = ...; b = ...;" */
+  const char *update;              /* one element, C and Lua alike */
   const char *doc, *source;
+  void (*prepare)(double *h, double t); /* h[nhyper..] = the step's constants */
 } mare_Optimizer;
 
 extern const mare_Optimizer mare_optimizers[]; /* ends with name == NULL */
@@ -34,16 +48,22 @@ typedef struct mare_Param {
   int64_t numel;
   void *value;
   const void *grad;
-  void *slot[MARE_MAXSLOT];
+  void *slot[MARE_MAXSLOT]; /* zeros before step 1; NULL where the slot is not kept */
+  int64_t start;            /* set by mare_optim_step: its place among all elements */
 } mare_Param;
 
 const mare_Optimizer *mare_optimizer_find(const char *name);
+int mare_hyper_find(const mare_Optimizer *o, const char *name); /* its index, or -1 */
+
+/* whether slot k is kept with these hyper-parameters */
+bool mare_optim_keeps(const mare_Optimizer *o, int k, const double *hyper);
 
 /*
 ** Updates every parameter in one pass, in pieces that depend on the sizes alone.
-** hyper: the values in the order of the row; t: the number of this step, from 1.
+** h holds the hyper-parameters in the order of the row, and has room for the
+** constants of the step behind them; t is the number of this step, from 1.
 */
-void mare_optim_step(const mare_Optimizer *o, const double *hyper, int64_t t, int nparam,
-                     const mare_Param *param);
+void mare_optim_step(const mare_Optimizer *o, double h[MARE_MAXHYPER + MARE_MAXSTEP],
+                     int64_t t, int nparam, mare_Param *param);
 
 #endif

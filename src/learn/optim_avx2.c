@@ -1,0 +1,22 @@
+/* optim_avx2.c -- the kernels of optim.def for AVX2 and FMA. */
+#ifdef __x86_64__
+#include "optim_kernels.h"
+
+#include <tgmath.h> /* sqrt is sqrtf for float */
+
+#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
+#pragma GCC target("avx2,fma")
+
+#define real float
+#define K(name) name##_f32
+#include "optim.inc.c"
+
+#define real double
+#define K(name) name##_f64
+#include "optim.inc.c"
+
+#define OPTIMIZER(name, update, doc, source) {name##_f32, name##_f64},
+mare_Update *const mare_optim_avx2[][MARE_NREAL] = {
+#include "optim.def"
+};
+#endif

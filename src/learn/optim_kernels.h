@@ -1,0 +1,20 @@
+/* optim_kernels.h -- the kernels of optim.def, a row of the table for each block. */
+#ifndef MARE_OPTIM_KERNELS_H
+#define MARE_OPTIM_KERNELS_H
+
+#include <math.h>
+
+#include "optim.h"
+
+/*
+** Without errno a root is one instruction and its loop becomes vectors.  GCC's
+** pragma optimize("no-math-errno") does not reach built-in functions; this does.
+*/
+extern float sqrtf(float x) __attribute__((const));
+extern double sqrt(double x) __attribute__((const));
+
+extern mare_Update *const mare_optim_base[][MARE_NREAL];
+extern mare_Update *const mare_optim_avx2[][MARE_NREAL];   /* x86-64 only */
+extern mare_Update *const mare_optim_avx512[][MARE_NREAL]; /* x86-64 only */
+
+#endif
