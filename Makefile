@@ -90,7 +90,7 @@ install: all
 	install -m 755 $(B)/mare/core.so $(DESTDIR)$(LIBDIR)/mare/core.so
 	@for f in $(LUASRC:lua/%=%); do \
 	  install -D -m 644 lua/$$f $(DESTDIR)$(LUADIR)/$$f || exit 1; done
-	@echo "installed mare in $(DESTDIR)$(PREFIX)"
+	@echo "installed in $(DESTDIR)$(LUADIR)/mare and $(DESTDIR)$(LIBDIR)/mare"
 
 uninstall:
 	rm -f $(DESTDIR)$(LIBDIR)/mare/core.so

@@ -1,0 +1,19 @@
+-- In a checkout: luarocks --lua-version 5.4 make rocks/mare-scm-1.rockspec
+-- The Makefile knows where Lua and BLIS are and which files there are.
+
+rockspec_format = "3.0"
+package = "mare"
+version = "scm-1"
+source = { url = "git+file://." }
+description = {
+  summary = "Tensors, differentiation and machine learning for Lua, with an engine in C",
+  license = "MIT",
+}
+dependencies = { "lua >= 5.4, < 5.5" }
+build = {
+  type = "make",
+  build_target = "all",
+  build_variables = { CFLAGS = "$(CFLAGS)", LUAINC = "$(LUA_INCDIR)" },
+  install_target = "install",
+  install_variables = { LUAINC = "$(LUA_INCDIR)", LUADIR = "$(LUADIR)", LIBDIR = "$(LIBDIR)" },
+}
