@@ -1,0 +1,72 @@
+-- check.lua -- how Lua-level functions refuse what they cannot take: the error
+-- stands at the line of the user's code, however deep inside mare it was seen.
+
+local M = {}
+
+local raise = require "mare.core".functions.fail
+
+--- Raises an error at the user's line: fail("'%s' has no name", x).
+function M.fail(message, ...)
+  if select("#", ...) > 0 then message = message:format(...) end
+  raise(message)
+end
+
+--- "bad argument #2 to 'mse' (message)", at the user's line.
+function M.argument(position, name, message, ...)
+  M.fail("bad argument #%d to '%s' (%s)", position, name,
+    select("#", ...) > 0 and message:format(...) or message)
+end
+
+--- The shape of a tensor or a list of sizes as text: "32x100"; "scalar" for none.
+function M.shape(t)
+  local shape = type(t) == "table" and t or t.shape
+  local size = {}
+  for i = 1, #shape do size[i] = tostring(shape[i]) end
+  return #size > 0 and table.concat(size, "x") or "scalar"
+end
+
+--- The names of a table's keys in order: "a, b, c".
+function M.names(t)
+  local list = {}
+  for k in pairs(t) do list[#list + 1] = tostring(k) end
+  table.sort(list)
+  return table.concat(list, ", ")
+end
+
+--- Refuses unknown options.  known is a set { name = anything but nil }.
+-- The position is that of the options among the function's arguments.
+function M.options(position, name, opts, known)
+  if opts == nil then return end
+  if type(opts) ~= "table" then
+    M.argument(position, name, "table of options expected, got %s", type(opts))
+  end
+  for k in pairs(opts) do
+    if known[k] == nil then
+      M.argument(position, name, "unknown option '%s'; known: %s", tostring(k), M.names(known))
+    end
+  end
+end
+
+--- A number (or a default for nil), inside lo..hi when these are given.
+function M.number(position, name, value, default, lo, hi)
+  if value == nil then value = default end
+  if type(value) ~= "number" then
+    M.argument(position, name, "number expected, got %s", type(value))
+  elseif value ~= value or (lo and value < lo) or (hi and value > hi) then
+    M.argument(position, name, "%s is outside %s to %s", tostring(value),
+      tostring(lo or -math.huge), tostring(hi or math.huge))
+  end
+  return value
+end
+
+--- A whole number of at least lo.
+function M.count(position, name, value, lo)
+  local n = math.tointeger(value)
+  if type(value) ~= "number" or not n or n < (lo or 1) then
+    M.argument(position, name, "whole number of at least %d expected, got %s", lo or 1,
+      type(value) == "number" and tostring(value) or type(value))
+  end
+  return n
+end
+
+return M

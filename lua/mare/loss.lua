@@ -1,0 +1,359 @@
+-- loss.lua -- what training makes small: functions of a prediction and a target to
+-- a number.
+--
+-- All take a last table of options.  Every one knows reduction = "mean" (of all
+-- elements or rows; the default) | "sum" | "none" (all of them), and weight, a tensor
+-- or number that each element or row is multiplied by first.  Prediction and target
+-- must have the same shape: nothing is broadcast in silence.
+
+local mare = require "mare"
+local check = require "mare.check"
+
+local is_tensor, size, dim = mare.is_tensor, mare.size, mare.dim
+
+local M = {}
+
+-- -- arguments -----------------------------------------------------------------------
+
+local function tensor(position, name, t)
+  if not is_tensor(t) then
+    check.argument(position, name, "tensor expected, got %s", type(t))
+  end
+  return t
+end
+
+local function differ(position, name, x, t)
+  tensor(1, name, x)
+  tensor(position, name, t)
+  check.argument(position, name, "shape %s does not match the prediction's %s", check.shape(t),
+    check.shape(x))
+end
+
+-- Refuses a target at this position that has not x's shape.
+local function same_shape(position, name, x, t)
+  if not (is_tensor(x) and is_tensor(t)) then differ(position, name, x, t) end
+  local n = dim(x)
+  if dim(t) ~= n then differ(position, name, x, t) end
+  for d = 1, n do
+    if size(x, d) ~= size(t, d) then differ(position, name, x, t) end
+  end
+end
+
+local function matrix(position, name, t)
+  if dim(tensor(position, name, t)) ~= 2 then
+    check.argument(position, name, "shape (n, classes) expected, got %s", check.shape(t))
+  end
+end
+
+-- i64 labels, one for each row of x.
+local function labels(position, name, x, t)
+  tensor(position, name, t)
+  if t.dtype ~= "i64" or dim(t) ~= 1 or size(t, 1) ~= size(x, 1) then
+    check.argument(position, name, "i64 labels of shape %d expected, got %s of shape %s",
+      size(x, 1), t.dtype, check.shape(t))
+  end
+end
+
+-- -- options and reductions --------------------------------------------------------------
+
+local reductions = {
+  mean = function(y) return y:mean() end,
+  sum = function(y) return y:sum() end,
+  none = function(y) return y end,
+}
+
+local function reduction(position, name, opts)
+  local reduce = reductions[opts.reduction or "mean"]
+  if not reduce then
+    check.argument(position, name, "unknown reduction '%s'; known: %s", tostring(opts.reduction),
+      check.names(reductions))
+  end
+  return reduce
+end
+
+-- y times the weight, whose shape must broadcast to y's.
+local function weighted(position, name, y, weight)
+  if type(weight) ~= "number" then tensor(position, name, weight) end
+  local out = y * weight
+  if check.shape(out) ~= check.shape(y) then
+    check.argument(position, name, "weight of shape %s for values of shape %s",
+      check.shape(weight), check.shape(y))
+  end
+  return out
+end
+
+local function finish(position, name, y, opts)
+  if not opts then return y:mean() end
+  if opts.weight then y = weighted(position, name, y, opts.weight) end
+  return reduction(position, name, opts)(y)
+end
+
+-- The known options of each loss, and the defaults of its own ones.
+local defaults = {}
+
+local function declare(name, own)
+  local known = { reduction = "mean", weight = "none" }
+  for k, v in pairs(own or {}) do known[k] = v end
+  defaults[name] = known
+end
+
+-- A loss's own option, or its default.
+local function option(name, opts, key)
+  local value = opts and opts[key]
+  if value == nil then return defaults[name][key] end
+  return value
+end
+
+-- -- element by element -------------------------------------------------------------------
+
+-- Rows whose loss goes by another name.
+local renamed = {
+  squared_error = "mse", absolute_error = "mae", squared_log_error = "msle"
+}
+
+--- One loss for each row of ops.def whose operands are a prediction x and a target t:
+-- mse mae msle log_cosh bce bce_logits kl_div poisson_nll hinge squared_hinge
+-- soft_margin zero_one, and, with an option of that name, huber(delta = 1)
+-- smooth_l1(beta = 1) quantile(q = 0.5) hinge_embedding(margin = 1) focal(gamma = 2).
+-- ```
+-- loss.mse(model(x), y)
+-- loss.huber(model(x), y, { delta = 0.5, reduction = "sum" })
+-- ```
+local function from_row(row, name)
+  local op, param = row.call, row.params[1]
+  declare(name, param and { [param] = row.defaults[1] })
+  local known = defaults[name]
+  return function(prediction, target, opts)
+    same_shape(2, name, prediction, target)
+    if not opts then return op(prediction, target):mean() end
+    check.options(3, name, opts, known)
+    return finish(3, name, op(prediction, target, param and opts[param]), opts)
+  end
+end
+
+for _, row in ipairs(require "mare.core".functions.rows()) do
+  if row.args[1] == "x" and row.args[2] == "t" then
+    local name = renamed[row.name] or row.name
+    M[name] = from_row(row, name)
+  end
+end
+
+declare "half_mse"
+--- Half the mean squared error: its derivative is the error itself, divided by n.
+function M.half_mse(prediction, target, opts)
+  same_shape(2, "half_mse", prediction, target)
+  check.options(3, "half_mse", opts, defaults.half_mse)
+  return finish(3, "half_mse", mare.squared_error(prediction, target) * 0.5, opts)
+end
+
+declare("gaussian_nll", { eps = 1e-6 })
+--- The negative log likelihood of targets under normal distributions with the predicted
+-- means and variances: (log v + (t - x)^2 / v) / 2, without the constant.  The variance is
+-- a tensor of the same shape, or a number; eps (1e-6) is the least that counts.
+-- `loss.gaussian_nll(mean, y, log_variance:exp())`
+function M.gaussian_nll(prediction, target, variance, opts)
+  same_shape(2, "gaussian_nll", prediction, target)
+  check.options(4, "gaussian_nll", opts, defaults.gaussian_nll)
+  local eps = option("gaussian_nll", opts, "eps")
+  if type(variance) == "number" then
+    variance = math.max(variance, eps)
+  else
+    same_shape(3, "gaussian_nll", prediction, variance)
+    variance = mare.clamp(variance, eps)
+  end
+  return finish(4, "gaussian_nll", mare.gaussian_nll(prediction, target, variance), opts)
+end
+
+-- -- distances between two tensors --------------------------------------------------------
+
+declare("margin_ranking", { margin = 0 })
+--- max(0, margin - t (a - b)): t is 1 where a should be above b and -1 where below.
+-- `loss.margin_ranking(score_a, score_b, t, { margin = 0.1 })`
+function M.margin_ranking(a, b, target, opts)
+  same_shape(2, "margin_ranking", a, b)
+  same_shape(3, "margin_ranking", a, target)
+  check.options(4, "margin_ranking", opts, defaults.margin_ranking)
+  local margin = option("margin_ranking", opts, "margin")
+  return finish(4, "margin_ranking", mare.relu(margin - target * (a - b)), opts)
+end
+
+-- One number for each row of two (n, c) matrices, and a target (n).
+local function check_rows(name, a, b, target)
+  matrix(1, name, a)
+  same_shape(2, name, a, b)
+  if dim(tensor(3, name, target)) ~= 1 or size(target, 1) ~= size(a, 1) then
+    check.argument(3, name, "shape %d expected, got %s", size(a, 1), check.shape(target))
+  end
+end
+
+declare("cosine_embedding", { margin = 0 })
+--- For rows of a and b (n, c): 1 - cos where t (n) is 1, max(0, cos - margin) where -1.
+-- `loss.cosine_embedding(a, b, t, { margin = 0.5 })`
+function M.cosine_embedding(a, b, target, opts)
+  check_rows("cosine_embedding", a, b, target)
+  check.options(4, "cosine_embedding", opts, defaults.cosine_embedding)
+  local margin, tiny = option("cosine_embedding", opts, "margin"), 1e-12
+  local lengths = (a:square():sum(2) + tiny) * (b:square():sum(2) + tiny)
+  local cosine = (a * b):sum(2) * lengths:rsqrt()
+  local y = mare.where(target:gt(0), 1 - cosine, mare.relu(cosine - margin))
+  return finish(4, "cosine_embedding", y, opts)
+end
+
+-- The p-norm of each row of a - b; the small shift keeps its derivative finite at 0.
+local function distance(a, b, p) return (a - b + 1e-6):norm(p, 2) end
+
+declare("triplet", { margin = 1, p = 2 })
+--- max(0, |anchor - positive| - |anchor - negative| + margin) for rows (n, c), with
+-- p-norms (2).  Schroff and others, "FaceNet", 2015.
+-- `loss.triplet(anchor, positive, negative, { margin = 0.2 })`
+function M.triplet(anchor, positive, negative, opts)
+  matrix(1, "triplet", anchor)
+  same_shape(2, "triplet", anchor, positive)
+  same_shape(3, "triplet", anchor, negative)
+  check.options(4, "triplet", opts, defaults.triplet)
+  local p, margin = option("triplet", opts, "p"), option("triplet", opts, "margin")
+  local gap = distance(anchor, positive, p) - distance(anchor, negative, p)
+  return finish(4, "triplet", mare.relu(gap + margin), opts)
+end
+
+declare("contrastive", { margin = 1 })
+--- For rows of a and b (n, c) at distance d: d^2 / 2 where t (n) is 1 (they belong
+-- together), max(0, margin - d)^2 / 2 elsewhere.  Hadsell, Chopra and LeCun, 2006.
+-- `loss.contrastive(a, b, t)`
+function M.contrastive(a, b, target, opts)
+  check_rows("contrastive", a, b, target)
+  check.options(4, "contrastive", opts, defaults.contrastive)
+  local d = distance(a, b, 2)
+  local apart = mare.relu(option("contrastive", opts, "margin") - d)
+  return finish(4, "contrastive", mare.where(target:gt(0), d, apart):square() * 0.5, opts)
+end
+
+-- -- several classes ----------------------------------------------------------------------
+
+declare("multi_margin", { p = 1, margin = 1 })
+--- The sum over the wrong classes j of max(0, margin - x_label + x_j)^p, divided by the
+-- number of classes: x is (n, classes), labels i64 (n).  weight is (classes).
+-- `loss.multi_margin(scores, labels)`
+function M.multi_margin(prediction, target, opts)
+  matrix(1, "multi_margin", prediction)
+  labels(2, "multi_margin", prediction, target)
+  check.options(3, "multi_margin", opts, defaults.multi_margin)
+  local p, margin = option("multi_margin", opts, "p"), option("multi_margin", opts, "margin")
+  local own = prediction:gather(2, target:unsqueeze(2))
+  local above = mare.relu(prediction - own + margin)
+  if p ~= 1 then above = above ^ p end
+  local y = (above:sum(2) - margin ^ p) / size(prediction, 2) -- less the label's own term
+  if not opts then return y:mean() end
+  if opts.weight then y = y * tensor(3, "multi_margin", opts.weight):index_select(1, target) end
+  return reduction(3, "multi_margin", opts)(y)
+end
+
+declare "multilabel_margin"
+--- The sum over pairs of a label j and a class i that is none of max(0, 1 - x_j + x_i),
+-- divided by the number of classes: x is (n, classes), the target a u8 mask like it.
+-- `loss.multilabel_margin(scores, mask)`
+function M.multilabel_margin(prediction, target, opts)
+  matrix(1, "multilabel_margin", prediction)
+  same_shape(2, "multilabel_margin", prediction, target)
+  check.options(3, "multilabel_margin", opts, defaults.multilabel_margin)
+  local is = target:ne(0):to(prediction.dtype)
+  local pairs_of = is:unsqueeze(3) * (1 - is):unsqueeze(2) -- (n, j, i)
+  local above = mare.relu(1 - prediction:unsqueeze(3) + prediction:unsqueeze(2))
+  local y = (above * pairs_of):sum { 2, 3 } / size(prediction, 2)
+  return finish(3, "multilabel_margin", y, opts)
+end
+
+declare "multilabel_soft_margin"
+--- The mean over the classes of bce_logits: x and the target of 0 and 1 are (n, classes).
+-- weight is (classes).
+-- `loss.multilabel_soft_margin(scores, mask:to "f32")`
+function M.multilabel_soft_margin(prediction, target, opts)
+  matrix(1, "multilabel_soft_margin", prediction)
+  same_shape(2, "multilabel_soft_margin", prediction, target)
+  check.options(3, "multilabel_soft_margin", opts, defaults.multilabel_soft_margin)
+  local y = mare.bce_logits(prediction, target)
+  if not opts then return y:mean() end
+  if opts.weight then y = weighted(3, "multilabel_soft_margin", y, opts.weight) end
+  return reduction(3, "multilabel_soft_margin", opts)(y:mean(2))
+end
+
+-- -- overlap of regions -------------------------------------------------------------------
+
+-- Sums over all but the first dimension: what both have, only x, only t.
+local function overlap(x, t)
+  local n = size(x, 1)
+  local a, b = x:reshape(n, -1), t:reshape(n, -1)
+  local both = (a * b):sum(2)
+  return both, a:sum(2) - both, b:sum(2) - both
+end
+
+local function overlap_loss(name, prediction, target, opts, alpha, beta)
+  same_shape(2, name, prediction, target)
+  if dim(prediction) < 2 then
+    check.argument(1, name, "shape (n, ...) expected, got %s", check.shape(prediction))
+  end
+  local both, only_x, only_t = overlap(prediction, target)
+  local smooth = option(name, opts, "smooth")
+  local y = 1 - (both + smooth) / (both + only_x * alpha + only_t * beta + smooth)
+  return finish(3, name, y, opts)
+end
+
+declare("dice", { smooth = 1 })
+--- 1 - (2 x.t + s) / (sum x + sum t + s) for each sample of (n, ...): x are probabilities,
+-- t is 0 or 1, s is the option smooth (1).  Milletari and others, "V-Net", 2016.
+-- `loss.dice(model(x):sigmoid(), mask)`
+function M.dice(prediction, target, opts)
+  check.options(3, "dice", opts, defaults.dice)
+  local o = { smooth = option("dice", opts, "smooth") / 2, weight = opts and opts.weight,
+    reduction = opts and opts.reduction }
+  return overlap_loss("dice", prediction, target, o, 0.5, 0.5)
+end
+
+declare("tversky", { alpha = 0.5, beta = 0.5, smooth = 1 })
+--- 1 - (TP + s) / (TP + alpha FP + beta FN + s) for each sample of (n, ...).  Options:
+-- alpha, beta (0.5), smooth (1).  Salehi and others, 2017.
+-- `loss.tversky(model(x):sigmoid(), mask, { alpha = 0.3, beta = 0.7 })`
+function M.tversky(prediction, target, opts)
+  check.options(3, "tversky", opts, defaults.tversky)
+  return overlap_loss("tversky", prediction, target, opts or {}, option("tversky", opts, "alpha"),
+    option("tversky", opts, "beta"))
+end
+
+-- -- penalties ----------------------------------------------------------------------------
+
+-- The sum of f over a tensor, the tensors of a list, or the parameters of a module.
+local function total(name, params, f)
+  if is_tensor(params) then return f(params) end
+  if type(params) ~= "table" then
+    check.argument(1, name, "tensor, list of tensors or module expected, got %s", type(params))
+  end
+  local list = params.parameters and params:parameters() or params
+  if #list == 0 then check.argument(1, name, "no tensors") end
+  local sum
+  for _, p in ipairs(list) do
+    local part = f(tensor(1, name, p))
+    sum = sum and sum + part or part
+  end
+  return sum
+end
+
+--- The sum of |w| over a tensor, a list of tensors or a module's parameters.
+-- `local l = loss.mse(model(x), y) + 1e-4 * loss.l1(model)`
+function M.l1(params)
+  return total("l1", params, function(p) return p:abs():sum() end)
+end
+
+--- The sum of w^2.
+function M.l2(params)
+  return total("l2", params, function(p) return p:square():sum() end)
+end
+
+--- ratio l1 + (1 - ratio) l2 / 2, ratio 0.5 unless given.  Zou and Hastie, 2005.
+function M.elastic(params, ratio)
+  ratio = check.number(2, "elastic", ratio, 0.5, 0, 1)
+  return total("elastic", params, function(p)
+    return ratio * p:abs():sum() + (1 - ratio) / 2 * p:square():sum()
+  end)
+end
+
+return M

@@ -1,0 +1,371 @@
+-- metrics.lua -- how good predictions are, as plain Lua numbers.
+--
+-- Classes are numbered from 1.  Where labels are expected, scores or probabilities
+-- of shape (n, classes) do too: the largest of each row is meant.
+
+local mare = require "mare"
+local check = require "mare.check"
+local count_text = require "mare.progress".count
+
+local is_tensor = mare.is_tensor
+
+local M = {}
+
+-- -- what is accepted ---------------------------------------------------------------
+
+local function tensor(position, name, t)
+  if not is_tensor(t) then
+    check.argument(position, name, "tensor expected, got %s", type(t))
+  end
+  return t:detach()
+end
+
+local function is_integer(t) return t.dtype == "i64" or t.dtype == "u8" end
+
+-- i64 labels (n) from labels or from scores (n, classes).
+local function labels(position, name, t)
+  t = tensor(position, name, t)
+  if is_integer(t) and t:dim() == 1 then return t:to "i64" end
+  if not is_integer(t) and t:dim() == 2 then return t:argmax(2) end
+  check.argument(position, name,
+    "i64 labels (n) or scores (n, classes) expected, got %s of shape %s", t.dtype, check.shape(t))
+end
+
+local function same_shape(name, a, b)
+  if check.shape(a) ~= check.shape(b) then
+    check.argument(2, name, "shapes %s and %s differ", check.shape(a), check.shape(b))
+  elseif a:numel() == 0 then
+    check.argument(1, name, "no values (shape %s)", check.shape(a))
+  end
+end
+
+local function label_pair(name, prediction, target)
+  local p, t = labels(1, name, prediction), labels(2, name, target)
+  same_shape(name, p, t)
+  return p, t
+end
+
+local function value_pair(name, prediction, target)
+  local p, t = tensor(1, name, prediction), tensor(2, name, target)
+  same_shape(name, p, t)
+  return p:to "f64", t:to "f64"
+end
+
+-- -- classification -------------------------------------------------------------------
+
+--- The part of the predictions that are right, in 0..1.
+-- `metrics.accuracy(model(x), labels)`
+function M.accuracy(prediction, target)
+  local p, t = label_pair("accuracy", prediction, target)
+  return p:eq(t):to("f64"):mean():item()
+end
+
+--- The part of the rows whose label is among the k (5) highest scores (n, classes).
+-- `metrics.top_k(scores, labels, 3)`
+function M.top_k(scores, target, k)
+  scores = tensor(1, "top_k", scores)
+  if scores:dim() ~= 2 then
+    check.argument(1, "top_k", "scores (n, classes) expected, got shape %s", check.shape(scores))
+  end
+  local t = labels(2, "top_k", target)
+  k = math.min(check.count(3, "top_k", k or 5), scores:size(2))
+  if t:size(1) ~= scores:size(1) then
+    check.argument(2, "top_k", "%d labels for %d rows", t:size(1), scores:size(1))
+  end
+  local _, best = scores:topk(k, 2)
+  return best:eq(t:unsqueeze(2)):any(2):to("f64"):mean():item()
+end
+
+-- -- confusion ----------------------------------------------------------------------------
+
+local Confusion = {}
+Confusion.__index = Confusion
+
+-- counts[t][p], and the number of classes.
+local function count_pairs(p, t, classes)
+  local predicted, truth = p:totable(), t:totable()
+  local largest = math.max(p:max():item(), t:max():item())
+  if math.min(p:min():item(), t:min():item()) < 1 then
+    check.argument(2, "confusion", "labels begin at 1")
+  elseif classes and largest > classes then
+    check.argument(2, "confusion", "label %d with %d classes", largest, classes)
+  end
+  classes = classes or largest
+  local counts = {}
+  for i = 1, classes do
+    counts[i] = {}
+    for j = 1, classes do counts[i][j] = 0 end
+  end
+  for i = 1, #truth do
+    local row = counts[truth[i]]
+    row[predicted[i]] = row[predicted[i]] + 1
+  end
+  return counts, classes
+end
+
+--- How often each class was taken for each: an object whose .counts is (classes,
+-- classes) i64 with a row for each true class and a column for each predicted one.
+-- print shows it as a table.  Options: classes (the largest label), names (a list).
+-- `print(metrics.confusion(model(x), labels, { names = { "cat", "dog" } }))`
+function M.confusion(prediction, target, opts)
+  check.options(3, "confusion", opts, { classes = true, names = true })
+  opts = opts or {}
+  local classes = opts.classes or opts.names and #opts.names
+  if classes then check.count(3, "confusion", classes) end
+  local p, t = label_pair("confusion", prediction, target)
+  local counts
+  counts, classes = count_pairs(p, t, classes)
+  local self = { table = counts, classes = classes, names = {} }
+  for i = 1, classes do self.names[i] = tostring(opts.names and opts.names[i] or i) end
+  self.counts = mare.tensor(counts, "i64")
+  return setmetatable(self, Confusion)
+end
+
+-- For one class: right, predicted as it, truly it.
+local function tallies(self, class)
+  local predicted, truth = 0, 0
+  for i = 1, self.classes do
+    predicted = predicted + self.table[i][class]
+    truth = truth + self.table[class][i]
+  end
+  return self.table[class][class], predicted, truth
+end
+
+local function ratio(a, b) return b == 0 and 0.0 or a / b end
+
+--- The part of all that was right.
+function Confusion:accuracy()
+  local right, all = 0, 0
+  for i = 1, self.classes do
+    local hit, _, truth = tallies(self, i)
+    right, all = right + hit, all + truth
+  end
+  return ratio(right, all)
+end
+
+local function pad(s, width) return (" "):rep(width - utf8.len(s)) .. s end
+
+function Confusion:__tostring()
+  local width, left = 4, #"truth"
+  for i = 1, self.classes do
+    left = math.max(left, utf8.len(self.names[i]))
+    width = math.max(width, utf8.len(self.names[i]))
+    for j = 1, self.classes do width = math.max(width, #count_text(self.table[i][j])) end
+  end
+  local head, lines = { pad("truth", left) }, {}
+  for i = 1, self.classes do head[i + 1] = pad(self.names[i], width) end
+  lines[1] = table.concat(head, " ") .. "   recall   (columns: predicted)"
+  local last = { pad("precision", left) }
+  for i = 1, self.classes do
+    local hit, predicted, truth = tallies(self, i)
+    local row = { pad(self.names[i], left) }
+    for j = 1, self.classes do
+      local n = self.table[i][j]
+      row[j + 1] = pad(n == 0 and "." or count_text(n), width)
+    end
+    lines[i + 1] = table.concat(row, " ") .. ("   %6.3f"):format(ratio(hit, truth))
+    last[i + 1] = pad(("%.2f"):format(ratio(hit, predicted)), width)
+  end
+  lines[#lines + 1] = table.concat(last, " ") .. ("   %6.3f accuracy"):format(self:accuracy())
+  return table.concat(lines, "\n")
+end
+
+-- -- precision, recall, f1 ----------------------------------------------------------------
+
+-- From right, predicted and true counts to a value.
+local kinds = {
+  precision = function(hit, predicted, _) return ratio(hit, predicted) end,
+  recall = function(hit, _, truth) return ratio(hit, truth) end,
+  f1 = function(hit, predicted, truth) return ratio(2 * hit, predicted + truth) end,
+}
+
+-- How the values of the classes become one.
+local averages = {
+  none = function(values) return mare.tensor(values, "f64") end,
+  macro = function(values)
+    local sum = 0
+    for _, v in ipairs(values) do sum = sum + v end
+    return sum / #values
+  end,
+  weighted = function(values, truths)
+    local sum, all = 0, 0
+    for i, v in ipairs(values) do sum, all = sum + v * truths[i], all + truths[i] end
+    return ratio(sum, all)
+  end,
+  micro = function(_, truths, kind, confusion)
+    local hits, all = 0, 0
+    for i = 1, #truths do hits, all = hits + confusion.table[i][i], all + truths[i] end
+    return kind(hits, all, all)
+  end,
+}
+
+local function class_metric(name)
+  local kind = kinds[name]
+  return function(prediction, target, opts)
+    check.options(3, name, opts, { average = true, classes = true, positive = true })
+    opts = opts or {}
+    local average = averages[opts.average or "macro"]
+    if not average then
+      check.argument(3, name, "unknown average '%s'; known: %s", tostring(opts.average),
+        check.names(averages))
+    end
+    local confusion = M.confusion(prediction, target, { classes = opts.classes })
+    local values, truths = {}, {}
+    for i = 1, confusion.classes do
+      local hit, predicted, truth = tallies(confusion, i)
+      values[i], truths[i] = kind(hit, predicted, truth), truth
+    end
+    if opts.positive then return values[opts.positive] or 0.0 end
+    return average(values, truths, kind, confusion)
+  end
+end
+
+--- Of what was predicted as a class, the part that is.  Options: average = "macro" (the
+-- mean over classes) | "micro" | "weighted" (by true counts) | "none" (an f64 tensor with
+-- a value for each class); positive = k gives class k alone; classes.  0/0 counts as 0.
+-- `metrics.precision(model(x), labels, { positive = 2 })`
+M.precision = class_metric "precision"
+
+--- Of what is of a class, the part that was predicted so.  Options as for precision.
+M.recall = class_metric "recall"
+
+--- The harmonic mean of precision and recall.  Options as for precision.
+M.f1 = class_metric "f1"
+
+-- -- probabilities ------------------------------------------------------------------------
+
+-- A Lua list of booleans: is row i of the positive class?  u8 masks count as they are;
+-- of labels 1 and 2, 2 is positive.
+local function positives(position, name, t)
+  t = tensor(position, name, t)
+  if not is_integer(t) or t:dim() ~= 1 then
+    check.argument(position, name, "labels 1 and 2 or a u8 mask (n) expected, got %s of shape %s",
+      t.dtype, check.shape(t))
+  end
+  local list, mask = t:totable(), t.dtype == "u8"
+  for i, v in ipairs(list) do
+    if not mask and v ~= 1 and v ~= 2 then
+      check.argument(position, name, "labels 1 and 2 expected, got %d", v)
+    end
+    list[i] = v == (mask and 1 or 2)
+  end
+  return list
+end
+
+local function rows_match(name, p, t)
+  if p:size(1) ~= t:size(1) then
+    check.argument(2, name, "%d labels for %d rows", t:size(1), p:size(1))
+  elseif p:size(1) == 0 then
+    check.argument(1, name, "no rows")
+  end
+end
+
+--- The mean of -log p(true class): probabilities are (n, classes), or (n) for the
+-- second of two classes.  Probabilities below 1e-15 count as that.
+-- `metrics.log_loss(model(x):softmax(2), labels)`
+function M.log_loss(probability, target)
+  local p = tensor(1, "log_loss", probability):to "f64"
+  if p:dim() == 1 then
+    local truth = positives(2, "log_loss", target)
+    rows_match("log_loss", p, target)
+    local sum = 0
+    for i, v in ipairs(p:totable()) do
+      sum = sum - math.log(math.max(truth[i] and v or 1 - v, 1e-15))
+    end
+    return sum / #truth
+  elseif p:dim() ~= 2 then
+    check.argument(1, "log_loss", "probabilities (n, classes) expected, got shape %s",
+      check.shape(p))
+  end
+  local t = labels(2, "log_loss", target)
+  rows_match("log_loss", p, t)
+  return -p:gather(2, t:unsqueeze(2)):clamp(1e-15, 1):log():mean():item()
+end
+
+-- The area from scores and booleans: the ranks of the positive ones, ties shared.
+local function area(scores, positive)
+  local order, n = {}, #scores
+  for i = 1, n do order[i] = i end
+  table.sort(order, function(a, b) return scores[a] < scores[b] end)
+  local ranks, count, i = 0, 0, 1
+  while i <= n do
+    local j = i
+    while j < n and scores[order[j + 1]] == scores[order[i]] do j = j + 1 end
+    for k = i, j do
+      if positive[order[k]] then ranks, count = ranks + (i + j) / 2, count + 1 end
+    end
+    i = j + 1
+  end
+  if count == 0 or count == n then return nil end
+  return (ranks - count * (count + 1) / 2) / (count * (n - count))
+end
+
+local function finite_scores(t)
+  local list = t:totable()
+  for i, v in ipairs(list) do
+    if v ~= v then check.argument(1, "roc_auc", "score %d is nan", i) end
+  end
+  return list
+end
+
+--- The area under the ROC curve: the probability that a positive one scores above a
+-- negative one.  Scores are (n) with labels 1, 2 (2 is positive) or a u8 mask; or (n,
+-- classes) with labels, each class against the rest, averaged over the classes that occur.
+-- `metrics.roc_auc(scores, labels)`
+function M.roc_auc(scores, target)
+  local s = tensor(1, "roc_auc", scores)
+  if s:dim() == 1 then
+    local truth = positives(2, "roc_auc", target)
+    rows_match("roc_auc", s, target)
+    local value = area(finite_scores(s), truth)
+    if not value then check.argument(2, "roc_auc", "only one class occurs") end
+    return value
+  elseif s:dim() ~= 2 then
+    check.argument(1, "roc_auc", "scores (n) or (n, classes) expected, got shape %s",
+      check.shape(s))
+  end
+  local t = labels(2, "roc_auc", target)
+  rows_match("roc_auc", s, t)
+  local truth, sum, classes = t:totable(), 0, 0
+  for c = 1, s:size(2) do
+    local positive = {}
+    for i, label in ipairs(truth) do positive[i] = label == c end
+    local value = area(finite_scores(s:select(2, c)), positive)
+    if value then sum, classes = sum + value, classes + 1 end
+  end
+  if classes == 0 then check.argument(2, "roc_auc", "only one class occurs") end
+  return sum / classes
+end
+
+-- -- regression ---------------------------------------------------------------------------
+
+--- The mean of (prediction - target)^2.
+function M.mse(prediction, target)
+  local p, t = value_pair("mse", prediction, target)
+  return (p - t):square():mean():item()
+end
+
+--- The mean of |prediction - target|.
+function M.mae(prediction, target)
+  local p, t = value_pair("mae", prediction, target)
+  return (p - t):abs():mean():item()
+end
+
+--- 1 - residual sum of squares / total sum of squares: 1 is perfect, 0 no better than
+-- the mean.  For (n, k), the mean over columns.  A constant target gives 1 when it is
+-- met and 0 otherwise.
+function M.r2(prediction, target)
+  local p, t = value_pair("r2", prediction, target)
+  local n = p:size(1)
+  p, t = p:reshape(n, -1), t:reshape(n, -1)
+  local residual = (p - t):square():sum(1):totable()
+  local total = (t - t:mean(1, true)):square():sum(1):totable()
+  local sum = 0
+  for i, r in ipairs(residual) do
+    local best = r == 0 and 1 or 0
+    sum = sum + (total[i] == 0 and best or 1 - r / total[i])
+  end
+  return sum / #residual
+end
+
+return M
