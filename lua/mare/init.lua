@@ -1,0 +1,48 @@
+--- Maré: machine learning for Lua.
+-- `local mare = require "mare"`.  This file is the public table, nothing else:
+-- functions come from C and from mare.ops, parts such as mare.nn load on first use.
+--
+--     local mare = require "mare"
+--     local w = mare.randn(3):requires_grad()
+--     local y = (w * w):sum()
+--     y:backward()
+--     print(w.grad)                 -- 2 w
+
+local core = require "mare.core"
+core.functions.source(debug.getinfo(1, "S").source:match "^(.*)init%.lua$")
+
+local ops = require "mare.ops"
+
+local mare = {version = core.version, out = ops.out}
+
+for name, f in pairs(ops.ops) do mare[name] = f end
+for _, name in ipairs {
+  "tensor", "empty", "zeros", "ones", "full", "eye", "arange", "linspace", "frombytes",
+  "rand", "randn", "randint", "randperm", "seed", "rng_state", "is_tensor",
+  "memory", "memory_limit", "memory_trim", "memory_reset_peak", "scope", "clock", "threads",
+} do
+  mare[name] = core.functions[name]
+end
+
+local parts = {     -- field = the module it comes from, or the module and a field of it
+  nn = "mare.nn", loss = "mare.loss", optim = "mare.optim", schedule = "mare.schedule",
+  metrics = "mare.metrics", data = "mare.data", progress = "mare.progress",
+  save = {"mare.io", "save"}, load = {"mare.io", "load"},
+}
+for _, name in ipairs {
+  "grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "hvp", "gradcheck", "no_grad",
+  "enable_grad", "op",
+} do
+  parts[name] = {"mare.grad", name}
+end
+
+return setmetatable(mare, {
+  __index = function(t, key)
+    local part = parts[key]
+    if part == nil then return nil end
+    local value = type(part) == "table" and require(part[1])[part[2]] or require(part)
+    rawset(t, key, value)
+    return value
+  end,
+  __name = "mare",
+})

@@ -1,0 +1,292 @@
+-- ops.lua -- the registry of operations.
+--
+-- An element-wise operation is a row of src/ops/ops.def, read here as a table.  A
+-- structured one (matmul, sum, gather ...) is a row given to define, below or in a
+-- file of its own:
+--   name   what it is called
+--   kind   "linear" in its first argument, "bilinear" in its first two, or nil;
+--          forward mode is derived from it
+--   fwd    the function, when it is not in C
+--   vjp    function (g, y, arguments ...) -> a gradient for each argument, or nil;
+--          written with operations, so that it can be differentiated again
+--   doc    one sentence
+--   cases  a list of functions (sample) -> arguments ..., from which specs are derived
+-- Where C has a fused backward too, the derived specs hold the two together.
+
+local core = require "mare.core"
+
+local M = {
+  ops = {},     -- name -> function that records on the tape
+  out = {},     -- name -> function that writes into its first argument
+  rows = {},    -- name -> row
+  by_id = {},   -- what core.functions.node returns -> row
+}
+local ops, rows = M.ops, M.rows
+
+local function register(row, id)
+  rows[row.name] = row
+  M.by_id[id] = row
+end
+
+--- Adds a structured operation; see the head of this file.
+function M.define(row)
+  local id = core.ids[row.name]
+  row.structured = true
+  if id then
+    row.call = row.call or core.ops[row.name]
+  else
+    id = core.functions.define(row.name)
+    local fwd, record, grad_mode = row.fwd, core.functions.record, core.functions.grad_mode
+    row.call = function(...)
+      local was <close> = M.restore_grad_mode(grad_mode(false))
+      local y = fwd(...)
+      grad_mode(was.mode)
+      return record(y, id, ...)
+    end
+  end
+  row.id = id
+  core.functions.attach(id, row)
+  register(row, id)
+  if row.call and not row.internal then ops[row.name] = row.call end
+  return row.call
+end
+
+local Mode = {__close = function(self) core.functions.grad_mode(self.mode) end}
+
+--- A value to be closed that brings back whether operations are recorded.
+function M.restore_grad_mode(mode) return setmetatable({mode = mode}, Mode) end
+
+-- -- element-wise rows ---------------------------------------------------------------
+
+for _, row in ipairs(core.functions.rows()) do
+  register(row, row.op)
+  ops[row.name] = row.call
+  M.out[row.name] = row.into
+  if row.kind ~= "compare" and row.name ~= "where" then
+    core.methods[row.name .. "_"] = row.inplace
+  end
+end
+
+-- -- views: what the tape holds is 0-based, as C recorded it ---------------------------
+
+local define = M.define
+
+define { name = "reshape", kind = "linear", doc = "the same elements in another shape",
+  vjp = function(g, _, x) return g:reshape(x.shape) end,
+  again = function(t, y) return t:reshape(y.shape) end,
+  cases = {function(sample) return sample(2, 3), {3, 2} end} }
+define { name = "transpose", kind = "linear", doc = "two dimensions exchanged",
+  vjp = function(g, _, _, d1, d2) return g:transpose(d1 + 1, d2 + 1) end,
+  again = function(t, _, d1, d2) return t:transpose(d1 + 1, d2 + 1) end,
+  cases = {function(sample) return sample(2, 3, 2), 1, 3 end} }
+define { name = "permute", kind = "linear", doc = "the dimensions in another order",
+  vjp = function(g, _, _, ...)
+    local order = {...}
+    local inverse = {}
+    for i, d in ipairs(order) do inverse[d + 1] = i end
+    return g:permute(inverse)
+  end,
+  again = function(t, _, ...)
+    local order = {...}
+    for i, d in ipairs(order) do order[i] = d + 1 end
+    return t:permute(order)
+  end,
+  cases = {function(sample) return sample(2, 3, 2), {3, 1, 2} end} }
+define { name = "expand", kind = "linear", doc = "sizes of 1 repeated, without a copy",
+  vjp = function(g, _, x) return M.sum_to(g, x.shape) end,
+  again = function(t, y) return t:expand(y.shape) end,
+  cases = {function(sample) return sample(2, 1, 3), {2, 4, 3} end,
+           function(sample) return sample(3), {2, 3} end} }
+define { name = "slice", kind = "linear", internal = true,
+  doc = "every step-th place of a dimension",
+  vjp = function(g, _, x, dim, first, length, step)
+    return ops.unslice(g, x.shape[dim + 1], dim, first, length, step)
+  end,
+  again = function(t, _, dim, first, length, step)
+    local index = {}
+    for d = 1, dim do index[d] = {} end
+    index[dim + 1] = {first + 1, first + (length - 1) * step + 1, step}
+    return length > 0 and t[index] or t:narrow(dim + 1, 1, 0)
+  end }
+define { name = "unslice", kind = "linear", doc = "zeros with x in a slice of them",
+  vjp = function(g, _, _, _, dim, first, length, step)
+    return rows.slice.again(g, nil, dim, first, length, step)
+  end,
+  again = function(t, _, ...) return ops.unslice(t, ...) end }
+define { name = "select", kind = "linear", doc = "one place of a dimension, which goes",
+  vjp = function(g, _, x, dim, index)
+    return ops.unslice(g:unsqueeze(dim + 1), x.shape[dim + 1], dim, index, 1, 1)
+  end,
+  again = function(t, _, dim, index) return t:select(dim + 1, index + 1) end,
+  cases = {function(sample) return sample(2, 3, 2), 2, 3 end} }
+
+for _, name in ipairs {"narrow", "t", "flatten", "squeeze", "unsqueeze"} do
+  ops[name] = core.ops[name]      -- recorded as one of the above
+end
+
+local function same(g) return g end
+
+define { name = "clone", kind = "linear", doc = "a copy", vjp = same,
+  cases = {function(sample) return sample(2, 3) end} }
+define { name = "contiguous", kind = "linear", doc = "itself, or a copy without gaps", vjp = same }
+define { name = "to", kind = "linear", doc = "the elements in another type",
+  vjp = function(g, _, x) return g:to(x.dtype) end }
+
+-- -- products --------------------------------------------------------------------------
+
+-- a vector as the row or the column that it stands for
+local function matrices(a, b)
+  return #a.shape == 1 and a:unsqueeze(1) or a, #b.shape == 1 and b:unsqueeze(2) or b
+end
+
+local function swapped(x) return x:transpose(-1, -2) end
+
+define { name = "matmul", kind = "bilinear", doc = "matrix product; vectors, matrices, batches",
+  vjp = function(g, _, a, b)
+    local ma, mb = matrices(a, b)
+    if #b.shape == 1 then g = g:unsqueeze(-1) end
+    if #a.shape == 1 then g = g:unsqueeze(-2) end
+    local ga = M.sum_to(ops.matmul(g, swapped(mb)), ma.shape):reshape(a.shape)
+    return ga, M.sum_to(ops.matmul(swapped(ma), g), mb.shape):reshape(b.shape)
+  end,
+  cases = {
+    function(sample) return sample(2, 3), sample(3, 4) end,
+    function(sample) return sample(3), sample(3) end,
+    function(sample) return sample(3), sample(3, 2) end,
+    function(sample) return sample(2, 3), sample(3) end,
+    function(sample) return sample(2, 3, 2), sample(2, 2, 3) end,
+    function(sample) return sample(2, 3, 2), sample(2, 3) end,
+    function(sample) return sample(2, 1, 3, 2), sample(3, 2, 2) end,
+    function(sample) return sample(3), sample(2, 3, 2) end,
+  } }
+
+define { name = "linear", doc = "x w' + bias, with w (out, in) and bias (out) or none",
+  vjp = function(g, _, x, w, bias)
+    local n = #x.shape
+    local rows_g, rows_x = g:reshape(-1, g.shape[n]), x:reshape(-1, x.shape[n])
+    return ops.matmul(g, w), ops.matmul(rows_g:t(), rows_x),
+      bias and M.sum_to(rows_g, bias.shape)
+  end,
+  cases = {
+    function(sample) return sample(4, 3), sample(2, 3), sample(2) end,
+    function(sample) return sample(4, 3), sample(2, 3) end,
+    function(sample) return sample(2, 4, 3), sample(5, 3), sample(5) end,
+    function(sample) return sample(3), sample(2, 3), sample(2) end,
+  } }
+
+--- a:dot(b): the sum of the products of two vectors of one size.
+function ops.dot(a, b)
+  if #a.shape ~= 1 or #b.shape ~= 1 then
+    core.functions.fail "bad argument to 'dot' (two vectors expected; see matmul)"
+  end
+  return ops.matmul(a, b)
+end
+
+--- a:outer(b): the matrix of all products of two vectors' elements.
+function ops.outer(a, b)
+  if #a.shape ~= 1 or #b.shape ~= 1 then
+    core.functions.fail "bad argument to 'outer' (two vectors expected)"
+  end
+  return a:unsqueeze(2) * b:unsqueeze(1)
+end
+
+-- -- undoing a broadcast -----------------------------------------------------------------
+
+--- g summed over the dimensions along which this shape was broadcast.
+function M.sum_to(g, shape)
+  local from, dims = g.shape, {}
+  local extra = #from - #shape
+  for d = 1, #from do
+    if d <= extra or (shape[d - extra] == 1 and from[d] ~= 1) then dims[#dims + 1] = d end
+  end
+  if #dims > 0 then g = g:sum(dims, true) end
+  return extra > 0 and g:reshape(shape) or g
+end
+
+-- -- derivatives of element-wise rows, from their text ------------------------------------
+
+local current = "f32"      -- the element type of the formula that runs
+
+local env = setmetatable({R = function(k) return k end, INFINITY = math.huge},
+  {__index = function(_, name) return ops[name] end})
+
+local is_tensor = core.functions.is_tensor
+
+-- numbers stay numbers; two numbers under a mask need the type of what they meet
+function env.where(mask, a, b)
+  if not is_tensor(mask) then
+    if mask ~= 0 then return a else return b end
+  end
+  if not is_tensor(a) and not is_tensor(b) then a = core.functions.full({}, a, current) end
+  return ops.where(mask, a, b)
+end
+
+local function compile(row, text)
+  local names = {"y", table.unpack(row.args)}
+  for _, name in ipairs(row.params) do names[#names + 1] = name end
+  local code = ("local %s = ...; return %s"):format(table.concat(names, ", "), text)
+  return assert(load(code, "=ops.def:" .. row.name, "t", env))
+end
+
+--- The derivative of a row to its argument i as a function (y, arguments ...).
+function M.derivative(row, i)
+  row.compiled = row.compiled or {}
+  if not row.compiled[i] then row.compiled[i] = compile(row, row.derivatives[i]) end
+  return function(y, ...)
+    current = y.dtype
+    return row.compiled[i](y, ...)
+  end
+end
+
+--- A row's formula as a Lua function of tensors or numbers.
+function M.formula(row)
+  local f = compile(row, row.formula)
+  return function(...)
+    local first = ...
+    current = is_tensor(first) and first.dtype or "f64"
+    return f(nil, ...)
+  end
+end
+
+--- The gradient of a row to its argument i, in the shape of that argument.
+function M.elementwise_vjp(row, i, g, y, ...)
+  local d = M.derivative(row, i)(y, ...)
+  return M.sum_to(g * d, (select(i, ...)).shape)
+end
+
+-- -- the other structured operations --------------------------------------------------------
+
+for _, part in ipairs {"reduce", "index"} do
+  if package.searchpath("mare.ops_" .. part, package.path) then
+    require("mare.ops_" .. part)(M)
+  end
+end
+
+-- -- methods and operators ---------------------------------------------------------------------
+
+local methods, meta = core.methods, core.metatable
+
+for name, f in pairs(ops) do methods[name] = f end
+for _, name in ipairs {
+  "close", "size", "dim", "numel", "stride", "isview", "isclosed", "iscontiguous",
+  "requires_grad", "detach", "is_leaf", "zero_grad", "item", "totable", "tobytes",
+  "copy_", "fill_", "zero_", "uniform_", "normal_", "bernoulli_",
+} do
+  methods[name] = core.functions[name]
+end
+
+for event, name in pairs {
+  __add = "add", __sub = "sub", __mul = "mul", __div = "div", __pow = "pow", __unm = "neg",
+  __mod = "mod", __idiv = "idiv",
+} do
+  meta[event] = ops[name]
+end
+meta.__len = core.functions.len
+meta.__tostring = function(t) return require "mare.print" (t) end
+
+function methods.backward(y, options)
+  if options == nil then return core.functions.backward(y) end
+  return require "mare.grad".backward(y, options)
+end
+
+return M
