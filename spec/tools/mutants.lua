@@ -1,0 +1,321 @@
+-- mutants.lua -- perturbs every formula and derivative of ops.def and optim.def in
+-- turn, builds, runs the specs of that row and lists the mutants that no spec noticed.
+--
+-- Rows that do not use one another are perturbed in the same build, each judged by the
+-- failed tests that bear its name. Only the plain kernels are built, without
+-- optimization; the other instruction sets are linked to them.
+-- Arguments: patterns of row names. JOBS: builds at a time. Fails below 98 %.
+
+local NEEDED = 0.98
+local JOBS = tonumber(os.getenv "JOBS") or tonumber(io.popen "nproc":read "a") or 2
+local DIR = "build/mutants"
+local CC = os.getenv "CC" or "gcc"
+
+local function read(path)
+  local f = assert(io.open(path))
+  local text = f:read "a"
+  f:close()
+  return text
+end
+
+local function write(path, text)
+  local f = assert(io.open(path, "w"))
+  f:write(text)
+  f:close()
+end
+
+local function shell(format, ...)
+  local command = format:format(...)
+  return assert(os.execute(command), command)
+end
+
+-- -- rows and their places in the text ------------------------------------------------
+
+-- The arguments of a macro call whose parenthesis opens at `open`: list of {first, last}.
+local function arguments(text, open)
+  local list, depth, first, i = {}, 0, open + 1, open
+  while true do
+    local c = text:sub(i, i)
+    if c == '"' then
+      i = text:find('[^\\]"', i) + 1
+    elseif c == "(" then
+      depth = depth + 1
+    elseif c == ")" or c == "," then
+      depth = depth - (c == ")" and 1 or 0)
+      if depth == 0 or (depth == 1 and c == ",") then
+        list[#list + 1] = { first, i - 1 }
+        first = i + 1
+      end
+      if depth == 0 then return list, i end
+    end
+    i = i + 1
+  end
+end
+
+local function blank_comments(text)
+  return (text:gsub("/%*.-%*/", function(c) return (c:gsub("[^\n]", " ")) end))
+end
+
+-- For each macro: arguments before the formulas (the name, parameters), after them.
+local shape = {
+  UNARY = { 1, 4 }, ARITH1 = { 1, 4 }, BINARY = { 1, 4 }, ARITH2 = { 1, 4 }, LOSS = { 1, 4 },
+  TERNARY = { 1, 4 }, SELECT = { 1, 4 }, PARAM1 = { 3, 4 }, LOSS1 = { 3, 4 }, PARAM2 = { 5, 4 },
+  COMPARE = { 1, 1 }, LOGICAL1 = { 1, 1 }, LOGICAL2 = { 1, 1 },
+}
+
+-- What is done to a formula; `truth` formulas are 0 or 1.
+local perturbations = {
+  { "times 1.01", function(e) return ("((%s)*R(1.01))"):format(e) end },
+  { "plus 0.01", function(e) return ("((%s) + R(0.01))"):format(e) end },
+}
+local truth = { { "turned round", function(e) return ("where((%s), 0, 1)"):format(e) end } }
+
+-- The mutants of one formula at text[first..last].
+local function mutate(list, file, row, what, text, first, last, ways)
+  local formula = text:sub(first, last):match "^%s*(.-)%s*$"
+  for _, way in ipairs(ways or perturbations) do
+    local same = formula == "0" and way[1] == "times 1.01" -- 0 stays 0
+    if not same then
+      list[#list + 1] = { file = file, row = row, what = ("%s %s"):format(what, way[1]),
+        first = first, last = last, text = way[2](formula) }
+    end
+  end
+end
+
+local function ops_mutants(list, uses)
+  local file = "src/ops/ops.def"
+  local text = blank_comments(read(file))
+  local position = 1
+  while true do
+    local _, open, macro = text:find("\n([A-Z]+[12]?)%(", position)
+    if not open then break end
+    local args, close = arguments(text, open)
+    position = close
+    local name = text:sub(args[1][1], args[1][2])
+    local before, after = table.unpack(shape[macro] or error("unknown macro " .. macro))
+    for i = before + 1, #args - after do
+      local what = i == before + 1 and "formula" or "derivative " .. i - before - 1
+      mutate(list, file, name, what, text, args[i][1], args[i][2], after == 1 and truth or nil)
+    end
+    uses[name] = {}
+    for word in text:sub(args[before + 1][1], args[#args - after][2]):gmatch "[%a_][%w_]*" do
+      uses[name][word] = true
+    end
+  end
+end
+
+local function optim_mutants(list, uses)
+  local file = "src/learn/optim.def"
+  local text = blank_comments(read(file))
+  for name, start in text:gmatch "#define ([%w_]+)_step%(C%)()" do
+    local stop = text:find("\n[^\n]*[^\\]\n", start - 1) or #text
+    stop = text:find("\nOPTIMIZER", start) or stop
+    for open in text:sub(1, stop):gmatch("%f[%w_]C()%(", start) do
+      local args = arguments(text, open)
+      if args[2] then
+        mutate(list, file, name, "constant " .. text:sub(args[1][1], args[1][2]), text,
+          args[2][1], args[2][2])
+      end
+    end
+  end
+  for open in text:gmatch "\nOPTIMIZER()%(" do
+    local args = arguments(text, open)
+    local name = text:sub(args[1][1], args[1][2])
+    local position = args[2][1]
+    uses[name] = uses[name] or {}
+    while true do
+      local _, equal, variable, stop = text:find("([%w_]+) =()[^;]*;", position)
+      if not equal or equal > args[2][2] then break end
+      stop = text:find(";", stop, true)
+      local first = text:find("=", text:find(variable .. " =", position, true), true) + 1
+      mutate(list, file, name, "update of " .. variable, text, first, stop - 1)
+      position = stop + 1
+    end
+  end
+end
+
+-- -- batches: rows that do not touch one another ----------------------------------------
+
+-- Rows that the specs themselves compute with: each is perturbed alone.
+local alone = {}
+for name in ([[add sub mul div neg abs maximum minimum where eq ne lt le gt ge square sqrt
+  logical_and logical_or logical_not pow exp log]]):gmatch "%S+" do alone[name] = true end
+
+local function closure(uses, name, seen)
+  for word in pairs(uses[name] or {}) do
+    if uses[word] and not seen[word] and word ~= name then
+      seen[word] = true
+      closure(uses, word, seen)
+    end
+  end
+  return seen
+end
+
+local function fits(batch, mutant, reach)
+  for _, other in ipairs(batch) do
+    if other.row == mutant.row or alone[other.row] or alone[mutant.row]
+      or other.file ~= mutant.file or reach[other.row][mutant.row]
+      or reach[mutant.row][other.row] then
+      return false
+    end
+  end
+  return true
+end
+
+local function batches_of(list, uses)
+  local reach, batches = {}, {}
+  for name in pairs(uses) do reach[name] = closure(uses, name, {}) end
+  for _, mutant in ipairs(list) do
+    local placed
+    for _, batch in ipairs(batches) do
+      if fits(batch, mutant, reach) then
+        batch[#batch + 1] = mutant
+        placed = true
+        break
+      end
+    end
+    if not placed then batches[#batches + 1] = { mutant } end
+  end
+  return batches
+end
+
+-- -- building and judging -----------------------------------------------------------------
+
+-- What is rebuilt for a file of rows, and the other instruction sets' tables.
+local parts = {
+  ["src/ops/ops.def"] = {
+    sources = { "src/ops/apply.c", "src/ops/kernels_base.c" },
+    left_out = { "ops/apply", "ops/kernels_base", "ops/kernels_avx2", "ops/kernels_avx512" },
+    table = "mare_kernels", specs = os.getenv "OPS_SPECS" or "spec/ops",
+  },
+  ["src/learn/optim.def"] = {
+    sources = { "src/learn/optim.c", "src/learn/optim_base.c" },
+    left_out = { "learn/optim", "learn/optim_base", "learn/optim_avx2", "learn/optim_avx512" },
+    table = "mare_optim", specs = os.getenv "OPTIM_SPECS" or "spec/optim",
+  },
+}
+
+local function objects_without(names)
+  local gone = {}
+  for _, name in ipairs(names) do gone["build/obj/" .. name .. ".o"] = true end
+  local kept = {}
+  for object in io.popen "find build/obj -name '*.o'":lines() do
+    if not gone[object] then kept[#kept + 1] = object end
+  end
+  return table.concat(kept, " ")
+end
+
+-- A tree of links to the sources in which one file of rows is changed.
+local function write_tree(dir, file, batch)
+  shell("rm -rf %s && mkdir -p %s/mare && cp -rs \"$PWD/src\" %s/src && rm %s/%s", dir, dir, dir,
+    dir, file)
+  local text = blank_comments(read(file))
+  table.sort(batch, function(a, b) return a.first > b.first end)
+  for _, m in ipairs(batch) do
+    text = text:sub(1, m.first - 1) .. " " .. m.text .. text:sub(m.last + 1)
+  end
+  write(dir .. "/" .. file, text)
+  for _, source in ipairs(parts[file].sources) do
+    local plain = read(source):gsub("#pragma GCC optimize[^\n]*", "")
+    os.remove(dir .. "/" .. source)
+    write(dir .. "/" .. source, plain)
+  end
+end
+
+-- The command that builds the tree and runs the specs of its rows.
+local function command(dir, file, batch)
+  local part = parts[file]
+  local c = { "exec 2>&1" }
+  local function add(...) c[#c + 1] = string.format(...) end
+  for i, source in ipairs(part.sources) do
+    add("%s -std=gnu11 -fPIC -fvisibility=hidden -O0 -fwrapv -c -o %s/%d.o %s/%s || exit 9", CC,
+      dir, i, dir, source)
+  end
+  local defsym = {}
+  for _, isa in ipairs { "avx2", "avx512" } do
+    defsym[#defsym + 1] = ("-Wl,--defsym=%s_%s=%s_base"):format(part.table, isa, part.table)
+  end
+  add("%s -shared -o %s/mare/core.so %s/*.o %s %s -lblis -lz -lm -lpthread || exit 9", CC, dir, dir,
+    objects_without(part.left_out), table.concat(defsym, " "))
+  local filters = {}
+  for i, m in ipairs(batch) do filters[i] = ("--filter='%%f[%%w_]%s%%f[^%%w_]'"):format(m.row) end
+  add("LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='%s/?.so;;' timeout 120 lua5.4 "
+    .. "/usr/bin/busted -o spec/tools/failures.lua %s %s", dir, table.concat(filters, " "),
+    part.specs)
+  add("echo status $?; rm -rf %s", dir)
+  return table.concat(c, "\n")
+end
+
+local serial = 0
+local function start(batch)
+  serial = serial + 1
+  local dir = ("%s/%d"):format(DIR, serial)
+  local file = batch[1].file
+  write_tree(dir, file, batch)
+  write(dir .. ".sh", command(dir, file, batch))
+  return { batch = batch, pipe = io.popen("sh " .. dir .. ".sh"), name = dir }
+end
+
+-- Marks the mutants that a failed test names; false when the run itself broke.
+local function judge(job)
+  local output = job.pipe:read "a"
+  job.pipe:close()
+  os.remove(job.name .. ".sh")
+  local status = tonumber(output:match "status (%d+)")
+  local finished = output:find "\nfinished"
+  if not status then
+    io.stderr:write(output)
+    error("a mutant did not build: " .. job.batch[1].row .. ", " .. job.batch[1].what)
+  end
+  for _, m in ipairs(job.batch) do
+    m.killed = false
+    for name in output:gmatch "FAILED ([^\n]*)" do
+      if name:find("%f[%w_]" .. m.row .. "%f[^%w_]") then m.killed = true end
+    end
+  end
+  if finished then return true end
+  if #job.batch == 1 then job.batch[1].killed = true end -- a crash is noticed too
+  return #job.batch == 1
+end
+
+local function run(queue)
+  local running, again, done = {}, {}, 0
+  while #queue > 0 or #running > 0 do
+    while #queue > 0 and #running < JOBS do running[#running + 1] = start(table.remove(queue)) end
+    local job = table.remove(running, 1)
+    if not judge(job) then
+      for _, m in ipairs(job.batch) do again[#again + 1] = { m } end
+    end
+    done = done + 1
+    io.stderr:write(("\r%d builds done, %d to do "):format(done, #queue + #running))
+  end
+  if #again > 0 then run(again) end
+end
+
+-- -- the report -------------------------------------------------------------------------
+
+local list, uses = {}, {}
+ops_mutants(list, uses)
+optim_mutants(list, uses)
+if arg[1] then
+  local kept = {}
+  for _, m in ipairs(list) do
+    for _, pattern in ipairs(arg) do
+      if m.row:find(pattern) then kept[#kept + 1] = m break end
+    end
+  end
+  list = kept
+end
+
+shell("rm -rf %s && mkdir -p %s", DIR, DIR)
+local batches = batches_of(list, uses)
+io.stderr:write(("%d mutants in %d builds\n"):format(#list, #batches))
+run(batches)
+
+local killed = 0
+for _, m in ipairs(list) do
+  if m.killed then killed = killed + 1 else print(("survived: %s, %s"):format(m.row, m.what)) end
+end
+print(("%d of %d mutants turned a spec red: %.1f %%"):format(killed, #list,
+  100 * killed / math.max(#list, 1)))
+os.exit(killed >= NEEDED * #list)
