@@ -9,6 +9,7 @@ PYTHON  = /usr/bin/python3
 
 B       = build
 CFLAGS  = -O2 -Wall -Wextra
+LDFLAGS = -s
 LDLIBS  = -lblis -lz -lm -lpthread
 SAN     =
 
@@ -22,7 +23,9 @@ BLISINC := $(firstword $(patsubst %/blis.h,%,$(wildcard \
             /usr/local/include/blis /usr/include/blis /usr/local/include /usr/include))))
 
 INCLUDE = -I$(LUAINC) $(addprefix -isystem ,$(BLISINC))
-COMPILE = $(CC) -std=gnu11 -fPIC -fvisibility=hidden $(CFLAGS) $(SAN) $(INCLUDE)
+# Errors are Lua's longjmp, so no tables to unwind the stack are kept.
+COMPILE = $(CC) -std=gnu11 -fPIC -fvisibility=hidden -fno-asynchronous-unwind-tables \
+          $(CFLAGS) $(SAN) $(INCLUDE)
 
 # A file *.inc.c is included by another and not compiled by itself.
 SRC     = $(filter-out %.inc.c,$(wildcard src/*/*.c))

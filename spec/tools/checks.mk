@@ -18,12 +18,12 @@ HOST     = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(INCLUDE) -o $@ $< $(B)/libmare.a
 # All specs under AddressSanitizer and UBSan. Lua itself is not instrumented, so the
 # runtimes are loaded before it; leaks of other libraries are named in leaks.txt.
 asan:
-	$(AGAIN) B=build/asan SAN='$(ASAN)' SPECS='$(SPECS)' busted \
+	$(AGAIN) B=build/asan LDFLAGS= SAN='$(ASAN)' SPECS='$(SPECS)' busted \
 	  BEFORE='LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=$(LSAN)'
 
 # Every allocation fails in turn; nothing may be left. EVERY=n: each nth only.
 oom:
-	$(AGAIN) B=build/asan SAN='$(ASAN)' build/asan/oom
+	$(AGAIN) B=build/asan LDFLAGS= SAN='$(ASAN)' build/asan/oom
 	@$(ENV) ASAN_OPTIONS=detect_leaks=0 build/asan/oom spec/oom/script.lua $(EVERY)
 
 $(B)/oom: spec/oom/host.c $(B)/libmare.a
@@ -33,7 +33,7 @@ $(B)/oom: spec/oom/host.c $(B)/libmare.a
 # The pool, and several Lua states at a time, under ThreadSanitizer.
 TSANTESTS = $(patsubst spec/tsan/%.c,build/tsan/%,$(wildcard spec/tsan/*.c))
 tsan:
-	$(AGAIN) B=build/tsan SAN='$(TSAN)' $(TSANTESTS)
+	$(AGAIN) B=build/tsan LDFLAGS= SAN='$(TSAN)' $(TSANTESTS)
 	@for t in $(TSANTESTS); do echo $$t; \
 	  $(ENV) TSAN_OPTIONS=halt_on_error=1 $$t || exit 1; done
 
@@ -43,7 +43,7 @@ build/tsan/%: spec/tsan/%.c build/tsan/libmare.a
 # -- coverage of the C sources by the specs ----------------------------------------------
 
 coverage:
-	$(AGAIN) B=build/coverage SAN='-O1 -g --coverage -fprofile-update=atomic' clean-counts busted
+	$(AGAIN) B=build/coverage LDFLAGS= SAN='-O1 -g --coverage -fprofile-update=atomic' clean-counts busted
 	@$(LUA) spec/tools/coverage.lua build/coverage/obj
 
 .PHONY: clean-counts

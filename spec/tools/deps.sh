@@ -12,6 +12,7 @@ run   lua5.4                 bin/lua5.4
 run   liblua5.4-dev          include/lua5.4/lua.h include/lua.h include/lua/5.4/lua.h
 run   libblis-openmp-dev     include/$multiarch/blis-openmp/blis.h include/$multiarch/blis-pthread/blis.h include/blis/blis.h include/blis.h
 run   zlib1g-dev             include/zlib.h
+run   lua-argparse           share/lua/5.4/argparse.lua
 test  lua-busted             share/lua/5.4/busted/runner.lua
 test  lua-check              bin/luacheck
 test  dataset-fashion-mnist  share/datasets/fashion-mnist/train-images-idx3-ubyte.gz share/dataset-fashion-mnist share/fashion-mnist
