@@ -1,0 +1,14 @@
+/*
+** kernels.h -- the tables of kernels that kernels_base.c, kernels_avx2.c and
+** kernels_avx512.c define, in the order of ops.def.
+*/
+#ifndef MARE_KERNELS_H
+#define MARE_KERNELS_H
+
+#include "../mare.h"
+
+extern const mare_Kernels mare_kernels_base[];
+extern const mare_Kernels mare_kernels_avx2[];   /* x86-64 only */
+extern const mare_Kernels mare_kernels_avx512[]; /* x86-64 only */
+
+#endif
