@@ -1,0 +1,14 @@
+/* batch.h -- rows of a data set, picked and converted in one pass. */
+#ifndef MARE_BATCH_H
+#define MARE_BATCH_H
+
+#include "../mare.h"
+
+/*
+** Row k of y = row index[k] (1-based, checked by the caller) of x; both contiguous,
+** shapes equal but for the first dimension.  y has x's type, or it is f32 and x is
+** u8: then 0..255 becomes 0..1.
+*/
+void mare_batch(const mare_Tensor *x, const int64_t *index, mare_Tensor *y);
+
+#endif

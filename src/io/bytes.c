@@ -1,0 +1,328 @@
+/*
+** bytes.c -- sources and sinks.
+*/
+#include "bytes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "../base/storage.h"
+
+#define BUFFER ((size_t)128 << 10)
+#define CHUNK ((size_t)1 << 30) /* of one call of read, write or inflate */
+#define DEFLATE_MOST 1032       /* bytes that one packed byte can stand for */
+
+/* -- messages ------------------------------------------------------------------ */
+
+static void describe (char *error, const char *name, const char *fmt, va_list ap) {
+  int n = snprintf(error, MARE_ERRORTEXT, "%s: ", name);
+  if (n >= 0 && n < MARE_ERRORTEXT) vsnprintf(error + n, (size_t)(MARE_ERRORTEXT - n), fmt, ap);
+}
+
+mare_Status mare_source_fail (mare_Source *s, mare_Status st, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  describe(s->error, s->name, fmt, ap);
+  va_end(ap);
+  return st;
+}
+
+static mare_Status no_memory (mare_Source *s) {
+  return mare_source_fail(s, MARE_NOMEM, "not enough memory");
+}
+
+/* -- opening a source ------------------------------------------------------------ */
+
+static void *gz_alloc (void *heap, unsigned n, unsigned size) {
+  return mare_scratch(heap, (size_t)n * size); /* 32 bits each: fits */
+}
+
+static void gz_free (void *heap, void *p) {
+  mare_scratch_free(heap, p);
+}
+
+static mare_Status open_gz (mare_Source *s) {
+  z_stream *z = mare_scratch(s->heap, sizeof *z);
+  if (z == NULL) return no_memory(s);
+  memset(z, 0, sizeof *z);
+  z->zalloc = gz_alloc;
+  z->zfree = gz_free;
+  z->opaque = s->heap;
+  if (inflateInit2(z, 15 + 16) != Z_OK) { /* 16: a gzip header, nothing else */
+    mare_scratch_free(s->heap, z);
+    return no_memory(s);
+  }
+  s->gz = z;
+  if (s->fd >= 0) s->buffer = mare_scratch(s->heap, BUFFER);
+  return s->fd < 0 || s->buffer ? MARE_OK : no_memory(s);
+}
+
+static bool packed (const unsigned char *magic) {
+  return magic[0] == 0x1f && magic[1] == 0x8b;
+}
+
+static mare_Status open_file (mare_Source *s) {
+  struct stat st;
+  unsigned char magic[2];
+  s->fd = open(s->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (s->fd < 0) return mare_source_fail(s, MARE_IO, "%s", strerror(errno));
+  if (fstat(s->fd, &st) != 0) return mare_source_fail(s, MARE_IO, "%s", strerror(errno));
+  if (S_ISDIR(st.st_mode)) return mare_source_fail(s, MARE_IO, "Is a directory");
+  if (!S_ISREG(st.st_mode)) return mare_source_fail(s, MARE_IO, "Not a regular file");
+  s->length = (uint64_t)st.st_size;
+  if (pread(s->fd, magic, 2, 0) == 2 && packed(magic)) return open_gz(s);
+  return MARE_OK;
+}
+
+mare_Status mare_source_open (mare_Source *s, mare_Heap *h, const char *path) {
+  mare_Status st;
+  memset(s, 0, sizeof *s);
+  s->heap = h;
+  s->name = path;
+  st = open_file(s);
+  if (st != MARE_OK) mare_source_close(s);
+  return st;
+}
+
+mare_Status mare_source_string (mare_Source *s, mare_Heap *h, const char *name,
+                                const void *bytes, size_t n) {
+  mare_Status st;
+  memset(s, 0, sizeof *s);
+  s->heap = h;
+  s->name = name;
+  s->fd = -1;
+  s->bytes = bytes;
+  s->length = n;
+  st = n >= 2 && packed(bytes) ? open_gz(s) : MARE_OK;
+  if (st != MARE_OK) mare_source_close(s);
+  return st;
+}
+
+void mare_source_close (mare_Source *s) {
+  if (s->heap == NULL) return;
+  if (s->gz) inflateEnd(s->gz);
+  mare_scratch_free(s->heap, s->gz);
+  mare_scratch_free(s->heap, s->buffer);
+  if (s->fd >= 0) close(s->fd);
+  s->heap = NULL;
+}
+
+/* -- reading --------------------------------------------------------------------- */
+
+static size_t least (uint64_t a, uint64_t b) {
+  return (size_t)(a < b ? a : b);
+}
+
+/* up to n bytes of the file or string as it stands; *got is 0 at the end only */
+static mare_Status read_raw (mare_Source *s, void *out, size_t n, size_t *got) {
+  ssize_t r;
+  if (s->fd < 0) {
+    *got = least(n, s->length - s->taken);
+    if (*got) memcpy(out, s->bytes + s->taken, *got);
+  }
+  else {
+    do r = read(s->fd, out, least(n, CHUNK)); while (r < 0 && errno == EINTR);
+    if (r < 0) return mare_source_fail(s, MARE_IO, "%s", strerror(errno));
+    *got = (size_t)r;
+  }
+  s->taken += *got;
+  return MARE_OK;
+}
+
+/* more packed bytes for zlib, if it has none left; those of a string where they are */
+static mare_Status refill (mare_Source *s) {
+  size_t got;
+  if (s->gz->avail_in) return MARE_OK;
+  if (s->fd < 0) {
+    got = least(s->length - s->taken, CHUNK);
+    s->gz->next_in = (unsigned char *)s->bytes + s->taken;
+    s->taken += got;
+  }
+  else {
+    mare_Status st = read_raw(s, s->buffer, BUFFER, &got);
+    if (st != MARE_OK) return st;
+    s->gz->next_in = s->buffer;
+  }
+  s->gz->avail_in = (unsigned)got;
+  return MARE_OK;
+}
+
+/* after the end of one packed stream: another may follow, or zeros that pad */
+static mare_Status next_member (mare_Source *s) {
+  for (;;) {
+    mare_Status st = refill(s);
+    if (st != MARE_OK) return st;
+    if (s->gz->avail_in == 0) {
+      s->ended = true;
+      return MARE_OK;
+    }
+    if (*s->gz->next_in == 0x1f)
+      return inflateReset(s->gz) == Z_OK ? MARE_OK : no_memory(s);
+    if (*s->gz->next_in != 0)
+      return mare_source_fail(s, MARE_FORMAT, "bytes that are not gzip follow its end");
+    s->gz->next_in++;
+    s->gz->avail_in--;
+  }
+}
+
+static mare_Status inflate_some (mare_Source *s, void *out, size_t n, size_t *got) {
+  z_stream *z = s->gz;
+  int r;
+  mare_Status st = refill(s);
+  if (st != MARE_OK) return st;
+  z->next_out = out;
+  z->avail_out = (unsigned)least(n, CHUNK);
+  r = inflate(z, Z_NO_FLUSH);
+  *got = (size_t)(z->next_out - (unsigned char *)out);
+  if (r == Z_STREAM_END) return next_member(s);
+  if (r == Z_MEM_ERROR) return no_memory(s);
+  if (r == Z_BUF_ERROR && z->avail_in == 0)
+    return mare_source_fail(s, MARE_FORMAT, "the gzip stream is cut off");
+  if (r != Z_OK)
+    return mare_source_fail(s, MARE_FORMAT, "damaged gzip stream (%s)",
+                            z->msg ? z->msg : "no detail");
+  return MARE_OK;
+}
+
+/* up to n bytes; *got is less than n at the end only */
+static mare_Status read_some (mare_Source *s, char *out, size_t n, size_t *got) {
+  *got = 0;
+  while (*got < n && !s->ended) {
+    size_t now = 0;
+    mare_Status st = s->gz ? inflate_some(s, out + *got, n - *got, &now)
+                           : read_raw(s, out + *got, n - *got, &now);
+    if (st != MARE_OK) return st;
+    if (s->gz == NULL && now == 0) break;
+    *got += now;
+  }
+  s->position += *got;
+  return MARE_OK;
+}
+
+mare_Status mare_source_read (mare_Source *s, void *out, size_t n) {
+  size_t got;
+  mare_Status st = read_some(s, out, n, &got);
+  if (st == MARE_OK && got < n)
+    return mare_source_fail(s, MARE_FORMAT, "cut off after %llu bytes; %llu more expected",
+                            (unsigned long long)s->position, (unsigned long long)(n - got));
+  return st;
+}
+
+mare_Status mare_source_finish (mare_Source *s) {
+  char extra;
+  size_t got;
+  mare_Status st = read_some(s, &extra, 1, &got);
+  if (st == MARE_OK && got)
+    return mare_source_fail(s, MARE_FORMAT, "more bytes follow after the %llu that belong to it",
+                            (unsigned long long)s->position - 1);
+  return st;
+}
+
+uint64_t mare_source_room (const mare_Source *s) {
+  uint64_t rest = s->length > s->taken ? s->length - s->taken : 0;
+  if (s->gz == NULL) return rest;
+  if (s->ended) return 0;
+  rest += s->gz->avail_in;
+  return rest > UINT64_MAX / 2 / DEFLATE_MOST ? UINT64_MAX / 2 : (rest + 64) * DEFLATE_MOST;
+}
+
+/* -- sinks ------------------------------------------------------------------------- */
+
+static mare_Status sink_fail (mare_Sink *s, mare_Status st, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  describe(s->error, s->path, fmt, ap);
+  va_end(ap);
+  return st;
+}
+
+/* a name beside the path that nobody else has; umask applies as to any new file */
+static mare_Status open_temporary (mare_Sink *s, size_t size) {
+  struct timespec t;
+  for (int i = 0; i < 100; i++) {
+    clock_gettime(CLOCK_REALTIME, &t);
+    snprintf(s->temporary, size, "%s.%06lx%03x~", s->path,
+             ((unsigned long)t.tv_nsec ^ (unsigned long)getpid() << 8) & 0xffffff, i);
+    s->fd = open(s->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (s->fd >= 0) return MARE_OK;
+    if (errno != EEXIST) break;
+  }
+  return sink_fail(s, MARE_IO, "%s", strerror(errno));
+}
+
+mare_Status mare_sink_open (mare_Sink *s, mare_Heap *h, const char *path) {
+  struct stat st;
+  mare_Status status;
+  size_t size = strlen(path) + 16;
+  bool exists = stat(path, &st) == 0;
+  memset(s, 0, sizeof *s);
+  s->heap = h;
+  s->path = path;
+  s->fd = -1;
+  if (exists && !S_ISREG(st.st_mode)) {
+    s->heap = NULL;
+    return sink_fail(s, MARE_IO, S_ISDIR(st.st_mode) ? "Is a directory" : "Not a regular file");
+  }
+  s->temporary = mare_scratch(h, size);
+  status = s->temporary ? open_temporary(s, size) : sink_fail(s, MARE_NOMEM, "not enough memory");
+  if (status != MARE_OK) mare_sink_close(s);
+  else if (exists && fchmod(s->fd, st.st_mode & 07777) != 0) errno = 0; /* as good as it gets */
+  return status;
+}
+
+mare_Status mare_sink_write (mare_Sink *s, const void *bytes, size_t n) {
+  const char *p = bytes;
+  while (n) {
+    ssize_t w = write(s->fd, p, least(n, CHUNK));
+    if (w < 0 && errno == EINTR) continue;
+    if (w < 0) return sink_fail(s, MARE_IO, "%s", strerror(errno));
+    p += w;
+    n -= (size_t)w;
+  }
+  return MARE_OK;
+}
+
+/* the new name is on the disk too once its directory is; where that can be asked for */
+static void sync_directory (const char *path, char *copy) {
+  const char *slash = strrchr(path, '/');
+  size_t n = slash ? (size_t)(slash - path) : 0;
+  int fd;
+  memcpy(copy, path, n);
+  copy[n] = '\0';
+  fd = open(n ? copy : slash ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  fsync(fd);
+  close(fd);
+}
+
+mare_Status mare_sink_commit (mare_Sink *s) {
+  int fd = s->fd;
+  if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
+    return sink_fail(s, MARE_IO, "%s", strerror(errno));
+  s->fd = -1;
+  if (close(fd) != 0 || rename(s->temporary, s->path) != 0) {
+    int e = errno;
+    unlink(s->temporary);
+    return sink_fail(s, MARE_IO, "%s", strerror(e));
+  }
+  sync_directory(s->path, s->temporary);
+  return MARE_OK;
+}
+
+void mare_sink_close (mare_Sink *s) {
+  if (s->heap == NULL) return;
+  if (s->fd >= 0) {
+    close(s->fd);
+    unlink(s->temporary);
+  }
+  s->fd = -1;
+  mare_scratch_free(s->heap, s->temporary);
+  s->heap = NULL;
+}
