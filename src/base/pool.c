@@ -7,9 +7,10 @@
 ** the job that is there now: slots can be reused at once.  The caller claims
 ** too, then waits for the pieces that others have claimed, never for threads.
 */
+#define _GNU_SOURCE
 #include "pool.h"
 
-#include <errno.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -40,11 +41,11 @@ static _Alignas(64) atomic_uint news;   /* bumped for every job */
 static _Alignas(64) atomic_int nsleep;  /* workers that sleep, or are about to */
 static atomic_int nwanted = -1;         /* workers there should be; -1: not yet known */
 static atomic_bool ready;               /* they were started, as far as possible */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* alive, hooked, starting */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* alive, starting */
 static pthread_mutex_t bed = PTHREAD_MUTEX_INITIALIZER;  /* goes with the condition */
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static bool alive[MAXTHREADS];
-static bool hooked;
+static bool hooked; /* the children of forks are cared for */
 static _Thread_local bool inside; /* this thread runs a piece, or is a worker */
 
 static void relax(void) {
@@ -117,12 +118,12 @@ static void rest(unsigned seen) {
 static void call(int64_t n) {
   atomic_fetch_add(&news, 1);
   if (atomic_load(&nsleep) == 0) return;
-  pthread_mutex_lock(&bed);
+  pthread_mutex_lock(&bed); /* after this, who counts as asleep can be woken */
+  pthread_mutex_unlock(&bed);
   if (n >= atomic_load(&nsleep))
     pthread_cond_broadcast(&wake);
   else
     while (n-- > 0) pthread_cond_signal(&wake);
-  pthread_mutex_unlock(&bed);
 }
 
 /* a worker that is not wanted any more leaves, unless that has just changed */
@@ -134,9 +135,22 @@ static bool leave(int id) {
   return gone;
 }
 
+/*
+** A worker that wakes up must not push its own caller off the core, to which it
+** is often sent when others keep the machine busy.  Batch threads never do; they
+** wait for a core to be free, and nobody waits for them.
+*/
+static void be_polite(void) {
+#ifdef SCHED_BATCH
+  struct sched_param p = {0};
+  sched_setscheduler(0, SCHED_BATCH, &p); /* of this thread alone; may fail */
+#endif
+}
+
 static void *worker(void *arg) {
   int id = (int)(intptr_t)arg;
   inside = true;
+  be_polite();
   for (;;) {
     unsigned seen = atomic_load(&news);
     if (id >= atomic_load(&nwanted) && leave(id)) return NULL;
@@ -173,10 +187,34 @@ static void after_fork(void) {
   atomic_store(&ready, false);
 }
 
+/*
+** lua_close unloads the libraries it has loaded, and workers would lose the code
+** they stand on: from the first of them on this library stays in memory.
+*/
+static void stay_loaded(void) {
+  Dl_info me;
+  if (dladdr((void *)&slots, &me) != 0 && me.dli_fname != NULL)
+    dlopen(me.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
+/*
+** Before the lock is ever taken: a fork at any later time resets it in the child.
+** pthread_once itself is made for forks in the middle of it.
+*/
+static void hook(void) {
+  stay_loaded();
+  hooked = pthread_atfork(NULL, NULL, after_fork) == 0;
+}
+
+static void enter(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, hook);
+  pthread_mutex_lock(&lock);
+}
+
 static void start(void) {
   pthread_attr_t attr;
-  pthread_mutex_lock(&lock);
-  if (!hooked) hooked = pthread_atfork(NULL, NULL, after_fork) == 0;
+  enter();
   if (hooked && pthread_attr_init(&attr) == 0) {
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, STACK);
@@ -245,7 +283,7 @@ static int default_threads(void) {
 int mare_threads(void) {
   int n = atomic_load_explicit(&nwanted, memory_order_relaxed);
   if (n < 0) {
-    mare_set_threads(0);
+    atomic_compare_exchange_strong(&nwanted, &n, default_threads() - 1);
     n = atomic_load(&nwanted);
   }
   return n + 1;
@@ -254,7 +292,7 @@ int mare_threads(void) {
 void mare_set_threads(int n) {
   if (n < 1) n = default_threads();
   if (n > MAXTHREADS) n = MAXTHREADS;
-  pthread_mutex_lock(&lock);
+  enter();
   atomic_store(&nwanted, n - 1);
   atomic_store(&ready, false);
   pthread_mutex_unlock(&lock);
