@@ -18,7 +18,7 @@ const char *const mare_dtype_name[MARE_NDTYPE + 1] = {MARE_DTYPES(X) NULL};
 /* -- sizes ---------------------------------------------------------------------- */
 
 /* A size of 0 makes everything 0, but the others must still fit as strides. */
-bool mare_numel (int ndim, const int64_t *shape, mare_Dtype dt, int64_t *numel) {
+bool mare_numel(int ndim, const int64_t *shape, mare_Dtype dt, int64_t *numel) {
   int64_t n = 1, bytes = (int64_t)mare_sizeof[dt];
   bool empty = false;
   for (int d = 0; d < ndim; d++) {
@@ -31,7 +31,7 @@ bool mare_numel (int ndim, const int64_t *shape, mare_Dtype dt, int64_t *numel) 
   return true;
 }
 
-static void row_major (int ndim, const int64_t *shape, int64_t *stride) {
+static void row_major(int ndim, const int64_t *shape, int64_t *stride) {
   int64_t step = 1;
   for (int d = ndim - 1; d >= 0; d--) {
     stride[d] = step;
@@ -39,7 +39,7 @@ static void row_major (int ndim, const int64_t *shape, int64_t *stride) {
   }
 }
 
-bool mare_shape_set (mare_Tensor *t, mare_Dtype dt, int ndim, const int64_t *shape) {
+bool mare_shape_set(mare_Tensor *t, mare_Dtype dt, int ndim, const int64_t *shape) {
   int64_t numel;
   if (ndim < 0 || ndim > MARE_MAXDIM || !mare_numel(ndim, shape, dt, &numel)) return false;
   t->storage = NULL;
@@ -52,7 +52,7 @@ bool mare_shape_set (mare_Tensor *t, mare_Dtype dt, int ndim, const int64_t *sha
   return true;
 }
 
-mare_Status mare_tensor_alloc (mare_Heap *h, mare_Tensor *t) {
+mare_Status mare_tensor_alloc(mare_Heap *h, mare_Tensor *t) {
   size_t nbytes = (size_t)t->numel * mare_sizeof[t->dtype];
   mare_Storage *s = mare_storage_new(h, nbytes);
   if (!s) return mare_heap_status(h, nbytes);
@@ -61,13 +61,13 @@ mare_Status mare_tensor_alloc (mare_Heap *h, mare_Tensor *t) {
   return MARE_OK;
 }
 
-mare_Status mare_tensor_new (mare_Heap *h, mare_Tensor *t, mare_Dtype dt, int ndim,
+mare_Status mare_tensor_new(mare_Heap *h, mare_Tensor *t, mare_Dtype dt, int ndim,
                              const int64_t *shape) {
   if (!mare_shape_set(t, dt, ndim, shape)) return MARE_BADARG;
   return mare_tensor_alloc(h, t);
 }
 
-void mare_tensor_release (mare_Tensor *t) {
+void mare_tensor_release(mare_Tensor *t) {
   mare_storage_release(t->storage);
   t->storage = NULL;
   t->data = NULL;
@@ -75,7 +75,7 @@ void mare_tensor_release (mare_Tensor *t) {
 
 /* -- questions -------------------------------------------------------------------- */
 
-bool mare_is_contiguous (const mare_Tensor *t) {
+bool mare_is_contiguous(const mare_Tensor *t) {
   int64_t step = 1;
   for (int d = t->ndim - 1; d >= 0; d--) {
     if (t->shape[d] == 1) continue;
@@ -85,21 +85,21 @@ bool mare_is_contiguous (const mare_Tensor *t) {
   return true;
 }
 
-bool mare_same_shape (const mare_Tensor *a, const mare_Tensor *b) {
+bool mare_same_shape(const mare_Tensor *a, const mare_Tensor *b) {
   if (a->ndim != b->ndim) return false;
   for (int d = 0; d < a->ndim; d++)
     if (a->shape[d] != b->shape[d]) return false;
   return true;
 }
 
-bool mare_same_view (const mare_Tensor *a, const mare_Tensor *b) {
+bool mare_same_view(const mare_Tensor *a, const mare_Tensor *b) {
   if (a->data != b->data || a->dtype != b->dtype || !mare_same_shape(a, b)) return false;
   for (int d = 0; d < a->ndim; d++)
     if (a->shape[d] > 1 && a->stride[d] != b->stride[d]) return false;
   return true;
 }
 
-const char *mare_shape_text (char *buf, int ndim, const int64_t *shape) {
+const char *mare_shape_text(char *buf, int ndim, const int64_t *shape) {
   int used = 0;
   if (ndim == 0) return strcpy(buf, "scalar");
   for (int d = 0; d < ndim; d++)
@@ -111,12 +111,12 @@ const char *mare_shape_text (char *buf, int ndim, const int64_t *shape) {
 /* -- broadcasting ------------------------------------------------------------------- */
 
 /* size of dimension d of out, seen from a shape of na dimensions aligned at the end */
-static int64_t size_at (int na, const int64_t *a, int n, int d) {
+static int64_t size_at(int na, const int64_t *a, int n, int d) {
   int k = d - (n - na);
   return k < 0 ? 1 : a[k];
 }
 
-bool mare_broadcast (int na, const int64_t *a, int nb, const int64_t *b, int *n, int64_t *out) {
+bool mare_broadcast(int na, const int64_t *a, int nb, const int64_t *b, int *n, int64_t *out) {
   int nd = na > nb ? na : nb;
   int64_t shape[MARE_MAXDIM];
   for (int d = 0; d < nd; d++) {
@@ -129,7 +129,7 @@ bool mare_broadcast (int na, const int64_t *a, int nb, const int64_t *b, int *n,
   return true;
 }
 
-bool mare_expand (const mare_Tensor *t, int ndim, const int64_t *shape, mare_Tensor *v) {
+bool mare_expand(const mare_Tensor *t, int ndim, const int64_t *shape, mare_Tensor *v) {
   mare_Tensor old = *t;
   int lead = ndim - old.ndim;
   if (lead < 0 || ndim > MARE_MAXDIM) return false;
@@ -147,7 +147,7 @@ bool mare_expand (const mare_Tensor *t, int ndim, const int64_t *shape, mare_Ten
 
 /* -- views ---------------------------------------------------------------------------- */
 
-static void remove_dim (mare_Tensor *t, int dim) {
+static void remove_dim(mare_Tensor *t, int dim) {
   t->ndim--;
   for (int d = dim; d < t->ndim; d++) {
     t->shape[d] = t->shape[d + 1];
@@ -155,40 +155,40 @@ static void remove_dim (mare_Tensor *t, int dim) {
   }
 }
 
-static void count (mare_Tensor *t) {
+static void count(mare_Tensor *t) {
   t->numel = 1;
   for (int d = 0; d < t->ndim; d++) t->numel *= t->shape[d];
 }
 
-static void advance (mare_Tensor *t, int64_t elements) {
+static void advance(mare_Tensor *t, int64_t elements) {
   t->data += elements * (int64_t)mare_sizeof[t->dtype];
 }
 
-void mare_select (mare_Tensor *t, int dim, int64_t index) {
+void mare_select(mare_Tensor *t, int dim, int64_t index) {
   advance(t, index * t->stride[dim]);
   remove_dim(t, dim);
   count(t);
 }
 
-void mare_slice (mare_Tensor *t, int dim, int64_t first, int64_t length, int64_t step) {
+void mare_slice(mare_Tensor *t, int dim, int64_t first, int64_t length, int64_t step) {
   if (length > 0) advance(t, first * t->stride[dim]);
   if (length > 1) t->stride[dim] *= step;
   t->shape[dim] = length;
   count(t);
 }
 
-static void swap (int64_t *v, int i, int j) {
+static void swap(int64_t *v, int i, int j) {
   int64_t old = v[i];
   v[i] = v[j];
   v[j] = old;
 }
 
-void mare_transpose (mare_Tensor *t, int d1, int d2) {
+void mare_transpose(mare_Tensor *t, int d1, int d2) {
   swap(t->shape, d1, d2);
   swap(t->stride, d1, d2);
 }
 
-void mare_permute (mare_Tensor *t, const int *order) {
+void mare_permute(mare_Tensor *t, const int *order) {
   mare_Tensor old = *t;
   for (int d = 0; d < t->ndim; d++) {
     t->shape[d] = old.shape[order[d]];
@@ -196,7 +196,7 @@ void mare_permute (mare_Tensor *t, const int *order) {
   }
 }
 
-void mare_unsqueeze (mare_Tensor *t, int dim) {
+void mare_unsqueeze(mare_Tensor *t, int dim) {
   for (int d = t->ndim; d > dim; d--) {
     t->shape[d] = t->shape[d - 1];
     t->stride[d] = t->stride[d - 1];
@@ -206,33 +206,33 @@ void mare_unsqueeze (mare_Tensor *t, int dim) {
   t->stride[dim] = last ? 1 : t->shape[dim + 1] * t->stride[dim + 1];
 }
 
-void mare_squeeze (mare_Tensor *t, int dim) {
+void mare_squeeze(mare_Tensor *t, int dim) {
   remove_dim(t, dim);
 }
 
 /* -- reshaping -------------------------------------------------------------------------- */
 
-static bool mergeable (int nop, mare_Tensor *const *op, int outer, int inner) {
+static bool mergeable(int nop, mare_Tensor *const *op, int outer, int inner) {
   for (int k = 0; k < nop; k++)
     if (op[k]->stride[outer] != op[k]->stride[inner] * op[k]->shape[inner]) return false;
   return true;
 }
 
-static void set_dim (int nop, mare_Tensor *const *op, int to, int from) {
+static void set_dim(int nop, mare_Tensor *const *op, int to, int from) {
   for (int k = 0; k < nop; k++) {
     op[k]->shape[to] = op[k]->shape[from];
     op[k]->stride[to] = op[k]->stride[from];
   }
 }
 
-static void merge_into (int nop, mare_Tensor *const *op, int outer, int inner) {
+static void merge_into(int nop, mare_Tensor *const *op, int outer, int inner) {
   for (int k = 0; k < nop; k++) {
     op[k]->shape[outer] *= op[k]->shape[inner];
     op[k]->stride[outer] = op[k]->stride[inner];
   }
 }
 
-int mare_collapse (int nop, mare_Tensor *const *op) {
+int mare_collapse(int nop, mare_Tensor *const *op) {
   int n = 0, ndim = op[0]->ndim;
   for (int d = 0; d < ndim; d++) {
     if (op[0]->shape[d] == 1) continue;
@@ -247,7 +247,7 @@ int mare_collapse (int nop, mare_Tensor *const *op) {
 ** Collapsed, t is a list of runs; each must be a product of new sizes, taken
 ** from the last on.
 */
-static bool view_strides (const mare_Tensor *t, int ndim, const int64_t *shape,
+static bool view_strides(const mare_Tensor *t, int ndim, const int64_t *shape,
                           int64_t *stride) {
   mare_Tensor run = *t, *op[1] = {&run};
   int d = ndim - 1;
@@ -264,7 +264,7 @@ static bool view_strides (const mare_Tensor *t, int ndim, const int64_t *shape,
   return true;
 }
 
-bool mare_view_as (const mare_Tensor *t, int ndim, const int64_t *shape, mare_Tensor *v) {
+bool mare_view_as(const mare_Tensor *t, int ndim, const int64_t *shape, mare_Tensor *v) {
   int64_t numel, stride[MARE_MAXDIM];
   if (ndim > MARE_MAXDIM || !mare_numel(ndim, shape, t->dtype, &numel)) return false;
   if (numel != t->numel) return false;

@@ -25,11 +25,11 @@ _Static_assert(sizeof(mare_Storage) <= 64, "the header fits before the data");
 
 /* -- the system's memory ------------------------------------------------------ */
 
-static size_t round_up (size_t n, size_t to) {
+static size_t round_up(size_t n, size_t to) {
   return (n + to - 1) / to * to;
 }
 
-static void *huge_alloc (size_t size) {
+static void *huge_alloc(size_t size) {
   void *p = aligned_alloc(HUGE_PAGE, round_up(size, UNIT));
 #ifdef __linux__
   if (p) madvise(p, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
@@ -37,7 +37,7 @@ static void *huge_alloc (size_t size) {
   return p;
 }
 
-static void *system_alloc (void *ud, void *old, size_t size) {
+static void *system_alloc(void *ud, void *old, size_t size) {
   (void)ud;
   if (size == 0) { free(old); return NULL; }
   if (size >= HUGE_BLOCK) return huge_alloc(size);
@@ -57,7 +57,7 @@ static void *system_alloc (void *ud, void *old, size_t size) {
 
 /* -- size classes --------------------------------------------------------------- */
 
-static int top_bit (uint64_t x) {
+static int top_bit(uint64_t x) {
   return 63 - __builtin_clzll(x);
 }
 
@@ -65,7 +65,7 @@ static int top_bit (uint64_t x) {
 ** Eight classes to each doubling: units 1, 2, ... 16, 18, ... 32, 36, ...
 ** Sets *capacity to the bytes that a block of the class holds.
 */
-static int size_class (size_t nbytes, size_t *capacity) {
+static int size_class(size_t nbytes, size_t *capacity) {
   size_t last = nbytes ? (nbytes - 1) / UNIT : 0; /* units - 1 */
   int shift = last < 16 ? 0 : top_bit(last) - 3;
   *capacity = ((last >> shift) + 1) * UNIT << shift;
@@ -74,19 +74,19 @@ static int size_class (size_t nbytes, size_t *capacity) {
 
 /* -- blocks --------------------------------------------------------------------- */
 
-static void block_destroy (mare_Heap *h, mare_Storage *s) {
+static void block_destroy(mare_Heap *h, mare_Storage *s) {
   show(s->data, s->capacity);
   h->alloc(h->ud, s, 0);
 }
 
-static void cache_push (mare_Heap *h, int class, mare_Storage *s) {
+static void cache_push(mare_Heap *h, int class, mare_Storage *s) {
   s->next = h->freelist[class];
   h->freelist[class] = s;
   h->occupied[class / 64] |= UINT64_C(1) << class % 64;
   h->cached += s->capacity;
 }
 
-static mare_Storage *cache_pop (mare_Heap *h, int class) {
+static mare_Storage *cache_pop(mare_Heap *h, int class) {
   mare_Storage *s = h->freelist[class];
   h->freelist[class] = s->next;
   if (!s->next) h->occupied[class / 64] &= ~(UINT64_C(1) << class % 64);
@@ -95,7 +95,7 @@ static mare_Storage *cache_pop (mare_Heap *h, int class) {
 }
 
 /* the largest class with a free block, except 'spare'; or -1 */
-static int largest_class (const mare_Heap *h, int spare) {
+static int largest_class(const mare_Heap *h, int spare) {
   for (int w = MARE_NCLASS / 64 - 1; w >= 0; w--) {
     uint64_t bits = h->occupied[w];
     if (spare / 64 == w) bits &= ~(UINT64_C(1) << spare % 64);
@@ -108,7 +108,7 @@ static int largest_class (const mare_Heap *h, int spare) {
 ** Room in the cache for one more block of this class.  What was released last
 ** is what the program works with now, so blocks of other classes go first.
 */
-static bool cache_room (mare_Heap *h, int class, size_t capacity) {
+static bool cache_room(mare_Heap *h, int class, size_t capacity) {
   size_t bound = h->live > CACHE ? h->live : CACHE;
   if (capacity > bound) return false;
   while (h->cached > bound - capacity) {
@@ -119,7 +119,7 @@ static bool cache_room (mare_Heap *h, int class, size_t capacity) {
   return true;
 }
 
-static mare_Storage *block_fresh (mare_Heap *h, size_t capacity) {
+static mare_Storage *block_fresh(mare_Heap *h, size_t capacity) {
   mare_Storage *s = h->alloc(h->ud, NULL, UNIT + capacity);
   if (!s && h->cached) {
     mare_heap_trim(h);
@@ -128,7 +128,7 @@ static mare_Storage *block_fresh (mare_Heap *h, size_t capacity) {
   return s;
 }
 
-static mare_Storage *block_take (mare_Heap *h, size_t nbytes, int class, size_t capacity) {
+static mare_Storage *block_take(mare_Heap *h, size_t nbytes, int class, size_t capacity) {
   mare_Storage *s;
   if (class < MARE_NCLASS && h->freelist[class]) s = cache_pop(h, class);
   else if (!(s = block_fresh(h, capacity))) return NULL;
@@ -145,7 +145,7 @@ static mare_Storage *block_take (mare_Heap *h, size_t nbytes, int class, size_t 
   return s;
 }
 
-static void block_give (mare_Heap *h, mare_Storage *s) {
+static void block_give(mare_Heap *h, mare_Storage *s) {
   size_t capacity;
   int class = size_class(s->capacity, &capacity);
   h->blocks--;
@@ -160,7 +160,7 @@ static void block_give (mare_Heap *h, mare_Storage *s) {
 
 /* -- heaps ------------------------------------------------------------------------ */
 
-mare_Heap *mare_heap_new (mare_Alloc *alloc, void *ud) {
+mare_Heap *mare_heap_new(mare_Alloc *alloc, void *ud) {
   if (!alloc) alloc = system_alloc;
   mare_Heap *h = alloc(ud, NULL, sizeof(mare_Heap));
   if (!h) return NULL;
@@ -172,29 +172,29 @@ mare_Heap *mare_heap_new (mare_Alloc *alloc, void *ud) {
   return h;
 }
 
-static void cache_empty (mare_Heap *h) {
+static void cache_empty(mare_Heap *h) {
   for (int class; (class = largest_class(h, MARE_NCLASS)) >= 0;)
     block_destroy(h, cache_pop(h, class));
 }
 
-void mare_heap_trim (mare_Heap *h) {
+void mare_heap_trim(mare_Heap *h) {
   cache_empty(h);
 #ifdef __GLIBC__
   if (h->alloc == system_alloc) malloc_trim(0);
 #endif
 }
 
-void mare_heap_close (mare_Heap *h) {
+void mare_heap_close(mare_Heap *h) {
   cache_empty(h);
   h->closed = true;
   if (h->blocks == 0) h->alloc(h->ud, h, 0);
 }
 
-static bool past_limit (const mare_Heap *h, size_t capacity) {
+static bool past_limit(const mare_Heap *h, size_t capacity) {
   return h->live > h->limit || capacity > h->limit - h->live;
 }
 
-mare_Status mare_heap_status (const mare_Heap *h, size_t nbytes) {
+mare_Status mare_heap_status(const mare_Heap *h, size_t nbytes) {
   size_t capacity = nbytes;
   if (nbytes <= PTRDIFF_MAX / 2) size_class(nbytes, &capacity);
   return past_limit(h, capacity) ? MARE_LIMIT : MARE_NOMEM;
@@ -202,7 +202,7 @@ mare_Status mare_heap_status (const mare_Heap *h, size_t nbytes) {
 
 /* -- storages ----------------------------------------------------------------------- */
 
-mare_Storage *mare_storage_new (mare_Heap *h, size_t nbytes) {
+mare_Storage *mare_storage_new(mare_Heap *h, size_t nbytes) {
   if (nbytes > PTRDIFF_MAX / 2) return NULL; /* classes are computed without overflow */
   size_t capacity;
   int class = size_class(nbytes, &capacity);
@@ -214,12 +214,12 @@ mare_Storage *mare_storage_new (mare_Heap *h, size_t nbytes) {
   return s;
 }
 
-mare_Storage *mare_storage_retain (mare_Storage *s) {
+mare_Storage *mare_storage_retain(mare_Storage *s) {
   s->refcount++;
   return s;
 }
 
-void mare_storage_release (mare_Storage *s) {
+void mare_storage_release(mare_Storage *s) {
   if (!s || --s->refcount > 0) return;
   s->heap->live -= s->capacity;
   block_give(s->heap, s);
@@ -227,7 +227,7 @@ void mare_storage_release (mare_Storage *s) {
 
 /* -- scratch: a block whose header only this file sees --------------------------------- */
 
-void *mare_scratch (mare_Heap *h, size_t nbytes) {
+void *mare_scratch(mare_Heap *h, size_t nbytes) {
   if (nbytes > PTRDIFF_MAX / 2) return NULL;
   size_t capacity;
   int class = size_class(nbytes, &capacity);
@@ -235,6 +235,6 @@ void *mare_scratch (mare_Heap *h, size_t nbytes) {
   return s ? s->data : NULL;
 }
 
-void mare_scratch_free (mare_Heap *h, void *p) {
+void mare_scratch_free(mare_Heap *h, void *p) {
   if (p) block_give(h, (mare_Storage *)((char *)p - UNIT));
 }

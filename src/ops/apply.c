@@ -48,7 +48,7 @@ const mare_Row mare_rows[] = {
 
 const int mare_nrows = (int)(sizeof mare_rows / sizeof mare_rows[0]) - 1;
 
-const mare_Row *mare_row_find (const char *name) {
+const mare_Row *mare_row_find(const char *name) {
   for (const mare_Row *row = mare_rows; row->name; row++)
     if (strcmp(row->name, name) == 0) return row;
   return NULL;
@@ -63,17 +63,17 @@ typedef struct Isa {
 } Isa;
 
 #ifdef __x86_64__
-static bool has_avx512 (void) {
+static bool has_avx512(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
 }
 
-static bool has_avx2 (void) {
+static bool has_avx2(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 #endif
 
-static bool always (void) {
+static bool always(void) {
   return true;
 }
 
@@ -88,7 +88,7 @@ static const Isa isas[] = { /* best first */
 static const Isa *chosen;
 
 /* Two threads that race here find the same one. */
-static const Isa *isa (void) {
+static const Isa *isa(void) {
   const Isa *found = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
   if (found) return found;
   for (found = isas; !found->here();) found++;
@@ -96,11 +96,11 @@ static const Isa *isa (void) {
   return found;
 }
 
-const char *mare_isa (void) {
+const char *mare_isa(void) {
   return isa()->name;
 }
 
-bool mare_set_isa (const char *name) {
+bool mare_set_isa(const char *name) {
   for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++) {
     if (strcmp(isas[i].name, name) != 0) continue;
     if (!isas[i].here()) return false;
@@ -110,7 +110,7 @@ bool mare_set_isa (const char *name) {
   return false;
 }
 
-const mare_Kernels *mare_row_kernels (const mare_Row *row) {
+const mare_Kernels *mare_row_kernels(const mare_Row *row) {
   return &isa()->kernels[row - mare_rows];
 }
 
@@ -120,14 +120,14 @@ const mare_Kernels *mare_row_kernels (const mare_Row *row) {
 #define BLOCK 1024                /* elements of a block: it stays in the first cache */
 #define PIECE 65536               /* elements that one thread takes at a time */
 
-static void run_flat (mare_Kernel *k, const double *param, int nop, mare_Tensor *const *op,
+static void run_flat(mare_Kernel *k, const double *param, int nop, mare_Tensor *const *op,
                       int64_t i, int64_t n) {
   void *p[MAXOPS];
   for (int j = 0; j < nop; j++) p[j] = op[j]->data + i * (int64_t)mare_sizeof[op[j]->dtype];
   k((size_t)n, p, param);
 }
 
-void mare_apply (mare_Kernel *k, const double *param, int nop, mare_Tensor *const *op) {
+void mare_apply(mare_Kernel *k, const double *param, int nop, mare_Tensor *const *op) {
   _Alignas(64) static _Thread_local char buf[MAXOPS][BLOCK * 8];
   int64_t numel = op[0]->numel;
   void *p[MAXOPS];

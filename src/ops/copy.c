@@ -10,25 +10,25 @@
 /* -- one element ------------------------------------------------------------------ */
 
 /* Conversions saturate; NaN becomes 0.  C leaves them undefined. */
-static float to_F32 (double v) { return (float)v; }
-static double to_F64 (double v) { return v; }
+static float to_F32(double v) { return (float)v; }
+static double to_F64(double v) { return v; }
 
-static int64_t to_I64 (double v) {
+static int64_t to_I64(double v) {
   if (v != v) return 0;
   if (v >= 0x1p63) return INT64_MAX;
   return v <= -0x1p63 ? INT64_MIN : (int64_t)v;
 }
 
-static uint8_t to_U8 (double v) {
+static uint8_t to_U8(double v) {
   return v >= 255 ? 255 : v > 0 ? (uint8_t)v : 0;
 }
 
-static float integer_to_F32 (int64_t v) { return (float)v; }
-static double integer_to_F64 (int64_t v) { return (double)v; }
-static int64_t integer_to_I64 (int64_t v) { return v; }
-static uint8_t integer_to_U8 (int64_t v) { return v > 255 ? 255 : v < 0 ? 0 : (uint8_t)v; }
+static float integer_to_F32(int64_t v) { return (float)v; }
+static double integer_to_F64(int64_t v) { return (double)v; }
+static int64_t integer_to_I64(int64_t v) { return v; }
+static uint8_t integer_to_U8(int64_t v) { return v > 255 ? 255 : v < 0 ? 0 : (uint8_t)v; }
 
-double mare_get_real (const mare_Tensor *t, int64_t offset) {
+double mare_get_real(const mare_Tensor *t, int64_t offset) {
   switch (t->dtype) {
 #define X(e, ctype, name) case MARE_##e: return (double)((const ctype *)t->data)[offset];
     MARE_DTYPES(X)
@@ -37,12 +37,12 @@ double mare_get_real (const mare_Tensor *t, int64_t offset) {
   }
 }
 
-int64_t mare_get_integer (const mare_Tensor *t, int64_t offset) {
+int64_t mare_get_integer(const mare_Tensor *t, int64_t offset) {
   if (t->dtype == MARE_I64) return ((const int64_t *)t->data)[offset];
   return to_I64(mare_get_real(t, offset));
 }
 
-void mare_set_real (mare_Tensor *t, int64_t offset, double v) {
+void mare_set_real(mare_Tensor *t, int64_t offset, double v) {
   switch (t->dtype) {
 #define X(e, ctype, name) case MARE_##e: ((ctype *)t->data)[offset] = to_##e(v); break;
     MARE_DTYPES(X)
@@ -51,7 +51,7 @@ void mare_set_real (mare_Tensor *t, int64_t offset, double v) {
   }
 }
 
-void mare_set_integer (mare_Tensor *t, int64_t offset, int64_t v) {
+void mare_set_integer(mare_Tensor *t, int64_t offset, int64_t v) {
   switch (t->dtype) {
 #define X(e, ctype, name) case MARE_##e: ((ctype *)t->data)[offset] = integer_to_##e(v); break;
     MARE_DTYPES(X)
@@ -81,17 +81,17 @@ CONVERT(U8, uint8_t, F32, float, (float))
 CONVERT(U8, uint8_t, F64, double, (double))
 CONVERT(U8, uint8_t, I64, int64_t, (int64_t))
 
-static void copy1 (size_t n, void *const *p, const double *c) {
+static void copy1(size_t n, void *const *p, const double *c) {
   (void)c;
   memmove(p[0], p[1], n);
 }
 
-static void copy4 (size_t n, void *const *p, const double *c) {
+static void copy4(size_t n, void *const *p, const double *c) {
   (void)c;
   memmove(p[0], p[1], n * 4);
 }
 
-static void copy8 (size_t n, void *const *p, const double *c) {
+static void copy8(size_t n, void *const *p, const double *c) {
   (void)c;
   memmove(p[0], p[1], n * 8);
 }
@@ -103,7 +103,7 @@ static mare_Kernel *const convert[MARE_NDTYPE][MARE_NDTYPE] = { /* [from][to] */
   [MARE_U8] = {U8_F32, U8_F64, U8_I64, copy1},
 };
 
-void mare_copy (mare_Tensor *y, const mare_Tensor *x) {
+void mare_copy(mare_Tensor *y, const mare_Tensor *x) {
   mare_Tensor source = *x, *op[2] = {y, &source};
   mare_apply(convert[x->dtype][y->dtype], NULL, 2, op);
 }
@@ -122,19 +122,19 @@ FILL(8, uint64_t)
 
 static mare_Kernel *const fill[MARE_NDTYPE] = {fill4, fill8, fill8, fill1};
 
-static void fill_with (mare_Tensor *y, const double *bytes) {
+static void fill_with(mare_Tensor *y, const double *bytes) {
   mare_Tensor *op[1] = {y};
   mare_apply(fill[y->dtype], bytes, 1, op);
 }
 
-void mare_fill (mare_Tensor *y, double v) {
+void mare_fill(mare_Tensor *y, double v) {
   double bytes = 0;
   mare_Tensor one = {.dtype = y->dtype, .data = (char *)&bytes};
   mare_set_real(&one, 0, v);
   fill_with(y, &bytes);
 }
 
-void mare_fill_integer (mare_Tensor *y, int64_t v) {
+void mare_fill_integer(mare_Tensor *y, int64_t v) {
   double bytes = 0;
   mare_Tensor one = {.dtype = y->dtype, .data = (char *)&bytes};
   mare_set_integer(&one, 0, v);
@@ -154,14 +154,14 @@ MOVERS(1, uint8_t)
 MOVERS(4, uint32_t)
 MOVERS(8, uint64_t)
 
-static void gather_run (size_t size, void *b, const void *t, int64_t step, int64_t n) {
+static void gather_run(size_t size, void *b, const void *t, int64_t step, int64_t n) {
   if (step == 1) memcpy(b, t, (size_t)n * size);
   else if (size == 1) gather1(b, t, step, n);
   else if (size == 4) gather4(b, t, step, n);
   else gather8(b, t, step, n);
 }
 
-static void scatter_run (size_t size, void *t, int64_t step, const void *b, int64_t n) {
+static void scatter_run(size_t size, void *t, int64_t step, const void *b, int64_t n) {
   if (step == 1) memcpy(t, b, (size_t)n * size);
   else if (size == 1) scatter1(t, step, b, n);
   else if (size == 4) scatter4(t, step, b, n);
@@ -175,7 +175,7 @@ typedef struct Cursor {
   char *p;
 } Cursor;
 
-static void cursor_set (Cursor *u, const mare_Tensor *t, int64_t i) {
+static void cursor_set(Cursor *u, const mare_Tensor *t, int64_t i) {
   mare_Tensor *op[1] = {&u->t};
   u->t = *t;
   if (mare_collapse(1, op) == 0) {
@@ -191,13 +191,13 @@ static void cursor_set (Cursor *u, const mare_Tensor *t, int64_t i) {
 }
 
 /* elements left in this run, n at most */
-static int64_t cursor_run (const Cursor *u, int64_t n) {
+static int64_t cursor_run(const Cursor *u, int64_t n) {
   int last = u->t.ndim - 1;
   int64_t left = u->t.shape[last] - u->at[last];
   return left < n ? left : n;
 }
 
-static void cursor_move (Cursor *u, int64_t n) {
+static void cursor_move(Cursor *u, int64_t n) {
   int64_t size = (int64_t)mare_sizeof[u->t.dtype];
   int d = u->t.ndim - 1;
   u->at[d] += n;
@@ -209,7 +209,7 @@ static void cursor_move (Cursor *u, int64_t n) {
   }
 }
 
-void mare_gather_block (const mare_Tensor *t, int64_t i, int64_t n, void *out) {
+void mare_gather_block(const mare_Tensor *t, int64_t i, int64_t n, void *out) {
   size_t size = mare_sizeof[t->dtype];
   Cursor u;
   if (n <= 0) return;
@@ -222,7 +222,7 @@ void mare_gather_block (const mare_Tensor *t, int64_t i, int64_t n, void *out) {
   }
 }
 
-void mare_scatter_block (mare_Tensor *t, int64_t i, int64_t n, const void *in) {
+void mare_scatter_block(mare_Tensor *t, int64_t i, int64_t n, const void *in) {
   size_t size = mare_sizeof[t->dtype];
   Cursor u;
   if (n <= 0) return;
