@@ -61,3 +61,18 @@ bench bench-quick: deps-bench
 	$(AGAIN) all $(B)/bench/direct
 	@$(ENV) LUA=$(LUA) PYTHON=$(PYTHON) DIRECT=$(B)/bench/direct \
 	  $(LUA) spec/bench/run.lua $(if $(filter bench,$@),full,quick) $(ROWS)
+
+# -- readers against arbitrary bytes -------------------------------------------------
+
+# SECONDS for each reader. The engine is built again by clang, without BLIS or Lua.
+CLANG   = clang
+SECONDS = 60
+FUZZED  = $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c))
+fuzz: $(FUZZED)
+	@for f in $(FUZZED); do \
+	  mkdir -p $$f.corpus && $(LUA) spec/fuzz/seeds.lua $$(basename $$f) $$f.corpus; \
+	  $$f -verbosity=0 -print_final_stats=1 -max_total_time=$(SECONDS) -max_len=4096 -artifact_prefix=$$f. $$f.corpus || exit 1; done
+
+build/fuzz/%: spec/fuzz/%.c $(wildcard src/io/*.c src/base/*.c)
+	@mkdir -p $(@D)
+	$(CLANG) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $^ -lz -lm -lpthread

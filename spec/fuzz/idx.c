@@ -1,0 +1,21 @@
+/* idx.c -- any bytes as an IDX file, packed or not: an error or a tensor. */
+#include "../../src/base/shape.h"
+#include "../../src/io/idx.h"
+
+int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n);
+
+int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t n) {
+  mare_Heap *h = mare_heap_new(NULL, NULL);
+  mare_Source s;
+  mare_Idx x;
+  h->limit = 1 << 26;
+  if (mare_source_string(&s, h, "fuzz", bytes, n) == MARE_OK &&
+      mare_idx_header(&s, &x) == MARE_OK && mare_tensor_alloc(h, &x.t) == MARE_OK) {
+    mare_idx_data(&s, &x, &x.t);
+    mare_tensor_release(&x.t);
+  }
+  mare_source_close(&s);
+  if (h->blocks != 0) __builtin_trap(); /* something was not freed */
+  mare_heap_close(h);
+  return 0;
+}
