@@ -22,6 +22,13 @@ BLISINC := $(firstword $(patsubst %/blis.h,%,$(wildcard \
             $(addsuffix /blis.h,$(addprefix /usr/include/$(ARCH)/,blis-openmp blis-pthread .) \
             /usr/local/include/blis /usr/include/blis /usr/local/include /usr/include))))
 
+# As many jobs as there are cores, unless make was told; V=1 shows the commands.
+ifeq (,$(findstring j,$(MAKEFLAGS)))
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
+endif
+V       =
+SAY     = @$(if $(V),,echo "  $@";)
+
 INCLUDE = -I$(LUAINC) $(addprefix -isystem ,$(BLISINC))
 # Errors are Lua's longjmp, so no tables to unwind the stack are kept.
 COMPILE = $(CC) -std=gnu11 -fPIC -fvisibility=hidden -fno-asynchronous-unwind-tables \
@@ -47,15 +54,15 @@ lib: $(B)/libmare.a
 
 $(B)/mare/core.so: $(OBJ)
 	@mkdir -p $(@D)
-	$(CC) -shared $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $(OBJ) $(LDLIBS)
+	$(SAY) $(CC) -shared $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $(OBJ) $(LDLIBS)
 
 # For hosts that cannot load a module: link this, then luaL_requiref "mare.core".
 $(B)/libmare.a: $(OBJ)
-	rm -f $@ && $(AR) rcs $@ $(OBJ)
+	$(SAY) rm -f $@ && $(AR) rcs $@ $(OBJ)
 
 $(B)/obj/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
-	$(COMPILE) -MMD -MP -c -o $@ $<
+	$(SAY) $(COMPILE) -MMD -MP -c -o $@ $<
 
 -include $(OBJ:.o=.d)
 

@@ -4,7 +4,7 @@
 AGAIN    = @$(MAKE) --no-print-directory
 
 lint:
-	@luacheck --std lua54 --no-color --no-cache -q $(wildcard lua spec examples)
+	@luacheck --no-color --no-cache -q $(wildcard lua spec examples)
 	@$(LUA) spec/tools/rules.lua
 
 # -- memory and races ------------------------------------------------------------------
@@ -13,7 +13,7 @@ ASAN     = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sani
 TSAN     = -g -O1 -fsanitize=thread
 RUNTIMES = $(foreach r,asan ubsan,$(shell $(CC) -print-file-name=lib$(r).so))
 LSAN     = suppressions=spec/tools/leaks.txt:print_suppressions=0
-HOST     = $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(INCLUDE) -o $@ $< $(B)/libmare.a
+HOST     = $(SAY) $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(INCLUDE) -o $@ $< $(B)/libmare.a
 
 # All specs under AddressSanitizer and UBSan. Lua itself is not instrumented, so the
 # runtimes are loaded before it; leaks of other libraries are named in leaks.txt.
@@ -42,13 +42,21 @@ build/tsan/%: spec/tsan/%.c build/tsan/libmare.a
 
 # -- coverage of the C sources by the specs ----------------------------------------------
 
+GCOV     = -O1 -g --coverage -fprofile-update=atomic
 coverage:
-	$(AGAIN) B=build/coverage LDFLAGS= SAN='-O1 -g --coverage -fprofile-update=atomic' clean-counts busted
+	$(AGAIN) B=build/coverage LDFLAGS= SAN='$(GCOV)' clean-counts
+	$(AGAIN) B=build/coverage LDFLAGS= SAN='$(GCOV)' busted
 	@$(LUA) spec/tools/coverage.lua build/coverage/obj
 
 .PHONY: clean-counts
 clean-counts: all
 	@find $(B)/obj -name '*.gcda' -delete
+
+# -- the reference of the operations, from their rows ------------------------------------
+
+doc: all
+	@$(ENV) $(LUA) spec/tools/reference.lua > build/reference.md
+	@echo build/reference.md
 
 # -- timings -------------------------------------------------------------------------
 
@@ -75,4 +83,5 @@ fuzz: $(FUZZED)
 
 build/fuzz/%: spec/fuzz/%.c $(wildcard src/io/*.c src/base/*.c)
 	@mkdir -p $(@D)
-	$(CLANG) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $^ -lz -lm -lpthread
+	$(SAY) $(CLANG) -std=gnu11 -g -O1 -Wno-unknown-attributes \
+	  -fsanitize=fuzzer,address,undefined -o $@ $^ -lz -lm -lpthread

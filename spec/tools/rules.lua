@@ -83,7 +83,8 @@ local function check_c(file)
     local code
     code, inside = strip(line, inside)
     check_calls(file, n, code)
-    macro = (macro > 0 or code:find "^%s*#%s*define") and code:find "\\%s*$" and macro + 1 or 0
+    local within = macro > 0 or code:find "^%s*#%s*define"
+    macro = within and code:find "\\%s*$" and macro + 1 or 0
     if macro == MAXMACRO and not template then breach(file, n, "a macro of over %d lines", MAXMACRO) end
   end
 end
