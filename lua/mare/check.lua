@@ -3,7 +3,11 @@
 
 local M = {}
 
-local raise = require "mare.core".functions.fail
+local core = require "mare.core".functions
+local raise = core.fail
+
+-- so that a part loaded by itself knows too which files are not the user's
+core.source(debug.getinfo(1, "S").source:match "^(.*)check%.lua$")
 
 --- Raises an error at the user's line: fail("'%s' has no name", x).
 function M.fail(message, ...)

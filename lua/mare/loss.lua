@@ -8,8 +8,9 @@
 
 local mare = require "mare"
 local check = require "mare.check"
+local core = require "mare.core".functions
 
-local is_tensor, size, dim = mare.is_tensor, mare.size, mare.dim
+local is_tensor, size, dim = core.is_tensor, core.size, core.dim
 
 local M = {}
 
@@ -131,7 +132,7 @@ local function from_row(row, name)
   end
 end
 
-for _, row in ipairs(require "mare.core".functions.rows()) do
+for _, row in ipairs(core.rows()) do
   if row.args[1] == "x" and row.args[2] == "t" then
     local name = renamed[row.name] or row.name
     M[name] = from_row(row, name)

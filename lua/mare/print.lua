@@ -95,7 +95,7 @@ local function choose_ends(t)
   for d = 1, ndim - 2 do outer = outer * shape[d] end
   local height = ndim > 1 and shape[ndim - 1] or 1
   local fits = outer * (height + (ndim > 2 and 1 or 0)) <= HEIGHT
-  for d = 1, ndim - 2 do ends[d] = not fits and { 1, d >= ndim - 3 and 1 or 0 } end
+  for d = 1, ndim - 2 do ends[d] = not fits and { 1, d == ndim - 2 and 1 or 0 } end
   if ndim > 1 then ends[ndim - 1] = height > (fits and HEIGHT or 2 * EDGE) and { EDGE, EDGE } end
   ends[ndim] = many and { EDGE, EDGE }
   return ends
@@ -132,7 +132,7 @@ end
 
 -- Replaces numbers and gaps by texts of one width, which is returned.
 local function to_texts(list, dtype)
-  local values, width = {}, 3
+  local values, width = {}, 1
   each_number(list, function(at, i) values[#values + 1] = at[i] end)
   local format = number_format(dtype, values)
   each_number(list, function(at, i)
@@ -228,4 +228,5 @@ function M.format(t)
   return table.concat(lines, "\n")
 end
 
-return M
+--- The module itself is what tostring(t) calls.
+return setmetatable(M, { __call = function(_, t) return M.format(t) end })

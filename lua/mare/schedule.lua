@@ -251,11 +251,10 @@ function Plateau:report(value)
   check.number(1, "report", value)
   if better(self, value) then
     self.best, self.waited = value, 0
-  elseif self.resting > 0 then
-    self.resting, self.waited = self.resting - 1, 0
   else
     self.waited = self.waited + 1
   end
+  if self.resting > 0 then self.resting, self.waited = self.resting - 1, 0 end
   if self.waited <= self.patience then return false end
   local lowered = math.max(self.lr * self.factor, self.min)
   local changed = lowered < self.lr

@@ -6,7 +6,8 @@ local init = require "mare.nn.initial"
 local Module = require "mare.nn.module"
 
 local is_tensor, is_module = mare.is_tensor, Module.is_module
-local linear, size, reshape = mare.linear, mare.size, mare.reshape
+local core = require "mare.core".functions
+local linear, size, reshape = mare.linear, core.size, mare.reshape
 
 local M = {}
 
@@ -134,11 +135,9 @@ M.Reshape = Module:extend("Reshape", {
 
 local linear_options = { bias = true, init = true, dtype = true }
 
-local function linear_refuse(layer, x)
-  check_input(layer, x)
-  if x:dim() == 0 then refuse(layer, "input is a scalar") end
-  refuse(layer, "input has %d columns (shape %s)", x:size(-1), check.shape(x))
-end
+-- size under the name that its errors are to show: a check of its own for tensors
+-- would cost each call as much again
+local Linear = size
 
 --- y = x w' + b: x is (..., inputs), the weight (outputs, inputs), y (..., outputs).
 -- Options: bias (true), init (an initialiser or its name), dtype ("f32").  Without init
@@ -160,7 +159,9 @@ M.Linear = Module:extend("Linear", {
     end
   end,
   forward = function(self, x)
-    if not is_tensor(x) or size(x, -1) ~= self.inputs then linear_refuse(self, x) end
+    if Linear(x, -1) ~= self.inputs then
+      refuse(self, "input has %d columns (shape %s)", size(x, -1), check.shape(x))
+    end
     return linear(x, self.weight, self.bias or nil)
   end,
   describe = function(self)
@@ -232,7 +233,8 @@ M.Dropout = Module:extend("Dropout", {
   end,
   forward = function(self, x)
     if not self.training or self.p == 0 then return x end
-    return mare.dropout(x, self.p)
+    local keep = 1 - self.p
+    return x * mare.empty(x.shape, x.dtype):bernoulli_(keep, keep > 0 and 1 / keep or 1)
   end,
   describe = function(self) return ("Dropout(%g)"):format(self.p) end,
 })

@@ -275,7 +275,7 @@ local function complain(missing, unexpected, misshapen)
   end
   add("missing: ", missing)
   add("unexpected: ", unexpected)
-  add("", misshapen)
+  if #misshapen > 0 then parts[#parts + 1] = table.concat(misshapen, "; ") end
   if #parts > 0 then
     check.argument(1, "load_state", "%s", table.concat(parts, "; "))
   end
@@ -357,6 +357,7 @@ function Module:__tostring()
     local line = row[1] .. (" "):rep(left - #row[1] + 2) .. (" "):rep(right - #row[2]) .. row[2]
     lines[i] = (line .. "   " .. row[3]):gsub("%s+$", "")
   end
+  if #self:parameters() == 0 then return table.concat(lines, "\n") end
   local values, bytes = 0, 0
   for _, p in ipairs(self:parameters()) do
     values, bytes = values + p:numel(), bytes + p:numel() * (p.dtype == "f64" and 8 or 4)
