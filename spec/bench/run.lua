@@ -3,10 +3,11 @@
 -- Each round runs every side once, one after the other, so that a noisy minute hits
 -- all of them; a figure is the median over the rounds, and PyTorch's is the best of
 -- its settings (threads and BLAS). Rows, and what is asked of each, stand in `rows`.
--- Arguments: quick | full, then patterns of the rows wanted.
+-- Arguments: quick | full, then the groups wanted: networks products elements busy.
 
 local quick = arg[1] == "quick"
-local wanted = { table.unpack(arg, 2) }
+local wanted = { networks = #arg < 2, products = #arg < 2, elements = #arg < 2, busy = #arg < 2 }
+for i = 2, #arg do wanted[arg[i]] = true end
 
 local LUA = os.getenv "LUA" or arg[-1] or "lua5.4"
 local PYTHON = os.getenv "PYTHON" or "/usr/bin/python3"
@@ -91,16 +92,17 @@ for _, size in ipairs(SIZES) do
     end
   end
 end
-for name, moved in pairs { sgd = 12, adam = 28 } do
+for _, optimizer in ipairs { { "sgd", 12 }, { "adam", 28 } } do
+  local name, moved = table.unpack(optimizer)
   local id = name .. " 1e7"
   row { id .. " parameters, step", id, "torch", id, 1 }
   row { "  of copy bandwidth", id, "direct", "copy 1e7", 0.8, scale = moved / 8 }
 end
 
 -- with one core kept busy by another process
-row { "busy core: batch 32, of the quiet speed", "fashion 32", "mare", "fashion 32", 0.6,
+row { "busy core: batch 32, of the quiet speed", "fashion 32", "mare quiet", "fashion 32", 0.6,
   from = "mare busy" }
-row { "busy core: batch 128, of the quiet speed", "fashion 128", "mare", "fashion 128", 0.6,
+row { "busy core: batch 128, of the quiet speed", "fashion 128", "mare quiet", "fashion 128", 0.6,
   from = "mare busy" }
 for _, n in ipairs { 64, 128, 256, 512, 1024 } do
   local name = "gemm " .. n
@@ -109,7 +111,8 @@ for _, n in ipairs { 64, 128, 256, 512, 1024 } do
   row { "  threaded BLIS, against one thread", name, "direct busy", name .. " serial",
     from = "direct busy" }
 end
-row { "busy core: batch 128, against PyTorch", "fashion 128", "torch busy", "fashion 128" }
+row { "busy core: batch 128, against PyTorch", "fashion 128", "torch busy", "fashion 128",
+  from = "mare busy" }
 
 -- -- measuring ----------------------------------------------------------------------------
 
@@ -146,35 +149,41 @@ local function while_busy(run)
   if not ok then error(message, 0) end
 end
 
-local function list_of(default) return #wanted > 0 and wanted or default end
+-- -- groups: one round of each -------------------------------------------------------------
 
-local function round(seconds)
-  local nets = { "^xor", "^mlp", "^one", "^fashion", "^taped", "^matmul" }
-  local plain = quick and { "1e6" } or { "1e6", "1e7" }
-  local products = { "^gemm" }
+local round = {}
+
+function round.networks(seconds)
+  local names = { "^xor", "^mlp", "^one", "^fashion", "^taped", "^matmul" }
   for i, setting in ipairs(network_settings) do
-    measure(setting, seconds, table.unpack(list_of(nets)))
-    if i == 1 then
-      measure(mare, seconds, table.unpack(list_of { "^xor", "^mlp", "^one", "^fashion",
-        "^taped", "^matmul", "^gemm" }))
-    end
+    measure(setting, seconds, table.unpack(names))
+    if i % 2 == 1 then measure(mare, seconds / (quick and 1 or 2), table.unpack(names)) end
   end
-  measure(direct, seconds / 2, "copy", "gemm", "small", "bound")
-  if #wanted == 0 then
-    for _, setting in ipairs(plain_settings) do
-      measure(setting, seconds / 2, table.unpack(plain))
-      measure(mare, seconds / 4, table.unpack(plain))
-    end
-    measure(mare, seconds / 2, table.unpack(products))
-  end
+  measure(direct, seconds / 2, "bound")
 end
 
-local function busy_round(seconds)
-  local products = { "^gemm", "^fashion" }
-  measure(as(mare, "mare busy"), seconds, table.unpack(products))
-  measure(as(serial, "serial busy"), seconds, "^gemm")
-  measure(as(direct, "direct busy"), seconds / 2, "gemm")
-  measure(as(network_settings[2], "torch busy"), seconds, "^fashion 128")
+function round.products(seconds)
+  measure(direct, seconds / 2, "gemm", "small")
+  measure(mare, seconds / 2, "^gemm")
+end
+
+function round.elements(seconds)
+  local names = quick and { "1e6" } or { "1e6", "1e7" }
+  for _, setting in ipairs(plain_settings) do
+    measure(setting, seconds / 2, table.unpack(names))
+    measure(mare, seconds / 4, table.unpack(names))
+  end
+  measure(direct, seconds / 2, "copy")
+end
+
+function round.busy(seconds)
+  measure(as(mare, "mare quiet"), seconds, "^fashion")
+  while_busy(function()
+    measure(as(mare, "mare busy"), seconds, "^gemm", "^fashion")
+    measure(as(serial, "serial busy"), seconds, "^gemm")
+    measure(as(direct, "direct busy"), seconds / 2, "gemm")
+    measure(as(network_settings[2], "torch busy"), seconds, "^fashion 128")
+  end)
 end
 
 -- -- the table --------------------------------------------------------------------------
@@ -231,8 +240,9 @@ local rounds, seconds = quick and 1 or 3, quick and 0.06 or 0.3
 local started = os.time()
 for i = 1, rounds do
   io.stderr:write(("\r\27[Kround %d of %d\n"):format(i, rounds))
-  round(seconds)
-  if #wanted == 0 then while_busy(function() busy_round(seconds) end) end
+  for _, group in ipairs { "networks", "products", "elements", "busy" } do
+    if wanted[group] then round[group](seconds) end
+  end
 end
 io.stderr:write "\r\27[K"
 

@@ -64,11 +64,11 @@ $(B)/bench/direct: spec/bench/direct.c $(B)/libmare.a
 	@mkdir -p $(@D)
 	$(HOST) -fopenmp -ldl $(LDLIBS)
 
-# ROWS='pattern ...' measures only some rows of the networks.
+# GROUPS='networks products elements busy': some of these only.
 bench bench-quick: deps-bench
 	$(AGAIN) all $(B)/bench/direct
 	@$(ENV) LUA=$(LUA) PYTHON=$(PYTHON) DIRECT=$(B)/bench/direct \
-	  $(LUA) spec/bench/run.lua $(if $(filter bench,$@),full,quick) $(ROWS)
+	  $(LUA) spec/bench/run.lua $(if $(filter bench,$@),full,quick) $(GROUPS)
 
 # -- readers against arbitrary bytes -------------------------------------------------
 
