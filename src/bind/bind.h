@@ -31,13 +31,13 @@ typedef struct State { /* one for each Lua state: a userdata in the registry */
   mare_Heap *heap;
   Scope *scope;     /* the innermost open scope, or NULL */
   mare_Rng rng;     /* what mare.seed sets */
-  const void *meta; /* identity of the tensors' metatable */
   Op *rowop;        /* an Op for each row of ops.def */
   const mare_Row *add;
   bool grad_mode;   /* false inside no_grad */
 } State;
 
 struct Object {   /* a tensor */
+  State *state;   /* whose it is; tells tensors from other userdata of this size */
   mare_Tensor t;  /* t.storage == NULL: closed */
   Node *node;     /* what computed it; NULL for a leaf */
   Walk *walk;     /* the backward walk that is visiting it ... */
@@ -99,6 +99,8 @@ struct Node { /* a userdata; its user value i + 1 is argument i */
 */
 void record(lua_State *L, State *S, const Op *op, int y, int nargs);
 void record_from(lua_State *L, State *S, const Op *op, int y, int first, int nargs);
+/* without asking whether any argument requires a gradient */
+void record_always(lua_State *L, State *S, const Op *op, int y, int first, int nargs);
 bool wants_grad(const State *S, const Object *o);
 
 mare_Tensor *back_tensor(Back *b, mare_Dtype dt, int ndim, const int64_t *shape);
@@ -166,6 +168,8 @@ typedef struct Function { /* a plain function of the core table */
 /* each list ends with name == NULL */
 extern const Function object_functions[], create_functions[], view_functions[],
     tape_functions[], backward_functions[], elementwise_functions[], memory_functions[];
+extern const char tensor_key; /* the metatable's place in the registry */
+
 extern const Op copy_ops[], view_ops[], product_ops[], reduce_ops[], index_ops[], join_ops[];
 extern const Function reduce_functions[], index_functions[], optim_functions[], io_functions[],
     product_functions[];

@@ -138,12 +138,11 @@ static void push_ops(lua_State *L) { /* pushes ops, ids */
   }
 }
 
-static void push_metatable(lua_State *L, State *S, int methods) {
+static void push_metatable(lua_State *L, int methods) {
   static const luaL_Reg same[] = {{"__gc", NULL}, {"__close", NULL}, {NULL, NULL}};
   lua_createtable(L, 0, 24);
   lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &mare_sizeof);
-  S->meta = lua_topointer(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &tensor_key);
   lua_pushliteral(L, "mare.Tensor");
   lua_setfield(L, -2, "__name");
   for (const luaL_Reg *r = same; r->name; r++) {
@@ -180,7 +179,7 @@ int luaopen_mare_core(lua_State *L) {
   push_ops(L);
   lua_setfield(L, 2, "ids");
   lua_setfield(L, 2, "ops");
-  push_metatable(L, S, 3);
+  push_metatable(L, 3);
   lua_setfield(L, 2, "metatable");
   lua_setfield(L, 2, "methods");
   lua_pushliteral(L, MARE_VERSION);

@@ -22,7 +22,7 @@ typedef struct Call { /* a row's arguments, checked */
 
 /* -- arguments -------------------------------------------------------------------- */
 
-static bool is_mask(const mare_Row *row, int i) { return strcmp(row->arg[i], "mask") == 0; }
+static bool is_mask(const mare_Row *row, int i) { return row->arg[i][0] == 'm'; }
 
 static const char *const kind_types[] = {"f32 or f64", "f32, f64 or i64", "any", "u8"};
 
@@ -175,6 +175,13 @@ static void settle_args(lua_State *L, const Call *c) {
     }
 }
 
+static bool any_wants(const Call *c) {
+  if (c->row->kind > MARE_ARITH || c->dtype >= MARE_NREAL) return false;
+  for (int i = 0; i < c->row->nargs; i++)
+    if (c->operand[i] && c->operand[i]->requires_grad) return true;
+  return false;
+}
+
 static int row_call(lua_State *L) {
   State *S = get_state(L);
   const Op *op = get_op(L);
@@ -185,8 +192,8 @@ static int row_call(lua_State *L) {
   settle_args(L, &c);
   y = new_tensor(L, S, result_type(&c), c.ndim, c.shape);
   run_call(&c, &y->t);
-  if (c.row->kind <= MARE_ARITH && c.dtype < MARE_NREAL)
-    record(L, S, op, -1, c.row->nargs + c.row->nparam);
+  if (S->grad_mode && any_wants(&c))
+    record_always(L, S, op, -1, 1, c.row->nargs + c.row->nparam);
   return 1;
 }
 

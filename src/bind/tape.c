@@ -21,8 +21,10 @@ static bool any_wants(lua_State *L, State *S, int first, int nargs) {
 static void fill_arg(lua_State *L, State *S, Arg *a, int idx) {
   a->object = test_tensor(L, S, idx);
   a->version = a->object && a->object->t.storage ? a->object->t.storage->version : 0;
+  a->number = NAN;
+  if (a->object) return;
   if (lua_isboolean(L, idx)) a->number = lua_toboolean(L, idx);
-  else a->number = lua_type(L, idx) == LUA_TNUMBER ? lua_tonumber(L, idx) : NAN;
+  else if (lua_type(L, idx) == LUA_TNUMBER) a->number = lua_tonumber(L, idx);
 }
 
 void record(lua_State *L, State *S, const Op *op, int y, int nargs) {
@@ -30,9 +32,13 @@ void record(lua_State *L, State *S, const Op *op, int y, int nargs) {
 }
 
 void record_from(lua_State *L, State *S, const Op *op, int y, int first, int nargs) {
+  if (S->grad_mode && any_wants(L, S, first, nargs))
+    record_always(L, S, op, y, first, nargs);
+}
+
+void record_always(lua_State *L, State *S, const Op *op, int y, int first, int nargs) {
   Object *o = lua_touserdata(L, y);
   Node *n;
-  if (!S->grad_mode || !any_wants(L, S, first, nargs)) return;
   y = lua_absindex(L, y);
   n = lua_newuserdatauv(L, sizeof *n + (size_t)nargs * sizeof *n->arg, nargs);
   n->op = op;

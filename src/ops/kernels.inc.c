@@ -52,26 +52,26 @@ INLINE real K(mod1)(real a, real b) {
 
 /* -- what is left of n elements at the end -------------------------------------------- */
 
-/* a block that begins with the rest of from and goes on with its first element */
-static void K(pad)(char *block, const char *from, size_t rest, size_t size) {
-  memcpy(block, from, rest * size);
-  for (size_t i = rest; i < BLOCK; i++) memcpy(block + i * size, from, size);
-}
+/* a block that begins with the rest elements at from and goes on with the first */
+#define PAD(type, block, from) \
+  for (size_t i_ = 0; i_ < BLOCK; i_++) ((type *)(block))[i_] = *(const type *)(from); \
+  for (size_t i_ = 1; i_ < rest; i_++) { \
+    ((type *)(block))[i_] = ((const type *)(from))[i_]; SCALAR }
 
 /* Operand k of nop has elements of 1 byte when bit k of bytes is set. */
 static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *const *p,
                                               const double *c, int nop, unsigned bytes) {
   _Alignas(64) char block[MARE_MAXARGS + 3][VECTOR];
-  void *q[MARE_MAXARGS + 3];
-  size_t rest = n % BLOCK, first = n - rest, size = sizeof(real);
-  for (int i = 0; i < nop; i++) {
-    size = bytes >> i & 1 ? 1 : sizeof(real);
+  void *q[MARE_MAXARGS + 3] = {block[0]};
+  size_t rest = n % BLOCK, first = n - rest;
+  for (int i = 1; i < nop; i++) {
     q[i] = block[i];
-    if (i > 0) K(pad)(block[i], (const char *)p[i] + first * size, rest, size);
+    if (bytes >> i & 1) { PAD(uint8_t, block[i], (uint8_t *)p[i] + first) }
+    else { PAD(real, block[i], (real *)p[i] + first) }
   }
   k(BLOCK, q, c);
-  size = bytes & 1 ? 1 : sizeof(real);
-  memcpy((char *)p[0] + first * size, block[0], rest * size);
+  if (bytes & 1) memcpy((uint8_t *)p[0] + first, block[0], rest);
+  else for (size_t i = 0; i < rest; i++) { ((real *)p[0])[first + i] = ((real *)q[0])[i]; SCALAR }
 }
 
 /* -- kernels: 'in' declares the operands' pointers, 'get' reads one element of each ----- */
@@ -182,6 +182,7 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #undef clamp
 #undef sigmoid
 #undef softplus
+#undef PAD
 #undef KERNEL
 #undef IN
 #undef GET
