@@ -19,11 +19,12 @@
 #define CHUNK ((size_t)1 << 30) /* of one call of read, write or inflate */
 #define DEFLATE_MOST 1032       /* bytes that one packed byte can stand for */
 
-/* -- messages ------------------------------------------------------------------ */
+/* -- messages ----------------------------------------------------------------------- */
 
 static void describe (char *error, const char *name, const char *fmt, va_list ap) {
   int n = snprintf(error, MARE_ERRORTEXT, "%s: ", name);
-  if (n >= 0 && n < MARE_ERRORTEXT) vsnprintf(error + n, (size_t)(MARE_ERRORTEXT - n), fmt, ap);
+  if (n >= 0 && n < MARE_ERRORTEXT)
+    vsnprintf(error + n, (size_t)(MARE_ERRORTEXT - n), fmt, ap);
 }
 
 mare_Status mare_source_fail (mare_Source *s, mare_Status st, const char *fmt, ...) {
@@ -38,7 +39,7 @@ static mare_Status no_memory (mare_Source *s) {
   return mare_source_fail(s, MARE_NOMEM, "not enough memory");
 }
 
-/* -- opening a source ------------------------------------------------------------ */
+/* -- opening a source --------------------------------------------------------------- */
 
 static void *gz_alloc (void *heap, unsigned n, unsigned size) {
   return mare_scratch(heap, (size_t)n * size); /* 32 bits each: fits */
@@ -114,7 +115,7 @@ void mare_source_close (mare_Source *s) {
   s->heap = NULL;
 }
 
-/* -- reading --------------------------------------------------------------------- */
+/* -- reading ------------------------------------------------------------------------ */
 
 static size_t least (uint64_t a, uint64_t b) {
   return (size_t)(a < b ? a : b);
@@ -210,8 +211,8 @@ mare_Status mare_source_read (mare_Source *s, void *out, size_t n) {
   size_t got;
   mare_Status st = read_some(s, out, n, &got);
   if (st == MARE_OK && got < n)
-    return mare_source_fail(s, MARE_FORMAT, "cut off after %llu bytes; %llu more expected",
-                            (unsigned long long)s->position, (unsigned long long)(n - got));
+    return mare_source_fail(s, MARE_FORMAT, "cut off after %llu bytes; %zu more expected",
+                            (unsigned long long)s->position, n - got);
   return st;
 }
 
@@ -220,7 +221,7 @@ mare_Status mare_source_finish (mare_Source *s) {
   size_t got;
   mare_Status st = read_some(s, &extra, 1, &got);
   if (st == MARE_OK && got)
-    return mare_source_fail(s, MARE_FORMAT, "more bytes follow after the %llu that belong to it",
+    return mare_source_fail(s, MARE_FORMAT, "more follows after its %llu bytes",
                             (unsigned long long)s->position - 1);
   return st;
 }
@@ -230,10 +231,11 @@ uint64_t mare_source_room (const mare_Source *s) {
   if (s->gz == NULL) return rest;
   if (s->ended) return 0;
   rest += s->gz->avail_in;
-  return rest > UINT64_MAX / 2 / DEFLATE_MOST ? UINT64_MAX / 2 : (rest + 64) * DEFLATE_MOST;
+  if (rest > UINT64_MAX / 2 / DEFLATE_MOST) return UINT64_MAX / 2;
+  return (rest + 64) * DEFLATE_MOST;
 }
 
-/* -- sinks ------------------------------------------------------------------------- */
+/* -- sinks -------------------------------------------------------------------------- */
 
 static mare_Status sink_fail (mare_Sink *s, mare_Status st, const char *fmt, ...) {
   va_list ap;
@@ -257,24 +259,30 @@ static mare_Status open_temporary (mare_Sink *s, size_t size) {
   return sink_fail(s, MARE_IO, "%s", strerror(errno));
 }
 
-mare_Status mare_sink_open (mare_Sink *s, mare_Heap *h, const char *path) {
+static mare_Status open_sink (mare_Sink *s) {
   struct stat st;
   mare_Status status;
-  size_t size = strlen(path) + 16;
-  bool exists = stat(path, &st) == 0;
+  size_t size = strlen(s->path) + 16;
+  bool exists = stat(s->path, &st) == 0;
+  if (exists && S_ISDIR(st.st_mode)) return sink_fail(s, MARE_IO, "Is a directory");
+  if (exists && !S_ISREG(st.st_mode)) return sink_fail(s, MARE_IO, "Not a regular file");
+  s->temporary = mare_scratch(s->heap, size);
+  if (s->temporary == NULL) return sink_fail(s, MARE_NOMEM, "not enough memory");
+  status = open_temporary(s, size);
+  if (status == MARE_OK && exists && fchmod(s->fd, st.st_mode & 07777) != 0)
+    errno = 0; /* then the mode of a new file will do */
+  return status;
+}
+
+mare_Status mare_sink_open (mare_Sink *s, mare_Heap *h, const char *path) {
+  mare_Status st;
   memset(s, 0, sizeof *s);
   s->heap = h;
   s->path = path;
   s->fd = -1;
-  if (exists && !S_ISREG(st.st_mode)) {
-    s->heap = NULL;
-    return sink_fail(s, MARE_IO, S_ISDIR(st.st_mode) ? "Is a directory" : "Not a regular file");
-  }
-  s->temporary = mare_scratch(h, size);
-  status = s->temporary ? open_temporary(s, size) : sink_fail(s, MARE_NOMEM, "not enough memory");
-  if (status != MARE_OK) mare_sink_close(s);
-  else if (exists && fchmod(s->fd, st.st_mode & 07777) != 0) errno = 0; /* as good as it gets */
-  return status;
+  st = open_sink(s);
+  if (st != MARE_OK) mare_sink_close(s);
+  return st;
 }
 
 mare_Status mare_sink_write (mare_Sink *s, const void *bytes, size_t n) {

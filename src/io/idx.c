@@ -16,8 +16,9 @@ typedef struct Type {
   mare_Dtype dtype;
 } Type;
 
-static const Type types[] = {{0x08, 1, MARE_U8},  {0x09, 1, MARE_I64}, {0x0b, 2, MARE_I64},
-                             {0x0c, 4, MARE_I64}, {0x0d, 4, MARE_F32}, {0x0e, 8, MARE_F64}};
+static const Type types[] = {{0x08, 1, MARE_U8},  {0x09, 1, MARE_I64},
+                             {0x0b, 2, MARE_I64}, {0x0c, 4, MARE_I64},
+                             {0x0d, 4, MARE_F32}, {0x0e, 8, MARE_F64}};
 
 static const Type *find_type (int code) {
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -36,11 +37,12 @@ static mare_Status read_magic (mare_Source *s, int *type, int *ndim) {
   mare_Status st = mare_source_read(s, magic, sizeof magic);
   if (st != MARE_OK) return st;
   if (magic[0] || magic[1] || find_type(magic[2]) == NULL)
-    return mare_source_fail(s, MARE_FORMAT, "not an IDX file: it begins with %02x %02x %02x %02x",
+    return mare_source_fail(s, MARE_FORMAT,
+                            "not an IDX file: it begins with %02x %02x %02x %02x",
                             magic[0], magic[1], magic[2], magic[3]);
   if (magic[3] > MARE_MAXDIM)
-    return mare_source_fail(s, MARE_FORMAT, "%d dimensions; at most %d are supported", magic[3],
-                            MARE_MAXDIM);
+    return mare_source_fail(s, MARE_FORMAT, "%d dimensions; at most %d are supported",
+                            magic[3], MARE_MAXDIM);
   *type = magic[2];
   *ndim = magic[3];
   return MARE_OK;
@@ -62,7 +64,7 @@ mare_Status mare_idx_header (mare_Source *s, mare_Idx *x) {
   if (!mare_shape_set(&x->t, type->dtype, ndim, shape) ||
       (uint64_t)x->t.numel > mare_source_room(s) / type->size)
     return mare_source_fail(s, MARE_FORMAT,
-                            "the header promises %s elements of %d bytes, more than the file holds",
+                            "the header promises %s elements of %d bytes: too many",
                             mare_shape_text(text, ndim, shape), (int)type->size);
   return MARE_OK;
 }

@@ -18,10 +18,13 @@
 
 #define MOST_HEADER ((uint64_t)100000000) /* the format's own limit */
 #define NAME_SHOWN 64                     /* bytes of a name in a message */
+#define SHOWN(t) (int)((t).n < NAME_SHOWN ? (t).n : NAME_SHOWN), (t).s /* for %.*s */
+
+typedef unsigned long long U64; /* for %llu */
 
 static const char *const type_names[MARE_NDTYPE] = {"F32", "F64", "I64", "U8"};
 
-/* -- the parser ------------------------------------------------------------------ */
+/* -- the parser --------------------------------------------------------------------- */
 
 typedef struct Parser {
   mare_Source *s;
@@ -41,8 +44,7 @@ __attribute__((format(printf, 2, 3))) static bool fail (Parser *P, const char *f
   va_end(ap);
   if (P->name.s)
     P->st = mare_source_fail(P->s, MARE_FORMAT, "tensor '%.*s': %s",
-                             (int)(P->name.n < NAME_SHOWN ? P->name.n : NAME_SHOWN),
-                             P->name.s, text);
+                             SHOWN(P->name), text);
   else P->st = mare_source_fail(P->s, MARE_FORMAT, "%s", text);
   return false;
 }
@@ -52,9 +54,12 @@ static bool no_memory (Parser *P) {
   return false;
 }
 
+static bool space (char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 static void skip_space (Parser *P) {
-  while (P->p < P->end && (*P->p == ' ' || *P->p == '\t' || *P->p == '\n' || *P->p == '\r'))
-    P->p++;
+  while (P->p < P->end && space(*P->p)) P->p++;
 }
 
 static bool is_next (Parser *P, char c) { /* skips c if it comes next */
@@ -66,17 +71,23 @@ static bool is_next (Parser *P, char c) { /* skips c if it comes next */
 
 static bool expect (Parser *P, char c) {
   if (is_next(P, c)) return true;
-  return fail(P, "byte %lld of the header: '%c' expected", (long long)(P->p - P->start) + 1, c);
+  return fail(P, "byte %lld of the header: '%c' expected",
+              (long long)(P->p - P->start) + 1, c);
 }
 
-/* -- strings --------------------------------------------------------------------- */
+/* -- strings ------------------------------------------------------------------------ */
+
+static int hex (char c) { /* the value of a digit, or -1 */
+  char low = (char)(c | 0x20);
+  if (c >= '0' && c <= '9') return c - '0';
+  return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
 
 static bool hex4 (Parser *P, unsigned *v) {
   *v = 0;
   if (P->end - P->p < 4) return fail(P, "a \\u escape is cut off");
   for (int i = 0; i < 4; i++) {
-    unsigned char c = (unsigned char)*P->p++, low = c | 0x20;
-    int digit = c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+    int digit = hex(*P->p++);
     if (digit < 0) return fail(P, "a \\u escape has no four hexadecimal digits");
     *v = *v << 4 | (unsigned)digit;
   }
@@ -93,18 +104,21 @@ static char *put_utf8 (char *out, unsigned v) {
   return out;
 }
 
+static bool half_pair (Parser *P) {
+  return fail(P, "half a surrogate pair in a string");
+}
+
 static bool unicode_escape (Parser *P, char **out) { /* after \u */
   unsigned v, low;
   if (!hex4(P, &v)) return false;
   if (v >= 0xd800 && v < 0xdc00) {
-    if (P->end - P->p < 2 || P->p[0] != '\\' || P->p[1] != 'u')
-      return fail(P, "half a surrogate pair in a string");
+    if (P->end - P->p < 2 || P->p[0] != '\\' || P->p[1] != 'u') return half_pair(P);
     P->p += 2;
     if (!hex4(P, &low)) return false;
-    if (low < 0xdc00 || low > 0xdfff) return fail(P, "half a surrogate pair in a string");
+    if (low < 0xdc00 || low > 0xdfff) return half_pair(P);
     v = 0x10000 + ((v & 0x3ff) << 10) + (low & 0x3ff);
   }
-  else if (v >= 0xdc00 && v <= 0xdfff) return fail(P, "half a surrogate pair in a string");
+  else if (v >= 0xdc00 && v <= 0xdfff) return half_pair(P);
   *out = put_utf8(*out, v);
   return true;
 }
@@ -144,7 +158,7 @@ static bool equal (mare_Text t, const char *s) {
   return t.n == strlen(s) && memcmp(t.s, s, t.n) == 0;
 }
 
-/* -- numbers and lists of them --------------------------------------------------- */
+/* -- numbers and lists of them ------------------------------------------------------ */
 
 static bool number (Parser *P, const char *field, int64_t *v) {
   const char *first;
@@ -172,7 +186,7 @@ static bool numbers (Parser *P, const char *field, int most, int64_t *v, int *co
   return expect(P, ']');
 }
 
-/* -- fields of an entry ------------------------------------------------------------ */
+/* -- fields of an entry ------------------------------------------------------------- */
 
 typedef struct Fields {
   bool seen[3];
@@ -192,7 +206,7 @@ static bool read_dtype (Parser *P, Fields *f) {
       return true;
     }
   return fail(P, "dtype %.*s is not supported; known: F32 F64 I64 U8",
-              (int)(t.n < NAME_SHOWN ? t.n : NAME_SHOWN), t.s);
+              SHOWN(t));
 }
 
 static bool read_field (Parser *P, Fields *f) {
@@ -201,7 +215,7 @@ static bool read_field (Parser *P, Fields *f) {
   if (!string(P, &key)) return false;
   while (k < 3 && !equal(key, field_names[k])) k++;
   if (k == 3)
-    return fail(P, "unknown field '%.*s'", (int)(key.n < NAME_SHOWN ? key.n : NAME_SHOWN), key.s);
+    return fail(P, "unknown field '%.*s'", SHOWN(key));
   if (f->seen[k]) return fail(P, "%s is there twice", field_names[k]);
   f->seen[k] = true;
   if (!expect(P, ':')) return false;
@@ -238,12 +252,12 @@ static bool check_fields (Parser *P, const Fields *f, mare_Entry *e) {
   nbytes = (uint64_t)e->t.numel * mare_sizeof[f->dtype];
   if (e->end < e->begin || e->end - e->begin != nbytes)
     return fail(P, "data_offsets %llu..%llu do not span the %llu bytes of shape %s, %s",
-                (unsigned long long)e->begin, (unsigned long long)e->end,
-                (unsigned long long)nbytes, mare_shape_text(text, f->ndim, f->shape), type);
+                (U64)e->begin, (U64)e->end,
+                (U64)nbytes, mare_shape_text(text, f->ndim, f->shape), type);
   return true;
 }
 
-/* -- the object of the header -------------------------------------------------------- */
+/* -- the object of the header ------------------------------------------------------- */
 
 /* room for one more element of an array in scratch memory */
 static bool grow (Parser *P, void **array, int n, int *room, size_t size) {
@@ -285,7 +299,7 @@ static bool read_pair (Parser *P) {
   skip_space(P);
   if (P->p == P->end || *P->p != '"')
     return fail(P, "__metadata__: the value of '%.*s' is not a string",
-                (int)(pair.key.n < NAME_SHOWN ? pair.key.n : NAME_SHOWN), pair.key.s);
+                SHOWN(pair.key));
   if (!string(P, &pair.value)) return false;
   h->pair[h->npair++] = pair;
   return true;
@@ -304,21 +318,24 @@ static bool read_metadata (Parser *P) {
 
 static bool read_object (Parser *P) {
   mare_Text key;
-  if (P->p == P->end || *P->p != '{') return fail(P, "the header does not begin with '{'");
+  if (P->p == P->end || *P->p != '{')
+    return fail(P, "the header does not begin with '{'");
   P->p++;
   if (!is_next(P, '}')) {
     do {
       if (!string(P, &key) || !expect(P, ':')) return false;
-      if (!(equal(key, "__metadata__") ? read_metadata(P) : read_entry(P, key))) return false;
+      if (!(equal(key, "__metadata__") ? read_metadata(P) : read_entry(P, key)))
+        return false;
     } while (is_next(P, ','));
     if (!expect(P, '}')) return false;
   }
   skip_space(P);
-  return P->p == P->end || fail(P, "byte %lld of the header: nothing should follow its object",
-                                (long long)(P->p - P->start) + 1);
+  if (P->p == P->end) return true;
+  return fail(P, "byte %lld of the header: nothing should follow its object",
+              (long long)(P->p - P->start) + 1);
 }
 
-/* -- sorting --------------------------------------------------------------------------- */
+/* -- sorting ------------------------------------------------------------------------ */
 
 static int compare_text (mare_Text a, mare_Text b) {
   int c = memcmp(a.s, b.s, a.n < b.n ? a.n : b.n);
@@ -339,7 +356,7 @@ static int by_place (const void *a, const void *b) { /* the empty first, then by
   return by_name(a, b);
 }
 
-static int by_size (const void *a, const void *b) { /* large elements first: all aligned */
+static int by_size (const void *a, const void *b) { /* large elements first */
   const mare_Entry *x = a, *y = b;
   size_t m = mare_sizeof[x->t.dtype], n = mare_sizeof[y->t.dtype];
   if (m != n) return m > n ? -1 : 1;
@@ -373,7 +390,7 @@ static void sort (void **v, int n, Compare *compare) {
   }
 }
 
-/* -- checks of the whole ------------------------------------------------------------------ */
+/* -- checks of the whole ------------------------------------------------------------ */
 
 static bool check_names (Parser *P) {
   mare_Entry **order = P->h->order;
@@ -393,8 +410,7 @@ static bool check_keys (Parser *P, mare_Pair **order) {
   for (int i = 1; i < n; i++)
     if (by_key(order[i - 1], order[i]) == 0)
       return fail(P, "__metadata__: '%.*s' is there twice",
-                  (int)(order[i]->key.n < NAME_SHOWN ? order[i]->key.n : NAME_SHOWN),
-                  order[i]->key.s);
+                  SHOWN(order[i]->key));
   return true;
 }
 
@@ -408,15 +424,15 @@ static bool check_places (Parser *P) {
     P->name = e->name;
     if (e->begin != at)
       return fail(P, "data_offsets begin at %llu; the tensors before end at %llu",
-                  (unsigned long long)e->begin, (unsigned long long)at);
+                  (U64)e->begin, (U64)at);
     if (e->end > room)
       return fail(P, "data_offsets end at %llu; the file holds %llu bytes of data",
-                  (unsigned long long)e->end, (unsigned long long)room);
+                  (U64)e->end, (U64)room);
     at = e->end;
   }
   P->name.s = NULL;
   if (P->s->gz == NULL && at != room)
-    return fail(P, "%llu bytes of data belong to no tensor", (unsigned long long)(room - at));
+    return fail(P, "%llu bytes of data belong to no tensor", (U64)(room - at));
   return true;
 }
 
@@ -430,7 +446,7 @@ static bool check_whole (Parser *P) {
   return check_names(P) && check_places(P);
 }
 
-/* -- reading ---------------------------------------------------------------------------------- */
+/* -- reading ------------------------------------------------------------------------ */
 
 static mare_Status read_text (mare_Source *s, mare_Header *h, uint64_t *length) {
   unsigned char size[8];
@@ -441,7 +457,7 @@ static mare_Status read_text (mare_Source *s, mare_Header *h, uint64_t *length) 
   if (*length > MOST_HEADER || *length > mare_source_room(s))
     return mare_source_fail(s, MARE_FORMAT,
                             "not a safetensors file: a header of %llu bytes does not fit",
-                            (unsigned long long)*length);
+                            (U64)*length);
   h->text = mare_scratch(h->heap, (size_t)*length + 1);
   if (h->text == NULL) return mare_source_fail(s, MARE_NOMEM, "not enough memory");
   return mare_source_read(s, h->text, (size_t)*length);
@@ -469,7 +485,7 @@ void mare_header_free (mare_Header *h) {
   memset(h, 0, sizeof *h);
 }
 
-/* -- writing ---------------------------------------------------------------------------------- */
+/* -- writing ------------------------------------------------------------------------ */
 
 typedef struct Writer { /* out == NULL: only counts */
   char *out;
@@ -513,7 +529,7 @@ static void put_entry (Writer *w, const mare_Entry *e) {
     put(w, text, (size_t)snprintf(text, sizeof text, d ? ",%lld" : "%lld",
                                   (long long)e->t.shape[d]));
   put(w, text, (size_t)snprintf(text, sizeof text, "],\"data_offsets\":[%llu,%llu]}",
-                                (unsigned long long)e->begin, (unsigned long long)e->end));
+                                (U64)e->begin, (U64)e->end));
 }
 
 static void put_header (Writer *w, int n, mare_Entry *const *order, int npair,
@@ -538,8 +554,9 @@ static void place (int n, mare_Entry *entry, mare_Entry **order) {
   }
 }
 
-mare_Status mare_header_make (mare_Heap *heap, int n, mare_Entry *entry, mare_Entry **order,
-                              int npair, const mare_Pair *pair, char **text, size_t *length) {
+mare_Status mare_header_make (mare_Heap *heap, int n, mare_Entry *entry,
+                              mare_Entry **order, int npair, const mare_Pair *pair,
+                              char **text, size_t *length) {
   Writer w = {NULL, 0};
   size_t size;
   place(n, entry, order);
@@ -556,13 +573,14 @@ mare_Status mare_header_make (mare_Heap *heap, int n, mare_Entry *entry, mare_En
   return MARE_OK;
 }
 
-/* -- UTF-8 --------------------------------------------------------------------------------------- */
+/* -- UTF-8 -------------------------------------------------------------------------- */
 
 /* bytes of the code point at s, or 0: no surrogates, nothing longer than need be */
 static size_t code_length (const unsigned char *s, size_t n) {
   static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-  size_t k = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
-  unsigned v = k < 2 ? s[0] : s[0] & (0xffu >> (k + 1));
+  unsigned c = s[0], v;
+  size_t k = c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
+  v = k < 2 ? c : c & (0xffu >> (k + 1));
   if (k == 0 || k > n) return 0;
   for (size_t i = 1; i < k; i++) {
     if (s[i] >> 6 != 2) return 0;

@@ -44,8 +44,9 @@ void mare_header_free(mare_Header *h);
 ** caller fills entry[].name and .t; order, begin and end are set.  *text, in
 ** scratch memory, holds the 8 bytes of the length and the header.
 */
-mare_Status mare_header_make(mare_Heap *heap, int n, mare_Entry *entry, mare_Entry **order,
-                             int npair, const mare_Pair *pair, char **text, size_t *length);
+mare_Status mare_header_make(mare_Heap *heap, int n, mare_Entry *entry,
+                             mare_Entry **order, int npair, const mare_Pair *pair,
+                             char **text, size_t *length);
 
 bool mare_is_utf8(mare_Text t);
 

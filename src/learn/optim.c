@@ -15,7 +15,7 @@
 #define PIECE 16384 /* elements of a piece; a multiple of what LINE aligns to */
 #define LINE 16     /* parameters start at multiples of this many elements */
 
-/* -- constants of a step ------------------------------------------------------- */
+/* -- constants of a step ------------------------------------------------------------ */
 
 /*
 ** Product of beta*(1 - q^i/2) for i = 1..t: what Nadam's momentum schedule has
@@ -66,7 +66,7 @@ static double power (double x, double y) {
 #undef CONSTANT
 #undef OPTIMIZER
 
-/* -- the table ------------------------------------------------------------------- */
+/* -- the table ---------------------------------------------------------------------- */
 
 #define SLOT(m) {#m, NULL},
 #define SLOT_OR(m, h) {#m, #h},
@@ -101,7 +101,7 @@ bool mare_optim_keeps (const mare_Optimizer *o, int k, const double *hyper) {
   return name == NULL || hyper[mare_hyper_find(o, name)] != 0;
 }
 
-/* -- the step -------------------------------------------------------------------- */
+/* -- the step ----------------------------------------------------------------------- */
 
 /* The kernels of one row for this machine. */
 static mare_Update *const *kernels (const mare_Optimizer *o) {

@@ -14,7 +14,8 @@
 ** One element type's update of n elements: p the parameter, g its gradient, s
 ** the state slots; h the hyper-parameters followed by the step's constants.
 */
-typedef void mare_Update(size_t n, void *p, const void *g, void *const *s, const double *h);
+typedef void mare_Update(size_t n, void *p, const void *g, void *const *s,
+                         const double *h);
 
 typedef struct mare_Hyper {
   const char *name;
@@ -34,7 +35,7 @@ typedef struct mare_Optimizer {
   mare_Slot slot[MARE_MAXSLOT];
   mare_Hyper hyper[MARE_MAXHYPER]; /* lr first */
   const char *step[MARE_MAXSTEP];  /* names of the constants of a step */
-  const char *prelude;             /* their values, C and Lua alike: "a = ...; b = ...;" */
+  const char *prelude;             /* their values, C and Lua alike: "a = ...;" */
   const char *update;              /* one element, C and Lua alike */
   const char *doc, *source;
   void (*prepare)(double *h, double t); /* h[nhyper..] = the step's constants */

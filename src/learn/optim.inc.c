@@ -50,7 +50,8 @@
       name##_slots(STORE, STORE_OR) \
     } \
   } \
-  static void K(name)(size_t n, void *p, const void *g, void *const *s, const double *h) { \
+  static void K(name)(size_t n, void *p, const void *g, void *const *s, \
+                      const double *h) { \
     enum { name##_slots(INDEX, INDEX_OR) nslot }; \
     const unsigned optional = 0 name##_slots(NOTHING, BIT); /* at most two bits */ \
     const unsigned low = optional & (~optional + 1), high = optional & ~low; \

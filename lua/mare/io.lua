@@ -1,0 +1,88 @@
+-- io.lua -- named tensors in files and strings, in the safetensors format: a
+-- header that says where each tensor is, then their bytes.  Nothing in such a file
+-- is executed, and nothing it says is believed before it was checked.
+
+local core = require "mare.core".functions
+local check = require "mare.check"
+
+local M = {}
+
+local function sorted(t, position, what)
+  local names = {}
+  for name in pairs(t) do
+    if type(name) ~= "string" then
+      check.argument(position, "save", "%s %s is a %s, not a string", what, tostring(name),
+        type(name))
+    end
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+local function check_tensors(tensors)
+  if type(tensors) ~= "table" then
+    check.argument(2, "save", "table of tensors expected, got %s",
+      core.is_tensor(tensors) and "a tensor" or type(tensors))
+  end
+  local names, list = sorted(tensors, 2, "the name"), {}
+  for i, name in ipairs(names) do
+    local t = tensors[name]
+    if not core.is_tensor(t) then
+      check.argument(2, "save", "'%s' is a %s, not a tensor", name, type(t))
+    elseif t:isclosed() then
+      check.argument(2, "save", "'%s' is closed", name)
+    elseif name == "__metadata__" then
+      check.argument(2, "save", "the name '__metadata__' belongs to the format")
+    end
+    list[i] = t
+  end
+  return names, list
+end
+
+local function check_metadata(metadata)
+  if metadata ~= nil and type(metadata) ~= "table" then
+    check.argument(3, "save", "table of strings expected, got %s", type(metadata))
+  end
+  local keys, values = sorted(metadata or {}, 3, "the key"), {}
+  for i, key in ipairs(keys) do
+    values[i] = metadata[key]
+    if type(values[i]) ~= "string" then
+      check.argument(3, "save", "'%s' is a %s, not a string", key, type(values[i]))
+    end
+  end
+  return keys, values
+end
+
+--- Writes { name = tensor } and a map of strings to a file; returns true, or nil and a
+-- message.  The file appears under its name only once it is whole.  Without a path the
+-- bytes are returned as a string.
+-- ```
+-- assert(mare.save("w.safetensors", { w = w, b = b }, { epoch = "3" }))
+-- local bytes = mare.save(nil, { w = w })
+-- ```
+function M.save(path, tensors, metadata)
+  if path ~= nil and type(path) ~= "string" then
+    check.argument(1, "save", "path expected, got %s", type(path))
+  end
+  local names, list = check_tensors(tensors)
+  return core.write_tensors(path, names, list, check_metadata(metadata))
+end
+
+--- Reads a file made by mare.save, or any safetensors file of F32, F64, I64 and U8,
+-- gzipped or not: returns { name = tensor } and { name = string }, or nil and a message.
+-- A string of bytes is given as mare.load{ string = bytes }.
+-- ```
+-- local t, metadata = assert(mare.load "w.safetensors")
+-- local same = assert(mare.load{ string = bytes })
+-- ```
+function M.load(from)
+  if type(from) == "string" then return core.read_tensors(from) end
+  check.options(1, "load", from, { string = true })
+  if type(from) ~= "table" or type(from.string) ~= "string" then
+    check.argument(1, "load", "path or { string = bytes } expected, got %s", type(from))
+  end
+  return core.read_tensors(nil, from.string)
+end
+
+return M

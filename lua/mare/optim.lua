@@ -1,0 +1,269 @@
+-- optim.lua -- optimizers: what makes parameters follow their gradients.
+--
+-- Each is a block of src/learn/optim.def; its options, their defaults and bounds
+-- come from there.  mare.optim.rows lists them.
+
+local core = require "mare.core".functions
+local check = require "mare.check"
+
+local M = { rows = {} }
+
+-- -- groups of parameters --------------------------------------------------------
+
+local Group, Optimizer = {}, {}
+local handle, schedule = {}, {} -- keys that no option's name can be
+
+local function is_schedule(v)
+  if type(v) == "function" then return true end
+  local meta = type(v) == "table" and getmetatable(v)
+  return meta and meta.__call ~= nil
+end
+
+local function set_option(group, name, value)
+  if name == "lr" and is_schedule(value) then
+    rawset(group, schedule, value)
+    return
+  end
+  core.optim_set(group[handle], name, value)
+  if name == "lr" then rawset(group, schedule, false) end
+end
+
+function Group:__index(name) return core.optim_get(self[handle], name) end
+
+Group.__newindex = set_option
+
+-- -- checking what was passed --------------------------------------------------------
+
+local function check_parameter(row, p, where, seen)
+  if not core.is_tensor(p) then
+    check.argument(1, row.name, "%s is a %s, not a tensor", where, type(p))
+  elseif p:isclosed() then
+    check.argument(1, row.name, "%s is closed", where)
+  elseif p.dtype ~= "f32" and p.dtype ~= "f64" then
+    check.argument(1, row.name, "%s is %s; f32 or f64 expected", where, p.dtype)
+  elseif not p:is_leaf() then
+    check.argument(1, row.name, "%s was computed from others: only leaves are trained", where)
+  elseif not p:iscontiguous() then
+    check.argument(1, row.name, "%s is not contiguous", where)
+  elseif seen[p] then
+    check.argument(1, row.name, "%s is the same tensor as %s", where, seen[p])
+  end
+  seen[p] = where
+end
+
+local function known_options(row)
+  local known = {}
+  for _, h in ipairs(row.hyper) do known[h.name] = true end
+  return known
+end
+
+local function make_group(row, params, opts, where, seen)
+  for i, p in ipairs(params) do
+    check_parameter(row, p, ("%sparameter #%d"):format(where, i), seen)
+  end
+  local group = setmetatable({
+    params = table.move(params, 1, #params, 1, {}),
+    [handle] = core.optim_group(row.name, params),
+    [schedule] = false,
+  }, Group)
+  for _, h in ipairs(row.hyper) do
+    if opts[h.name] ~= nil then set_option(group, h.name, opts[h.name]) end
+  end
+  return group
+end
+
+-- The options of a group over those of the optimizer.
+local function group_options(row, entry, opts, where)
+  local own = {}
+  for k, v in pairs(opts) do own[k] = v end
+  local known = known_options(row)
+  known.params = true
+  for k, v in pairs(entry) do
+    if known[k] == nil then
+      check.argument(1, row.name, "%sunknown option '%s'; known: %s", where, tostring(k),
+        check.names(known))
+    end
+    if k ~= "params" then own[k] = v end
+  end
+  return own
+end
+
+local function make_groups(row, params, opts)
+  local seen, groups = {}, {}
+  if type(params) ~= "table" then
+    check.argument(1, row.name, "list of parameters expected, got %s",
+      core.is_tensor(params) and "a tensor" or type(params))
+  elseif #params == 0 then
+    check.argument(1, row.name, "the list of parameters is empty")
+  elseif type(params[1]) ~= "table" then
+    return { make_group(row, params, opts, "", seen) }
+  end
+  for i, entry in ipairs(params) do
+    local where = ("group #%d: "):format(i)
+    if type(entry) ~= "table" or type(entry.params) ~= "table" then
+      check.argument(1, row.name, "%s{ params = {...}, options } expected", where)
+    end
+    groups[i] = make_group(row, entry.params, group_options(row, entry, opts, where), where, seen)
+  end
+  return groups
+end
+
+-- -- optimizers --------------------------------------------------------------------------
+
+local function construct(row, params, opts)
+  check.options(2, row.name, opts, known_options(row))
+  return setmetatable({
+    name = row.name, row = row, steps = 0, groups = make_groups(row, params, opts or {}),
+  }, Optimizer)
+end
+
+--- One update of every parameter that has a gradient.  A rate given as a function is
+-- called with the number of the step, from 1.
+function Optimizer:step()
+  local steps, groups = self.steps + 1, self.groups
+  for i = 1, #groups do
+    local group = groups[i]
+    local rate = group[schedule]
+    if rate then core.optim_set(group[handle], "lr", rate(steps)) end
+    core.optim_step(group[handle])
+  end
+  rawset(self, "steps", steps)
+end
+
+--- Forgets the gradients of all parameters.
+function Optimizer:zero_grad()
+  local groups = self.groups
+  for i = 1, #groups do core.optim_zero_grad(groups[i][handle]) end
+end
+
+-- opt.lr, opt.momentum ...: read from the first group, written to all.
+function Optimizer:__index(name)
+  local method = Optimizer[name]
+  if method ~= nil then return method end
+  return self.groups[1][name]
+end
+
+function Optimizer:__newindex(name, value)
+  for _, group in ipairs(self.groups) do set_option(group, name, value) end
+end
+
+function Optimizer:__tostring()
+  local parts = {}
+  for i, h in ipairs(self.row.hyper) do
+    parts[i] = ("%s = %s"):format(h.name, self.groups[1][h.name])
+  end
+  local count, values = 0, 0
+  for _, group in ipairs(self.groups) do
+    for _, p in ipairs(group.params) do count, values = count + 1, values + p:numel() end
+  end
+  return ("%s (%s): %d parameters, %d values, step %d"):format(self.name,
+    table.concat(parts, ", "), count, values, self.steps)
+end
+
+-- -- state -----------------------------------------------------------------------------------
+
+-- Numbers are kept as tensors too, so that mare.save takes the whole state.
+local function group_state(state, group, prefix, row)
+  local hyper, counts = {}, {}
+  for i, h in ipairs(row.hyper) do
+    local v = group[h.name]
+    hyper[i] = type(v) == "boolean" and (v and 1 or 0) or v
+  end
+  for i = 1, #group.params do
+    counts[i] = core.optim_count(group[handle], i)
+    for name, t in pairs(core.optim_slots(group[handle], i)) do
+      state[("%s%d.%s"):format(prefix, i, name)] = t
+    end
+  end
+  state[prefix .. "hyper"] = core.tensor(hyper, "f64")
+  state[prefix .. "steps"] = core.tensor(counts, "i64")
+end
+
+--- The state as named tensors, for mare.save and load_state: "1.2.m" is slot m of
+-- parameter 2 of group 1, "1.hyper" the group's options in the order of the row,
+-- "1.steps" the steps that each parameter made, "steps" those of the optimizer.
+-- The slots share their values with the optimizer: clone what is to stay as it is.
+function Optimizer:state()
+  local state = { steps = core.tensor(self.steps, "i64") }
+  for i, group in ipairs(self.groups) do group_state(state, group, i .. ".", self.row) end
+  return state
+end
+
+local function restore_options(group, hyper, row)
+  for i, h in ipairs(row.hyper) do
+    local v = hyper[i]:item()
+    if h.flag then v = v ~= 0 end
+    if not (h.name == "lr" and group[schedule]) then set_option(group, h.name, v) end
+  end
+end
+
+-- The names that a state of this optimizer has, once options decide which slots exist.
+local function compare(self, state)
+  local wrong = {}
+  local own = self:state()
+  for name, t in pairs(own) do
+    local new = state[name]
+    if not core.is_tensor(new) then
+      wrong[#wrong + 1] = name .. " is missing"
+    elseif check.shape(new) ~= check.shape(t) or new.dtype ~= t.dtype then
+      wrong[#wrong + 1] = ("%s is %s %s, %s %s expected"):format(name, new.dtype,
+        check.shape(new), t.dtype, check.shape(t))
+    end
+  end
+  for name in pairs(state) do
+    if own[name] == nil then wrong[#wrong + 1] = tostring(name) .. " is unexpected" end
+  end
+  table.sort(wrong)
+  return wrong, own
+end
+
+-- The options decide which slots there are: they come first, and go back when
+-- the rest does not fit.
+local function adopt_options(self, state)
+  local old = {}
+  for i, group in ipairs(self.groups) do
+    local hyper = state[i .. ".hyper"]
+    local now = self:state()[i .. ".hyper"]
+    if core.is_tensor(hyper) and check.shape(hyper) == check.shape(now) then
+      old[i] = now
+      restore_options(group, hyper, self.row)
+    end
+  end
+  return function()
+    for i, hyper in pairs(old) do restore_options(self.groups[i], hyper, self.row) end
+  end
+end
+
+--- Takes over a state made by state(), of the same optimizer with parameters of the
+-- same shapes.  A rate that is a function stays one.
+-- `opt:load_state(assert(mare.load "opt.safetensors"))`
+function Optimizer:load_state(state)
+  if type(state) ~= "table" then
+    check.argument(1, "load_state", "table of tensors expected, got %s", type(state))
+  end
+  local undo = adopt_options(self, state)
+  local wrong, own = compare(self, state)
+  if #wrong > 0 then
+    undo()
+    check.argument(1, "load_state", "%s", table.concat(wrong, "; "))
+  end
+  for name, t in pairs(own) do t:copy_(state[name]) end
+  for i, group in ipairs(self.groups) do
+    for k, t in ipairs(state[i .. ".steps"]:totable()) do
+      core.optim_count(group[handle], k, t)
+    end
+  end
+  rawset(self, "steps", state.steps:item())
+end
+
+-- -- the table -----------------------------------------------------------------------------------
+
+for _, row in ipairs(core.optim_rows()) do
+  M.rows[row.name] = row
+  M[row.name] = function(params, opts) return construct(row, params, opts) end
+end
+
+--- Is v an optimizer?
+function M.is_optimizer(v) return getmetatable(v) == Optimizer end
+
+return M
