@@ -1,7 +1,7 @@
 # checks.mk -- the longer checks: lint, sanitizers, failing allocations, mutants, timings.
 # Each keeps its own build: the same sources under another B with other flags in SAN.
 
-AGAIN    = @$(MAKE) --no-print-directory
+AGAIN    = +@$(MAKE) --no-print-directory
 
 lint:
 	@luacheck --no-color --no-cache -q $(wildcard lua spec examples)
@@ -19,7 +19,7 @@ HOST     = $(SAY) $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(INCLUDE) -o $@ $< $(B)/lib
 # runtimes are loaded before it; leaks of other libraries are named in leaks.txt.
 asan:
 	$(AGAIN) B=build/asan LDFLAGS= SAN='$(ASAN)' SPECS='$(SPECS)' busted \
-	  BEFORE='LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=$(LSAN)'
+	  BEFORE='LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 LSAN_OPTIONS=$(LSAN)'
 
 # Every allocation fails in turn; nothing may be left. EVERY=n: each nth only.
 oom:
