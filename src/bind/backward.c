@@ -288,10 +288,9 @@ static int push_anchors(lua_State *L, Walk *w, int root) {
     Object *o = w->slot[at].object;
     if (o->node == NULL) continue;
     lua_rawgetp(L, map, o);
-    lua_getiuservalue(L, -1, 1);
     for (int i = 0; i < o->node->nargs; i++)
       if (o->node->arg[i].object) {
-        lua_getiuservalue(L, -1, i + 1);
+        lua_getiuservalue(L, map + 1, i + 2);
         lua_rawsetp(L, map, o->node->arg[i].object);
       }
     lua_settop(L, map);
@@ -311,15 +310,14 @@ static void call_vjp(Back *b, int map) {
   lua_State *L = b->L;
   const Node *n = b->node;
   bool mode = b->S->grad_mode;
-  int status, nodeidx;
+  int status, y;
   luaL_checkstack(L, n->nargs + 8, NULL);
   lua_rawgetp(L, map, b->y);
-  lua_getiuservalue(L, -1, 1);
-  nodeidx = lua_gettop(L);
+  y = lua_gettop(L);
   push_vjp(L, n->op);
   new_view(L, b->S, b->g);
-  lua_rawgetp(L, map, b->y);
-  for (int i = 1; i <= n->nargs; i++) lua_getiuservalue(L, nodeidx, i);
+  lua_pushvalue(L, y);
+  for (int i = 0; i < n->nargs; i++) lua_getiuservalue(L, y, i + 2);
   b->S->grad_mode = false;
   status = lua_pcall(L, 2 + n->nargs, n->nargs, 0);
   b->S->grad_mode = mode;
@@ -379,7 +377,7 @@ static void check_versions(Back *b) {
   for (int i = 0; i < n->nargs; i++)
     if (n->arg[i].object && (n->op->needs & NEEDS(i < 31 ? i : 30)))
       check_value(b, n->arg[i].object, n->arg[i].version, names[i < 3 ? i : 3]);
-  if (n->op->needs & NEEDS_Y) check_value(b, b->y, n->version, "its result");
+  if (n->op->needs & NEEDS_Y) check_value(b, b->y, b->node->version, "its result");
 }
 
 static void step(Back *b, Slot *s, int map) {
@@ -441,11 +439,13 @@ static Object *check_root(lua_State *L, State *S) {
   return y;
 }
 
-/* cleared: the node goes, and with it what it kept alive */
-static void finish(lua_State *L, Walk *w) {
-  if (w->retain) return;
-  lua_pushnil(L);
-  lua_setiuservalue(L, 1, 1);
+/* cleared: what the result kept alive goes */
+static void finish(lua_State *L, const Object *y, const Walk *w) {
+  if (w->retain || y->node == NULL) return;
+  for (int i = 0; i < y->node->nargs; i++) {
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, i + 2);
+  }
 }
 
 static int backward_leaves(lua_State *L) { /* backward(y [, g [, retain]]) */
@@ -458,7 +458,7 @@ static int backward_leaves(lua_State *L) { /* backward(y [, g [, retain]]) */
   order(L, S, w, y);
   seed(L, S, y, &w->slot[0]);
   run(L, S, w, 1, true);
-  finish(L, w);
+  finish(L, y, w);
   return 0;
 }
 
@@ -490,7 +490,7 @@ static int backward_to(lua_State *L) {
     else lua_pushboolean(L, false);
     lua_rawseti(L, -2, (lua_Integer)i);
   }
-  finish(L, w);
+  finish(L, y, w);
   return 1;
 }
 

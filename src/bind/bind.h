@@ -1,13 +1,15 @@
 /*
 ** bind.h -- what the files that talk to Lua share.
 **
-** A tensor is a full userdata (Object).  Its user value 1 is the node that
-** computed it (while the tape needs it), user value 2 the tensor last returned
-** as its gradient.  Every function of the module has the State as upvalue 1.
+** A tensor is a full userdata (Object).  Its user value 1 is the tensor last
+** returned as its gradient; when the tape holds how it was computed, a Node stands
+** behind the Object in the same block, and user value i + 2 is argument i.
+** Every function of the module has the State as upvalue 1.
 **
-** In a function: check all arguments, push all outputs (new_tensor), take raw
-** pointers, compute, record, return.  Nothing raises between the pointers and
-** the return; what is allocated is anchored on the stack before it is opened.
+** In a function: check all arguments, push all outputs (new_result, or new_tensor
+** for what is not differentiable), take raw pointers, compute, return.  Nothing
+** raises between the pointers and the return; what is allocated is anchored on
+** the stack before it is opened.
 */
 #ifndef MARE_BIND_H
 #define MARE_BIND_H
@@ -39,7 +41,7 @@ typedef struct State { /* one for each Lua state: a userdata in the registry */
 struct Object {   /* a tensor */
   State *state;   /* whose it is; tells tensors from other userdata of this size */
   mare_Tensor t;  /* t.storage == NULL: closed */
-  Node *node;     /* what computed it; NULL for a leaf */
+  Node *node;     /* what computed it: right behind it; NULL for a leaf */
   Walk *walk;     /* the backward walk that is visiting it ... */
   int slot;       /* ... and its place there */
   bool requires_grad;
@@ -82,10 +84,10 @@ struct Op {
 typedef struct Arg {
   Object *object; /* NULL: not a tensor */
   double number;  /* its value, when it is a number or a boolean */
-  uint32_t version;
+  uint32_t version; /* of its storage then */
 } Arg;
 
-struct Node { /* a userdata; its user value i + 1 is argument i */
+struct Node { /* behind its Object */
   const Op *op;
   uint32_t version; /* of the result's storage */
   int nargs;
@@ -93,15 +95,21 @@ struct Node { /* a userdata; its user value i + 1 is argument i */
 };
 
 /*
-** Records that the tensor at index y came from op(arguments at 1..nargs), if
-** any of them requires a gradient.  Arguments are tensors, numbers, booleans;
-** others are kept for the row's backward in Lua.
+** Pushes a new tensor, contiguous and not initialised, as the result of
+** op(arguments at first .. first + nargs - 1); it is on the tape if any of them
+** requires a gradient.  Arguments are tensors, numbers and booleans; other values
+** are kept for a backward in Lua.
 */
+Object *new_result(lua_State *L, State *S, const Op *op, int first, int nargs, mare_Dtype dt,
+                   int ndim, const int64_t *shape);
+/* The same for a result that shares v's storage. */
+Object *new_result_view(lua_State *L, State *S, const Op *op, int first, int nargs,
+                        const mare_Tensor *v);
+/* Replaces the tensor at index y by one on the tape, if any argument requires it. */
 void record(lua_State *L, State *S, const Op *op, int y, int nargs);
-void record_from(lua_State *L, State *S, const Op *op, int y, int first, int nargs);
-/* without asking whether any argument requires a gradient */
-void record_always(lua_State *L, State *S, const Op *op, int y, int first, int nargs);
 bool wants_grad(const State *S, const Object *o);
+bool any_wants(lua_State *L, State *S, int first, int nargs);
+void fill_node(lua_State *L, State *S, Object *o, const Op *op, int first, int nargs);
 
 mare_Tensor *back_tensor(Back *b, mare_Dtype dt, int ndim, const int64_t *shape);
 const mare_Tensor *back_contiguous(Back *b, const mare_Tensor *t); /* t or a copy */

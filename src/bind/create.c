@@ -318,8 +318,7 @@ static int tensor_clone(lua_State *L) {
   State *S = get_state(L);
   Object *o = check_tensor(L, S, 1);
   lua_settop(L, 1);
-  mare_copy(&new_like(L, S, &o->t)->t, &o->t);
-  record(L, S, get_op(L), 2, 1);
+  mare_copy(&new_result(L, S, get_op(L), 1, 1, o->t.dtype, o->t.ndim, o->t.shape)->t, &o->t);
   return 1;
 }
 
@@ -346,9 +345,8 @@ static int tensor_to(lua_State *L) { /* t:to(dtype); t itself when it has that t
     lua_settop(L, 1);
     return 1;
   }
-  y = new_tensor(L, S, dt, o->t.ndim, o->t.shape);
+  y = new_result(L, S, get_op(L), 1, 2, dt, o->t.ndim, o->t.shape);
   mare_copy(&y->t, &o->t);
-  if (dt < MARE_NREAL && o->t.dtype < MARE_NREAL) record(L, S, get_op(L), 3, 2);
   return 1;
 }
 

@@ -175,13 +175,6 @@ static void settle_args(lua_State *L, const Call *c) {
     }
 }
 
-static bool any_wants(const Call *c) {
-  if (c->row->kind > MARE_ARITH || c->dtype >= MARE_NREAL) return false;
-  for (int i = 0; i < c->row->nargs; i++)
-    if (c->operand[i] && c->operand[i]->requires_grad) return true;
-  return false;
-}
-
 static int row_call(lua_State *L) {
   State *S = get_state(L);
   const Op *op = get_op(L);
@@ -190,10 +183,8 @@ static int row_call(lua_State *L) {
   c.row = op->row;
   if (!check_call(L, S, &c, 1)) return run_numbers(L, &c);
   settle_args(L, &c);
-  y = new_tensor(L, S, result_type(&c), c.ndim, c.shape);
+  y = new_result(L, S, op, 1, c.row->nargs + c.row->nparam, result_type(&c), c.ndim, c.shape);
   run_call(&c, &y->t);
-  if (S->grad_mode && any_wants(&c))
-    record_always(L, S, op, -1, 1, c.row->nargs + c.row->nparam);
   return 1;
 }
 

@@ -14,10 +14,10 @@ const Op *get_op(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(2)); 
 
 const char tensor_key;
 
-/* by size and owner: reading a metatable costs four times as much */
+/* by size and owner, which no other userdata has there: a metatable costs more to read */
 Object *test_tensor(lua_State *L, State *S, int arg) {
   Object *o = lua_touserdata(L, arg);
-  if (o == NULL || lua_rawlen(L, arg) != sizeof *o) return NULL;
+  if (o == NULL || lua_rawlen(L, arg) < sizeof *o) return NULL;
   return o->state == S ? o : NULL;
 }
 
@@ -68,8 +68,9 @@ void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes) {
 /* -- making ---------------------------------------------------------------------- */
 
 /* a tensor that is closed, but has its metatable: whatever comes, nothing leaks */
-static Object *push_closed(lua_State *L, State *S) {
-  Object *o = lua_newuserdatauv(L, sizeof *o, 2);
+static Object *push_closed(lua_State *L, State *S, int nargs) {
+  size_t node = nargs ? sizeof(Node) + (size_t)nargs * sizeof(Arg) : 0;
+  Object *o = lua_newuserdatauv(L, sizeof *o + node, 1 + nargs);
   o->state = S;
   memset((char *)o + offsetof(Object, node), 0, sizeof *o - offsetof(Object, node));
   o->t.storage = NULL;
@@ -93,8 +94,9 @@ static void open_storage(lua_State *L, State *S, Object *o) {
   check_status(L, S, try_alloc(S, &o->t), nbytes);
 }
 
-Object *new_tensor(lua_State *L, State *S, mare_Dtype dt, int ndim, const int64_t *shape) {
-  Object *o = push_closed(L, S);
+static Object *push_open(lua_State *L, State *S, int nargs, mare_Dtype dt, int ndim,
+                         const int64_t *shape) {
+  Object *o = push_closed(L, S, nargs);
   if (!mare_shape_set(&o->t, dt, ndim, shape)) {
     char buf[MARE_SHAPETEXT];
     user_error(L, "a tensor of shape %s does not fit into memory",
@@ -105,16 +107,40 @@ Object *new_tensor(lua_State *L, State *S, mare_Dtype dt, int ndim, const int64_
   return o;
 }
 
-Object *new_like(lua_State *L, State *S, const mare_Tensor *t) {
-  return new_tensor(L, S, t->dtype, t->ndim, t->shape);
-}
-
-Object *new_view(lua_State *L, State *S, const mare_Tensor *v) {
-  Object *o = push_closed(L, S);
+static Object *push_sharing(lua_State *L, State *S, int nargs, const mare_Tensor *v) {
+  Object *o = push_closed(L, S, nargs);
   o->t = *v;
   mare_storage_retain(v->storage);
   o->isview = true;
   if (S->scope) scope_add(S, o);
+  return o;
+}
+
+Object *new_tensor(lua_State *L, State *S, mare_Dtype dt, int ndim, const int64_t *shape) {
+  return push_open(L, S, 0, dt, ndim, shape);
+}
+
+Object *new_like(lua_State *L, State *S, const mare_Tensor *t) {
+  return push_open(L, S, 0, t->dtype, t->ndim, t->shape);
+}
+
+Object *new_view(lua_State *L, State *S, const mare_Tensor *v) {
+  return push_sharing(L, S, 0, v);
+}
+
+Object *new_result(lua_State *L, State *S, const Op *op, int first, int nargs, mare_Dtype dt,
+                   int ndim, const int64_t *shape) {
+  bool taped = dt < MARE_NREAL && any_wants(L, S, first, nargs);
+  Object *o = push_open(L, S, taped ? nargs : 0, dt, ndim, shape);
+  if (taped) fill_node(L, S, o, op, first, nargs);
+  return o;
+}
+
+Object *new_result_view(lua_State *L, State *S, const Op *op, int first, int nargs,
+                        const mare_Tensor *v) {
+  bool taped = v->dtype < MARE_NREAL && any_wants(L, S, first, nargs);
+  Object *o = push_sharing(L, S, taped ? nargs : 0, v);
+  if (taped) fill_node(L, S, o, op, first, nargs);
   return o;
 }
 

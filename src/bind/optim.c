@@ -206,7 +206,7 @@ static int optim_zero_grad(lua_State *L) { /* drops the gradients */
     o->grad = NULL;
     lua_rawgeti(L, -1, i + 1);
     lua_pushnil(L);
-    lua_setiuservalue(L, -2, 2); /* the tensor that stood for it */
+    lua_setiuservalue(L, -2, 1); /* the tensor that stood for it */
     lua_pop(L, 1);
   }
   return 0;

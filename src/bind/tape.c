@@ -10,7 +10,8 @@ bool wants_grad(const State *S, const Object *o) { return S->grad_mode && o->req
 
 /* -- recording -------------------------------------------------------------------- */
 
-static bool any_wants(lua_State *L, State *S, int first, int nargs) {
+bool any_wants(lua_State *L, State *S, int first, int nargs) {
+  if (!S->grad_mode) return false;
   for (int i = 0; i < nargs; i++) {
     const Object *o = test_tensor(L, S, first + i);
     if (o && o->requires_grad) return true;
@@ -27,31 +28,28 @@ static void fill_arg(lua_State *L, State *S, Arg *a, int idx) {
   else if (lua_type(L, idx) == LUA_TNUMBER) a->number = lua_tonumber(L, idx);
 }
 
-void record(lua_State *L, State *S, const Op *op, int y, int nargs) {
-  record_from(L, S, op, y, 1, nargs);
-}
-
-void record_from(lua_State *L, State *S, const Op *op, int y, int first, int nargs) {
-  if (S->grad_mode && any_wants(L, S, first, nargs))
-    record_always(L, S, op, y, first, nargs);
-}
-
-void record_always(lua_State *L, State *S, const Op *op, int y, int first, int nargs) {
-  Object *o = lua_touserdata(L, y);
-  Node *n;
-  y = lua_absindex(L, y);
-  n = lua_newuserdatauv(L, sizeof *n + (size_t)nargs * sizeof *n->arg, nargs);
+/* o, on the top of the stack, was made with room for nargs arguments */
+void fill_node(lua_State *L, State *S, Object *o, const Op *op, int first, int nargs) {
+  Node *n = (Node *)(o + 1);
   n->op = op;
   n->version = o->t.storage->version;
   n->nargs = nargs;
   for (int i = 0; i < nargs; i++) {
     fill_arg(L, S, &n->arg[i], first + i);
     lua_pushvalue(L, first + i);
-    lua_setiuservalue(L, -2, i + 1);
+    lua_setiuservalue(L, -2, i + 2);
   }
-  lua_setiuservalue(L, y, 1);
   o->node = n;
   o->requires_grad = true;
+}
+
+void record(lua_State *L, State *S, const Op *op, int y, int nargs) {
+  Object *o = lua_touserdata(L, y);
+  bool isview = o->isview;
+  if (!any_wants(L, S, 1, nargs)) return;
+  y = lua_absindex(L, y);
+  new_result_view(L, S, op, 1, nargs, &o->t)->isview = isview;
+  lua_replace(L, y);
 }
 
 /* -- in-place writes ----------------------------------------------------------------- */
@@ -108,7 +106,7 @@ void push_grad(lua_State *L, State *S, Object *o, int idx) {
     lua_pushnil(L);
     return;
   }
-  lua_getiuservalue(L, idx, 2);
+  lua_getiuservalue(L, idx, 1);
   last = test_tensor(L, S, -1);
   if (last && last->t.storage == o->grad) return;
   lua_pop(L, 1);
@@ -117,14 +115,14 @@ void push_grad(lua_State *L, State *S, Object *o, int idx) {
   v.data = o->grad->data;
   new_view(L, S, &v)->isview = false;
   lua_pushvalue(L, -1);
-  lua_setiuservalue(L, idx, 2);
+  lua_setiuservalue(L, idx, 1);
 }
 
 static void drop_grad(lua_State *L, Object *o, int idx) {
   mare_storage_release(o->grad);
   o->grad = NULL;
   lua_pushnil(L);
-  lua_setiuservalue(L, idx, 2);
+  lua_setiuservalue(L, idx, 1);
 }
 
 /* x.grad = value: shares a whole contiguous tensor, otherwise copies */
@@ -146,7 +144,7 @@ void set_grad(lua_State *L, State *S, Object *o, int idx, int value) {
   mare_storage_retain(g->t.storage);
   mare_storage_release(o->grad);
   o->grad = g->t.storage;
-  lua_setiuservalue(L, idx, 2);
+  lua_setiuservalue(L, idx, 1);
 }
 
 static int tensor_zero_grad(lua_State *L) { /* forgets the gradient */
@@ -170,10 +168,8 @@ static int tape_node(lua_State *L) { /* node(t) -> op (light userdata), argument
   Object *o = check_tensor(L, S, 1);
   if (o->node == NULL) return 0;
   lua_pushlightuserdata(L, (void *)o->node->op);
-  lua_getiuservalue(L, 1, 1);
   luaL_checkstack(L, o->node->nargs, NULL);
-  for (int i = 1; i <= o->node->nargs; i++) lua_getiuservalue(L, 3, i);
-  lua_remove(L, 3);
+  for (int i = 0; i < o->node->nargs; i++) lua_getiuservalue(L, 1, i + 2);
   return 1 + o->node->nargs;
 }
 
@@ -188,6 +184,7 @@ static int tape_record(lua_State *L) {
   lua_pushvalue(L, 1);
   lua_remove(L, 1);
   lua_remove(L, 1); /* arguments ..., y */
+  if (lua_gettop(L) > 200) return arg_error(L, 3, "too many arguments");
   record(L, S, op, lua_gettop(L), lua_gettop(L) - 1);
   return 1;
 }

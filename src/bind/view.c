@@ -87,8 +87,7 @@ static Object *push_view(lua_State *L, State *S, const Op *op, int x, const mare
   if (!wants_grad(S, o)) return new_view(L, S, v);
   lua_pushvalue(L, x);
   for (int i = 0; i < n; i++) lua_pushinteger(L, number[i]);
-  y = new_view(L, S, v);
-  record_from(L, S, op, -1, first, n + 1);
+  y = new_result_view(L, S, op, first, n + 1, v);
   lua_replace(L, first);
   lua_settop(L, first);
   return y;
@@ -196,11 +195,9 @@ static Object *push_reshaped(lua_State *L, State *S, int n, const int64_t *shape
   Object *o = lua_touserdata(L, 1);
   mare_Tensor v;
   if (mare_view_as(&o->t, n, shape, &v)) return push_view(L, S, &op_view, 1, &v, 0, NULL);
-  Object *y = new_like(L, S, &o->t);
-  mare_copy(&y->t, &o->t);
-  mare_view_as(&y->t, n, shape, &v);
-  y->t = v;
-  record(L, S, &op_view, -1, 1);
+  Object *y = new_result(L, S, &op_view, 1, 1, o->t.dtype, n, shape);
+  mare_view_as(&y->t, o->t.ndim, o->t.shape, &v);
+  mare_copy(&v, &o->t);
   return y;
 }
 
@@ -292,12 +289,11 @@ static int view_unslice(lua_State *L) {
       (length > 0 && (shape[dim] <= first || (shape[dim] - 1 - first) / step < length - 1)))
     return arg_error(L, 4, "the slice does not fit");
   lua_settop(L, 6);
-  y = new_tensor(L, S, o->t.dtype, o->t.ndim, shape);
+  y = new_result(L, S, get_op(L), 1, 6, o->t.dtype, o->t.ndim, shape);
   mare_fill(&y->t, 0);
   part = y->t;
   mare_slice(&part, dim, first, length, step);
   mare_copy(&part, &o->t);
-  record(L, S, get_op(L), 7, 6);
   return 1;
 }
 
