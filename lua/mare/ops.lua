@@ -190,6 +190,70 @@ function ops.outer(a, b)
   return a:unsqueeze(2) * b:unsqueeze(1)
 end
 
+-- -- joining and splitting ----------------------------------------------------------------
+
+define { name = "cat", kind = nil, doc = "tensors side by side along a dimension",
+  vjp = function(g, _, ...)
+    local n = select("#", ...) - 1
+    local dim, before, grads = select(n + 1, ...) + 1, 0, {}
+    for i = 1, n do
+      local size = (select(i, ...)).shape[dim]
+      grads[i] = g:narrow(dim, before + 1, size)
+      before = before + size
+    end
+    return table.unpack(grads, 1, n)
+  end,
+  cases = {
+    function(sample) return {sample(2, 3), sample(1, 3)}, 1 end,
+    function(sample) return {sample(2, 3), sample(2, 1), sample(2, 2)}, 2 end,
+  } }
+
+--- mare.stack({a, b, ...}, dim): tensors of one shape along a new dimension (1).
+function ops.stack(list, dim)
+  local parts = {}
+  if type(list) ~= "table" then
+    core.functions.fail "bad argument #1 to 'stack' (table of tensors expected)"
+  end
+  for i = 1, #list do
+    if not core.functions.is_tensor(list[i]) then
+      core.functions.fail(("bad argument #1 to 'stack' (entry %d is not a tensor)"):format(i))
+    end
+    parts[i] = list[i]:unsqueeze(dim or 1)
+  end
+  return ops.cat(parts, dim or 1)
+end
+
+local function size_along(x, dim, name)
+  local n = #x.shape
+  local d = dim < 0 and dim + n + 1 or dim
+  if math.type(d) ~= "integer" or d < 1 or d > n then
+    core.functions.fail(("bad argument #2 to '%s' (dimension %s is out of range for %d dimensions)")
+      :format(name, dim, n))
+  end
+  return x.shape[d]
+end
+
+--- x:split(n, dim): a list of parts of n places along dim (1); the last may be smaller.
+function ops.split(x, n, dim)
+  dim = dim or 1
+  local size, parts = size_along(x, dim, "split"), {}
+  if math.type(n) ~= "integer" or n < 1 then
+    core.functions.fail(("bad argument #1 to 'split' (parts of size %s)"):format(n))
+  end
+  for first = 1, size, n do
+    parts[#parts + 1] = x:narrow(dim, first, math.min(n, size - first + 1))
+  end
+  return parts
+end
+
+--- x:chunk(n, dim): the same in n parts of one size, as far as it goes.
+function ops.chunk(x, n, dim)
+  if math.type(n) ~= "integer" or n < 1 then
+    core.functions.fail(("bad argument #1 to 'chunk' (%s parts)"):format(n))
+  end
+  return ops.split(x, math.max(1, -(-size_along(x, dim or 1, "chunk") // n)), dim)
+end
+
 -- -- undoing a broadcast -----------------------------------------------------------------
 
 --- g summed over the dimensions along which this shape was broadcast.

@@ -3,7 +3,6 @@
 #define WEAK __attribute__((weak))
 WEAK const Op reduce_ops[] = {{0}};
 WEAK const Op index_ops[] = {{0}};
-WEAK const Op join_ops[] = {{0}};
 WEAK const Function reduce_functions[] = {{0}};
 WEAK const Function index_functions[] = {{0}};
 WEAK const Function optim_functions[] = {{0}};
