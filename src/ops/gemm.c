@@ -5,7 +5,6 @@
 ** file that knows BLIS.
 */
 #include <blis.h>
-#include <pthread.h>
 
 #include "../base/pool.h"
 #include "gemm_small.h"
@@ -35,17 +34,7 @@ static const Plan *plan (void) {
 
 /* -- BLIS -------------------------------------------------------------------------------- */
 
-/*
-** BLIS built without threads has no locks around its pool of packing buffers, so
-** calls of such a build take turns.
-*/
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
-
-static bool takes_turns (void) {
-  return bli_info_get_enable_threading() == 0;
-}
-
-/* BLIS aborts on zero or overlapping strides; negative ones are not worth a test each */
+/* BLIS aborts on strides that are 0 or overlap */
 static bool sane (int64_t m, int64_t n, int64_t rs, int64_t cs) {
   if (rs <= 0 || cs <= 0) return false;
   return rs >= n * cs || cs >= m * rs;
@@ -98,13 +87,7 @@ static void call_blis (const mare_Product *g, mare_Dtype dt) {
 
 static void blis (const mare_Product *g, mare_Dtype dt) {
   if (g->beta != 0 && g->e != g->c) place(g, dt);
-  if (!takes_turns()) {
-    call_blis(g, dt);
-    return;
-  }
-  pthread_mutex_lock(&turn);
   call_blis(g, dt);
-  pthread_mutex_unlock(&turn);
 }
 
 /* -- pieces ------------------------------------------------------------------------------ */

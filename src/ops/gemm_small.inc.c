@@ -263,7 +263,7 @@ static void NAME(pack_rows) (int64_t k, int cols, const real *b, int64_t bp, rea
 
 static void NAME(pack) (int64_t k, int cols, const real *b, int64_t bp, int64_t bj,
                         real *panel, int pitch) {
-  if (bp == 1)
+  if (bp == 1 && k * cols > 4 * W)
     NAME(pack_columns)(k, cols, b, bj, panel, pitch);
   else if (bj == 1)
     NAME(pack_rows)(k, cols, b, bp, panel, pitch);
@@ -320,7 +320,8 @@ static mare_Product NAME(cut) (const mare_Product *g, int64_t p, int64_t k) {
 static void NAME(outer_packed) (const mare_Product *g) {
   real panel[PANEL] __attribute__((aligned(BYTES)));
   for (int64_t j = 0; j < g->n;) {
-    int nv = NAME(across)(12, g->n - j);
+    const int64_t left = (g->n - j + W - 1) / W;
+    const int nv = left <= 3 ? (int)left : 2;
     const int cols = g->n - j < nv * W ? (int)(g->n - j) : nv * W;
     const int64_t most = PANEL / (nv * W), cuts = g->k > most ? (g->k + most - 1) / most : 1;
     int64_t p = 0;
@@ -397,9 +398,13 @@ NAME(dots) (const int rows, const int cols, int64_t k, const real *a, int64_t ai
       if (i < m) __builtin_memcpy(c + i * ci, s + i * cols, (size_t)cols * sizeof(real));
 }
 
+/* rows of a block of W sums */
+static int NAME(dot_rows) (int64_t m) {
+  return m == 1 ? 1 : m == 2 || W < 16 ? 2 : 4;
+}
+
 static void NAME(dot) (const mare_Product *g) {
-  const int square = W == 16 ? 4 : 2;
-  const int rows = g->m == 1 ? 1 : g->m == 2 || square == 2 ? 2 : 4, cols = W / rows;
+  const int rows = NAME(dot_rows)(g->m), cols = W / rows;
   const bool direct = g->cj == 1 && g->beta == 0;
   for (int64_t j = 0; j < g->n; j += cols)
     for (int64_t i = 0; i < g->m; i += rows) {
@@ -417,6 +422,23 @@ static void NAME(dot) (const mare_Product *g) {
 
 /* -- which form ------------------------------------------------------------------------------ */
 
+/*
+** The work of each form in halves of a cycle, fitted to timings of one machine;
+** only the order of the three matters.
+*/
+static int64_t NAME(outer_cost) (int64_t m, int64_t n, int64_t k, bool pack, bool turn) {
+  const int64_t nv = (n + W - 1) / W, flow = m * nv < 8 ? 8 : m * nv;
+  return flow * k + (pack ? nv * ((k + W - 1) / W) * 14 * W : 0) +
+         (turn ? nv * ((m + 11) / 12) * 19 * W : 0);
+}
+
+static int64_t NAME(dot_cost) (int64_t m, int64_t n, int64_t k) {
+  const int rows = NAME(dot_rows)(m < n ? m : n), cols = W / rows;
+  const int64_t few = m < n ? m : n, many = m < n ? n : m;
+  const int64_t blocks = ((few + rows - 1) / rows) * ((many + cols - 1) / cols);
+  return blocks * ((k + W - 1) / W * (W + W / 8) + 7 * W);
+}
+
 static mare_Product NAME(transposed) (const mare_Product *g) {
   const mare_Product t = {
     .m = g->n, .n = g->m, .k = g->k, .a = g->b, .b = g->a, .c = g->c, .e = g->e,
@@ -426,29 +448,20 @@ static mare_Product NAME(transposed) (const mare_Product *g) {
   return t;
 }
 
-/* the work of the outer form in multiply-adds of vectors: a model fitted to timings */
-static int64_t NAME(outer_cost) (int64_t m, int64_t n, int64_t k, bool pack, bool across) {
-  const int64_t nv = (n + W - 1) / W, flow = m * nv < 8 ? 8 : m * nv;
-  return flow * k + (pack ? n * k : 0) + (across ? m * n : 0);
-}
-
-static int64_t NAME(dot_cost) (int64_t m, int64_t n, int64_t k) {
-  return m * n * ((k + W - 1) / W + 4) * (m < 2 || n < 2 ? 2 : 1);
-}
-
 static void NAME(small) (const mare_Product *g) {
   const int64_t m = g->m, n = g->n, k = g->k;
-  const mare_Product t = NAME(transposed)(g);
-  const int64_t straight = NAME(outer_cost)(m, n, k, g->bj != 1 && n > 1, g->cj != 1 && n > 1);
-  const int64_t turned = NAME(outer_cost)(n, m, k, g->ai != 1 && m > 1, g->ci != 1 && m > 1);
-  if (g->ap == 1 && g->bp == 1) {
-    const int64_t d = NAME(dot_cost)(m, n, k);
-    if (d < straight && d < turned) {
-      NAME(dot)(m > n ? &t : g);
-      return;
-    }
+  const bool pack_b = g->bj != 1 && n > 1, pack_a = g->ai != 1 && m > 1;
+  const bool turn = g->cj != 1 && n > 1, turned = g->ci != 1 && m > 1;
+  const int64_t as_is = NAME(outer_cost)(m, n, k, pack_b, turn);
+  const int64_t other = NAME(outer_cost)(n, m, k, pack_a, turned);
+  const bool dot = g->ap == 1 && g->bp == 1 && NAME(dot_cost)(m, n, k) < (as_is < other ? as_is : other);
+  void (*const form)(const mare_Product *) = dot ? NAME(dot) : NAME(outer);
+  if (dot ? m <= n : as_is <= other) {
+    form(g);
+    return;
   }
-  NAME(outer)(turned < straight ? &t : g);
+  const mare_Product t = NAME(transposed)(g);
+  form(&t);
 }
 
 #undef W
