@@ -23,7 +23,7 @@ BLISINC := $(firstword $(patsubst %/blis.h,%,$(wildcard \
             /usr/local/include/blis /usr/include/blis /usr/local/include /usr/include))))
 
 # As many jobs as there are cores, unless make was told; V=1 shows the commands.
-ifeq (,$(findstring j,$(MAKEFLAGS)))
+ifeq (0,$(MAKELEVEL)$(findstring j,$(MAKEFLAGS)))
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
 endif
 V       =
