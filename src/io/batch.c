@@ -9,6 +9,8 @@
 #include "../base/pool.h"
 
 #define PIECE ((int64_t)32768) /* bytes of x that one piece of a job takes, about */
+#define AHEAD 3 /* rows */
+#define AHEAD_BYTES ((size_t)4096)
 
 typedef struct Job {
   const char *x;
@@ -24,7 +26,7 @@ typedef struct Job {
   for (int64_t i = 0; i < n; i++) y[i] = (float)x[i] * (1 / 255.0f);
 #define FAST __attribute__((optimize("O3")))
 
-FAST static void to_unit (const unsigned char *restrict x, float *restrict y, int64_t n) {
+FAST static void to_unit(const unsigned char *restrict x, float *restrict y, int64_t n) {
   CONVERT
 }
 
@@ -35,7 +37,12 @@ __attribute__((target("avx2"))) FAST static void to_unit_avx2 (
 }
 #endif
 
-static void run (void *ctx, int64_t piece) {
+/* rows lie anywhere: the next ones are asked for while this one is converted */
+static void prefetch(const char *row, size_t n) {
+  for (size_t i = 0; i < n && i < AHEAD_BYTES; i += 64) __builtin_prefetch(row + i);
+}
+
+static void run(void *ctx, int64_t piece) {
   const Job *j = ctx;
   int64_t first = piece * j->step;
   int64_t last = first + j->step < j->rows ? first + j->step : j->rows;
@@ -43,12 +50,14 @@ static void run (void *ctx, int64_t piece) {
   for (int64_t k = first; k < last; k++) {
     const char *x = j->x + (size_t)(j->index[k] - 1) * xrow;
     char *y = j->y + (size_t)k * yrow;
+    if (k + AHEAD < last)
+      prefetch(j->x + (size_t)(j->index[k + AHEAD] - 1) * xrow, xrow);
     if (j->convert) j->convert((const unsigned char *)x, (float *)(void *)y, j->n);
     else memcpy(y, x, yrow);
   }
 }
 
-void mare_batch (const mare_Tensor *x, const int64_t *index, mare_Tensor *y) {
+void mare_batch(const mare_Tensor *x, const int64_t *index, mare_Tensor *y) {
   Job j = {x->data, y->data, index, y->shape[0], 1, mare_sizeof[x->dtype],
            mare_sizeof[y->dtype], 1, NULL};
   if (y->numel == 0) return;

@@ -21,13 +21,13 @@
 
 /* -- messages ----------------------------------------------------------------------- */
 
-static void describe (char *error, const char *name, const char *fmt, va_list ap) {
+static void describe(char *error, const char *name, const char *fmt, va_list ap) {
   int n = snprintf(error, MARE_ERRORTEXT, "%s: ", name);
   if (n >= 0 && n < MARE_ERRORTEXT)
     vsnprintf(error + n, (size_t)(MARE_ERRORTEXT - n), fmt, ap);
 }
 
-mare_Status mare_source_fail (mare_Source *s, mare_Status st, const char *fmt, ...) {
+mare_Status mare_source_fail(mare_Source *s, mare_Status st, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
   describe(s->error, s->name, fmt, ap);
@@ -35,21 +35,21 @@ mare_Status mare_source_fail (mare_Source *s, mare_Status st, const char *fmt, .
   return st;
 }
 
-static mare_Status no_memory (mare_Source *s) {
+static mare_Status no_memory(mare_Source *s) {
   return mare_source_fail(s, MARE_NOMEM, "not enough memory");
 }
 
 /* -- opening a source --------------------------------------------------------------- */
 
-static void *gz_alloc (void *heap, unsigned n, unsigned size) {
+static void *gz_alloc(void *heap, unsigned n, unsigned size) {
   return mare_scratch(heap, (size_t)n * size); /* 32 bits each: fits */
 }
 
-static void gz_free (void *heap, void *p) {
+static void gz_free(void *heap, void *p) {
   mare_scratch_free(heap, p);
 }
 
-static mare_Status open_gz (mare_Source *s) {
+static mare_Status open_gz(mare_Source *s) {
   z_stream *z = mare_scratch(s->heap, sizeof *z);
   if (z == NULL) return no_memory(s);
   memset(z, 0, sizeof *z);
@@ -65,11 +65,11 @@ static mare_Status open_gz (mare_Source *s) {
   return s->fd < 0 || s->buffer ? MARE_OK : no_memory(s);
 }
 
-static bool packed (const unsigned char *magic) {
+static bool packed(const unsigned char *magic) {
   return magic[0] == 0x1f && magic[1] == 0x8b;
 }
 
-static mare_Status open_file (mare_Source *s) {
+static mare_Status open_file(mare_Source *s) {
   struct stat st;
   unsigned char magic[2];
   s->fd = open(s->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -82,7 +82,7 @@ static mare_Status open_file (mare_Source *s) {
   return MARE_OK;
 }
 
-mare_Status mare_source_open (mare_Source *s, mare_Heap *h, const char *path) {
+mare_Status mare_source_open(mare_Source *s, mare_Heap *h, const char *path) {
   mare_Status st;
   memset(s, 0, sizeof *s);
   s->heap = h;
@@ -92,8 +92,8 @@ mare_Status mare_source_open (mare_Source *s, mare_Heap *h, const char *path) {
   return st;
 }
 
-mare_Status mare_source_string (mare_Source *s, mare_Heap *h, const char *name,
-                                const void *bytes, size_t n) {
+mare_Status mare_source_string(mare_Source *s, mare_Heap *h, const char *name,
+                               const void *bytes, size_t n) {
   mare_Status st;
   memset(s, 0, sizeof *s);
   s->heap = h;
@@ -106,7 +106,7 @@ mare_Status mare_source_string (mare_Source *s, mare_Heap *h, const char *name,
   return st;
 }
 
-void mare_source_close (mare_Source *s) {
+void mare_source_close(mare_Source *s) {
   if (s->heap == NULL) return;
   if (s->gz) inflateEnd(s->gz);
   mare_scratch_free(s->heap, s->gz);
@@ -117,12 +117,12 @@ void mare_source_close (mare_Source *s) {
 
 /* -- reading ------------------------------------------------------------------------ */
 
-static size_t least (uint64_t a, uint64_t b) {
+static size_t least(uint64_t a, uint64_t b) {
   return (size_t)(a < b ? a : b);
 }
 
 /* up to n bytes of the file or string as it stands; *got is 0 at the end only */
-static mare_Status read_raw (mare_Source *s, void *out, size_t n, size_t *got) {
+static mare_Status read_raw(mare_Source *s, void *out, size_t n, size_t *got) {
   ssize_t r;
   if (s->fd < 0) {
     *got = least(n, s->length - s->taken);
@@ -138,7 +138,7 @@ static mare_Status read_raw (mare_Source *s, void *out, size_t n, size_t *got) {
 }
 
 /* more packed bytes for zlib, if it has none left; those of a string where they are */
-static mare_Status refill (mare_Source *s) {
+static mare_Status refill(mare_Source *s) {
   size_t got;
   if (s->gz->avail_in) return MARE_OK;
   if (s->fd < 0) {
@@ -156,7 +156,7 @@ static mare_Status refill (mare_Source *s) {
 }
 
 /* after the end of one packed stream: another may follow, or zeros that pad */
-static mare_Status next_member (mare_Source *s) {
+static mare_Status next_member(mare_Source *s) {
   for (;;) {
     mare_Status st = refill(s);
     if (st != MARE_OK) return st;
@@ -173,7 +173,7 @@ static mare_Status next_member (mare_Source *s) {
   }
 }
 
-static mare_Status inflate_some (mare_Source *s, void *out, size_t n, size_t *got) {
+static mare_Status inflate_some(mare_Source *s, void *out, size_t n, size_t *got) {
   z_stream *z = s->gz;
   int r;
   mare_Status st = refill(s);
@@ -193,7 +193,7 @@ static mare_Status inflate_some (mare_Source *s, void *out, size_t n, size_t *go
 }
 
 /* up to n bytes; *got is less than n at the end only */
-static mare_Status read_some (mare_Source *s, char *out, size_t n, size_t *got) {
+static mare_Status read_some(mare_Source *s, char *out, size_t n, size_t *got) {
   *got = 0;
   while (*got < n && !s->ended) {
     size_t now = 0;
@@ -207,7 +207,7 @@ static mare_Status read_some (mare_Source *s, char *out, size_t n, size_t *got) 
   return MARE_OK;
 }
 
-mare_Status mare_source_read (mare_Source *s, void *out, size_t n) {
+mare_Status mare_source_read(mare_Source *s, void *out, size_t n) {
   size_t got;
   mare_Status st = read_some(s, out, n, &got);
   if (st == MARE_OK && got < n)
@@ -216,7 +216,7 @@ mare_Status mare_source_read (mare_Source *s, void *out, size_t n) {
   return st;
 }
 
-mare_Status mare_source_finish (mare_Source *s) {
+mare_Status mare_source_finish(mare_Source *s) {
   char extra;
   size_t got;
   mare_Status st = read_some(s, &extra, 1, &got);
@@ -226,7 +226,7 @@ mare_Status mare_source_finish (mare_Source *s) {
   return st;
 }
 
-uint64_t mare_source_room (const mare_Source *s) {
+uint64_t mare_source_room(const mare_Source *s) {
   uint64_t rest = s->length > s->taken ? s->length - s->taken : 0;
   if (s->gz == NULL) return rest;
   if (s->ended) return 0;
@@ -237,7 +237,7 @@ uint64_t mare_source_room (const mare_Source *s) {
 
 /* -- sinks -------------------------------------------------------------------------- */
 
-static mare_Status sink_fail (mare_Sink *s, mare_Status st, const char *fmt, ...) {
+static mare_Status sink_fail(mare_Sink *s, mare_Status st, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
   describe(s->error, s->path, fmt, ap);
@@ -246,7 +246,7 @@ static mare_Status sink_fail (mare_Sink *s, mare_Status st, const char *fmt, ...
 }
 
 /* a name beside the path that nobody else has; umask applies as to any new file */
-static mare_Status open_temporary (mare_Sink *s, size_t size) {
+static mare_Status open_temporary(mare_Sink *s, size_t size) {
   struct timespec t;
   for (int i = 0; i < 100; i++) {
     clock_gettime(CLOCK_REALTIME, &t);
@@ -259,7 +259,7 @@ static mare_Status open_temporary (mare_Sink *s, size_t size) {
   return sink_fail(s, MARE_IO, "%s", strerror(errno));
 }
 
-static mare_Status open_sink (mare_Sink *s) {
+static mare_Status open_sink(mare_Sink *s) {
   struct stat st;
   mare_Status status;
   size_t size = strlen(s->path) + 16;
@@ -274,7 +274,7 @@ static mare_Status open_sink (mare_Sink *s) {
   return status;
 }
 
-mare_Status mare_sink_open (mare_Sink *s, mare_Heap *h, const char *path) {
+mare_Status mare_sink_open(mare_Sink *s, mare_Heap *h, const char *path) {
   mare_Status st;
   memset(s, 0, sizeof *s);
   s->heap = h;
@@ -285,7 +285,7 @@ mare_Status mare_sink_open (mare_Sink *s, mare_Heap *h, const char *path) {
   return st;
 }
 
-mare_Status mare_sink_write (mare_Sink *s, const void *bytes, size_t n) {
+mare_Status mare_sink_write(mare_Sink *s, const void *bytes, size_t n) {
   const char *p = bytes;
   while (n) {
     ssize_t w = write(s->fd, p, least(n, CHUNK));
@@ -298,7 +298,7 @@ mare_Status mare_sink_write (mare_Sink *s, const void *bytes, size_t n) {
 }
 
 /* the new name is on the disk too once its directory is; where that can be asked for */
-static void sync_directory (const char *path, char *copy) {
+static void sync_directory(const char *path, char *copy) {
   const char *slash = strrchr(path, '/');
   size_t n = slash ? (size_t)(slash - path) : 0;
   int fd;
@@ -310,7 +310,7 @@ static void sync_directory (const char *path, char *copy) {
   close(fd);
 }
 
-mare_Status mare_sink_commit (mare_Sink *s) {
+mare_Status mare_sink_commit(mare_Sink *s) {
   int fd = s->fd;
   if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
     return sink_fail(s, MARE_IO, "%s", strerror(errno));
@@ -324,7 +324,7 @@ mare_Status mare_sink_commit (mare_Sink *s) {
   return MARE_OK;
 }
 
-void mare_sink_close (mare_Sink *s) {
+void mare_sink_close(mare_Sink *s) {
   if (s->heap == NULL) return;
   if (s->fd >= 0) {
     close(s->fd);

@@ -20,19 +20,19 @@ static const Type types[] = {{0x08, 1, MARE_U8},  {0x09, 1, MARE_I64},
                              {0x0b, 2, MARE_I64}, {0x0c, 4, MARE_I64},
                              {0x0d, 4, MARE_F32}, {0x0e, 8, MARE_F64}};
 
-static const Type *find_type (int code) {
+static const Type *find_type(int code) {
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)
     if (types[i].code == code) return &types[i];
   return NULL;
 }
 
-static uint64_t big_endian (const unsigned char *p, size_t n) {
+static uint64_t big_endian(const unsigned char *p, size_t n) {
   uint64_t v = 0;
   for (size_t i = 0; i < n; i++) v = v << 8 | p[i];
   return v;
 }
 
-static mare_Status read_magic (mare_Source *s, int *type, int *ndim) {
+static mare_Status read_magic(mare_Source *s, int *type, int *ndim) {
   unsigned char magic[4];
   mare_Status st = mare_source_read(s, magic, sizeof magic);
   if (st != MARE_OK) return st;
@@ -48,7 +48,7 @@ static mare_Status read_magic (mare_Source *s, int *type, int *ndim) {
   return MARE_OK;
 }
 
-mare_Status mare_idx_header (mare_Source *s, mare_Idx *x) {
+mare_Status mare_idx_header(mare_Source *s, mare_Idx *x) {
   unsigned char size[4];
   int64_t shape[MARE_MAXDIM];
   char text[MARE_SHAPETEXT];
@@ -70,7 +70,7 @@ mare_Status mare_idx_header (mare_Source *s, mare_Idx *x) {
 }
 
 /* n big-endian elements to the machine's order or to i64 */
-static void convert (const Type *type, size_t n, const unsigned char *in, char *out) {
+static void convert(const Type *type, size_t n, const unsigned char *in, char *out) {
   for (size_t i = 0; i < n; i++, in += type->size) {
     uint64_t v = big_endian(in, type->size);
     if (type->dtype == MARE_F32) {
@@ -85,7 +85,7 @@ static void convert (const Type *type, size_t n, const unsigned char *in, char *
   }
 }
 
-mare_Status mare_idx_data (mare_Source *s, const mare_Idx *x, mare_Tensor *t) {
+mare_Status mare_idx_data(mare_Source *s, const mare_Idx *x, mare_Tensor *t) {
   const Type *type = find_type(x->type);
   unsigned char block[BLOCK * 8];
   size_t left = (size_t)t->numel, width = mare_sizeof[t->dtype];

@@ -49,27 +49,27 @@ __attribute__((format(printf, 2, 3))) static bool fail (Parser *P, const char *f
   return false;
 }
 
-static bool no_memory (Parser *P) {
+static bool no_memory(Parser *P) {
   P->st = mare_source_fail(P->s, MARE_NOMEM, "not enough memory");
   return false;
 }
 
-static bool space (char c) {
+static bool space(char c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static void skip_space (Parser *P) {
+static void skip_space(Parser *P) {
   while (P->p < P->end && space(*P->p)) P->p++;
 }
 
-static bool is_next (Parser *P, char c) { /* skips c if it comes next */
-  skip_space(P);
-  if (P->p == P->end || *P->p != c) return false;
-  P->p++;
-  return true;
+static bool is_next(Parser *P, char c) { /* skips c if it comes next */
+ skip_space(P);
+ if (P->p == P->end || *P->p != c) return false;
+ P->p++;
+ return true;
 }
 
-static bool expect (Parser *P, char c) {
+static bool expect(Parser *P, char c) {
   if (is_next(P, c)) return true;
   return fail(P, "byte %lld of the header: '%c' expected",
               (long long)(P->p - P->start) + 1, c);
@@ -77,13 +77,13 @@ static bool expect (Parser *P, char c) {
 
 /* -- strings ------------------------------------------------------------------------ */
 
-static int hex (char c) { /* the value of a digit, or -1 */
-  char low = (char)(c | 0x20);
-  if (c >= '0' && c <= '9') return c - '0';
-  return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+static int hex(char c) { /* the value of a digit, or -1 */
+ char low = (char)(c | 0x20);
+ if (c >= '0' && c <= '9') return c - '0';
+ return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
 }
 
-static bool hex4 (Parser *P, unsigned *v) {
+static bool hex4(Parser *P, unsigned *v) {
   *v = 0;
   if (P->end - P->p < 4) return fail(P, "a \\u escape is cut off");
   for (int i = 0; i < 4; i++) {
@@ -94,7 +94,7 @@ static bool hex4 (Parser *P, unsigned *v) {
   return true;
 }
 
-static char *put_utf8 (char *out, unsigned v) {
+static char *put_utf8(char *out, unsigned v) {
   if (v < 0x80) *out++ = (char)v;
   else if (v < 0x800) *out++ = (char)(0xc0 | v >> 6);
   else if (v < 0x10000) *out++ = (char)(0xe0 | v >> 12);
@@ -104,14 +104,14 @@ static char *put_utf8 (char *out, unsigned v) {
   return out;
 }
 
-static bool half_pair (Parser *P) {
+static bool half_pair(Parser *P) {
   return fail(P, "half a surrogate pair in a string");
 }
 
-static bool unicode_escape (Parser *P, char **out) { /* after \u */
-  unsigned v, low;
-  if (!hex4(P, &v)) return false;
-  if (v >= 0xd800 && v < 0xdc00) {
+static bool unicode_escape(Parser *P, char **out) { /* after \u */
+ unsigned v, low;
+ if (!hex4(P, &v)) return false;
+ if (v >= 0xd800 && v < 0xdc00) {
     if (P->end - P->p < 2 || P->p[0] != '\\' || P->p[1] != 'u') return half_pair(P);
     P->p += 2;
     if (!hex4(P, &low)) return false;
@@ -123,11 +123,11 @@ static bool unicode_escape (Parser *P, char **out) { /* after \u */
   return true;
 }
 
-static bool escape (Parser *P, char **out) { /* after the backslash */
-  static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-  const char *at;
-  if (P->p == P->end) return fail(P, "a string does not end");
-  if (*P->p == 'u') {
+static bool escape(Parser *P, char **out) { /* after the backslash */
+ static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+ const char *at;
+ if (P->p == P->end) return fail(P, "a string does not end");
+ if (*P->p == 'u') {
     P->p++;
     return unicode_escape(P, out);
   }
@@ -139,7 +139,7 @@ static bool escape (Parser *P, char **out) { /* after the backslash */
 }
 
 /* A string, decoded where it stands: that never makes it longer. */
-static bool string (Parser *P, mare_Text *t) {
+static bool string(Parser *P, mare_Text *t) {
   char *out;
   if (!expect(P, '"')) return false;
   t->s = out = P->p;
@@ -154,13 +154,13 @@ static bool string (Parser *P, mare_Text *t) {
   return mare_is_utf8(*t) || fail(P, "a string is not UTF-8");
 }
 
-static bool equal (mare_Text t, const char *s) {
+static bool equal(mare_Text t, const char *s) {
   return t.n == strlen(s) && memcmp(t.s, s, t.n) == 0;
 }
 
 /* -- numbers and lists of them ------------------------------------------------------ */
 
-static bool number (Parser *P, const char *field, int64_t *v) {
+static bool number(Parser *P, const char *field, int64_t *v) {
   const char *first;
   skip_space(P);
   first = P->p;
@@ -175,7 +175,7 @@ static bool number (Parser *P, const char *field, int64_t *v) {
 }
 
 /* [n, n, ...] of at most 'most' numbers */
-static bool numbers (Parser *P, const char *field, int most, int64_t *v, int *count) {
+static bool numbers(Parser *P, const char *field, int most, int64_t *v, int *count) {
   *count = 0;
   if (!expect(P, '[')) return false;
   if (is_next(P, ']')) return true;
@@ -197,7 +197,7 @@ typedef struct Fields {
 
 static const char *const field_names[] = {"dtype", "shape", "data_offsets"};
 
-static bool read_dtype (Parser *P, Fields *f) {
+static bool read_dtype(Parser *P, Fields *f) {
   mare_Text t;
   if (!string(P, &t)) return false;
   for (int i = 0; i < MARE_NDTYPE; i++)
@@ -209,7 +209,7 @@ static bool read_dtype (Parser *P, Fields *f) {
               SHOWN(t));
 }
 
-static bool read_field (Parser *P, Fields *f) {
+static bool read_field(Parser *P, Fields *f) {
   mare_Text key;
   int k = 0;
   if (!string(P, &key)) return false;
@@ -224,7 +224,7 @@ static bool read_field (Parser *P, Fields *f) {
   return numbers(P, "data_offsets", 2, f->offset, &f->noffset);
 }
 
-static bool read_fields (Parser *P, Fields *f) {
+static bool read_fields(Parser *P, Fields *f) {
   memset(f, 0, sizeof *f);
   if (!expect(P, '{')) return false;
   if (!is_next(P, '}')) {
@@ -239,7 +239,7 @@ static bool read_fields (Parser *P, Fields *f) {
 }
 
 /* the shape fits into memory, and the offsets span exactly its bytes */
-static bool check_fields (Parser *P, const Fields *f, mare_Entry *e) {
+static bool check_fields(Parser *P, const Fields *f, mare_Entry *e) {
   char text[MARE_SHAPETEXT];
   const char *type = type_names[f->dtype];
   uint64_t nbytes;
@@ -260,7 +260,7 @@ static bool check_fields (Parser *P, const Fields *f, mare_Entry *e) {
 /* -- the object of the header ------------------------------------------------------- */
 
 /* room for one more element of an array in scratch memory */
-static bool grow (Parser *P, void **array, int n, int *room, size_t size) {
+static bool grow(Parser *P, void **array, int n, int *room, size_t size) {
   void *bigger;
   if (n < *room) return true;
   if (*room > INT_MAX / 2) return no_memory(P);
@@ -273,7 +273,7 @@ static bool grow (Parser *P, void **array, int n, int *room, size_t size) {
   return true;
 }
 
-static bool read_entry (Parser *P, mare_Text name) {
+static bool read_entry(Parser *P, mare_Text name) {
   mare_Header *h = P->h;
   mare_Entry *e;
   Fields f;
@@ -289,7 +289,7 @@ static bool read_entry (Parser *P, mare_Text name) {
   return good;
 }
 
-static bool read_pair (Parser *P) {
+static bool read_pair(Parser *P) {
   mare_Header *h = P->h;
   mare_Pair pair;
   void *array = h->pair;
@@ -305,7 +305,7 @@ static bool read_pair (Parser *P) {
   return true;
 }
 
-static bool read_metadata (Parser *P) {
+static bool read_metadata(Parser *P) {
   if (P->metadata) return fail(P, "__metadata__ is there twice");
   P->metadata = true;
   if (!expect(P, '{')) return false;
@@ -316,7 +316,7 @@ static bool read_metadata (Parser *P) {
   return expect(P, '}');
 }
 
-static bool read_object (Parser *P) {
+static bool read_object(Parser *P) {
   mare_Text key;
   if (P->p == P->end || *P->p != '{')
     return fail(P, "the header does not begin with '{'");
@@ -337,39 +337,39 @@ static bool read_object (Parser *P) {
 
 /* -- sorting ------------------------------------------------------------------------ */
 
-static int compare_text (mare_Text a, mare_Text b) {
+static int compare_text(mare_Text a, mare_Text b) {
   int c = memcmp(a.s, b.s, a.n < b.n ? a.n : b.n);
   return c ? c : (a.n > b.n) - (a.n < b.n);
 }
 
 typedef int Compare(const void *a, const void *b);
 
-static int by_name (const void *a, const void *b) {
+static int by_name(const void *a, const void *b) {
   const mare_Entry *x = a, *y = b;
   return compare_text(x->name, y->name);
 }
 
-static int by_place (const void *a, const void *b) { /* the empty first, then by name */
-  const mare_Entry *x = a, *y = b;
-  if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
-  if (x->end != y->end) return x->end < y->end ? -1 : 1;
-  return by_name(a, b);
+static int by_place(const void *a, const void *b) { /* the empty first, then by name */
+ const mare_Entry *x = a, *y = b;
+ if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+ if (x->end != y->end) return x->end < y->end ? -1 : 1;
+ return by_name(a, b);
 }
 
-static int by_size (const void *a, const void *b) { /* large elements first */
-  const mare_Entry *x = a, *y = b;
-  size_t m = mare_sizeof[x->t.dtype], n = mare_sizeof[y->t.dtype];
-  if (m != n) return m > n ? -1 : 1;
-  if (x->t.dtype != y->t.dtype) return x->t.dtype < y->t.dtype ? -1 : 1;
-  return by_name(a, b);
+static int by_size(const void *a, const void *b) { /* large elements first */
+ const mare_Entry *x = a, *y = b;
+ size_t m = mare_sizeof[x->t.dtype], n = mare_sizeof[y->t.dtype];
+ if (m != n) return m > n ? -1 : 1;
+ if (x->t.dtype != y->t.dtype) return x->t.dtype < y->t.dtype ? -1 : 1;
+ return by_name(a, b);
 }
 
-static int by_key (const void *a, const void *b) {
+static int by_key(const void *a, const void *b) {
   const mare_Pair *x = a, *y = b;
   return compare_text(x->key, y->key);
 }
 
-static void sift (void **v, int at, int n, Compare *compare) {
+static void sift(void **v, int at, int n, Compare *compare) {
   for (int child; (child = 2 * at + 1) < n; at = child) {
     void *moved = v[at];
     if (child + 1 < n && compare(v[child], v[child + 1]) < 0) child++;
@@ -380,7 +380,7 @@ static void sift (void **v, int at, int n, Compare *compare) {
 }
 
 /* Heapsort: neither memory nor a slow case. */
-static void sort (void **v, int n, Compare *compare) {
+static void sort(void **v, int n, Compare *compare) {
   for (int i = n / 2 - 1; i >= 0; i--) sift(v, i, n, compare);
   for (int i = n - 1; i > 0; i--) {
     void *top = v[0];
@@ -392,7 +392,7 @@ static void sort (void **v, int n, Compare *compare) {
 
 /* -- checks of the whole ------------------------------------------------------------ */
 
-static bool check_names (Parser *P) {
+static bool check_names(Parser *P) {
   mare_Entry **order = P->h->order;
   sort((void **)order, P->h->nentry, by_name);
   for (int i = 1; i < P->h->nentry; i++)
@@ -403,7 +403,7 @@ static bool check_names (Parser *P) {
   return true;
 }
 
-static bool check_keys (Parser *P, mare_Pair **order) {
+static bool check_keys(Parser *P, mare_Pair **order) {
   int n = P->h->npair;
   for (int i = 0; i < n; i++) order[i] = &P->h->pair[i];
   sort((void **)order, n, by_key);
@@ -415,7 +415,7 @@ static bool check_keys (Parser *P, mare_Pair **order) {
 }
 
 /* one after another from 0 on, and all of it within the file */
-static bool check_places (Parser *P) {
+static bool check_places(Parser *P) {
   mare_Header *h = P->h;
   uint64_t at = 0, room = mare_source_room(P->s);
   sort((void **)h->order, h->nentry, by_place);
@@ -436,7 +436,7 @@ static bool check_places (Parser *P) {
   return true;
 }
 
-static bool check_whole (Parser *P) {
+static bool check_whole(Parser *P) {
   mare_Header *h = P->h;
   int most = h->nentry > h->npair ? h->nentry : h->npair;
   h->order = mare_scratch(h->heap, (size_t)(most + 1) * sizeof *h->order);
@@ -448,7 +448,7 @@ static bool check_whole (Parser *P) {
 
 /* -- reading ------------------------------------------------------------------------ */
 
-static mare_Status read_text (mare_Source *s, mare_Header *h, uint64_t *length) {
+static mare_Status read_text(mare_Source *s, mare_Header *h, uint64_t *length) {
   unsigned char size[8];
   mare_Status st = mare_source_read(s, size, sizeof size);
   if (st != MARE_OK) return st;
@@ -463,7 +463,7 @@ static mare_Status read_text (mare_Source *s, mare_Header *h, uint64_t *length) 
   return mare_source_read(s, h->text, (size_t)*length);
 }
 
-mare_Status mare_header_read (mare_Source *s, mare_Header *h) {
+mare_Status mare_header_read(mare_Source *s, mare_Header *h) {
   uint64_t length = 0;
   Parser P = {.s = s, .h = h};
   memset(h, 0, sizeof *h);
@@ -476,7 +476,7 @@ mare_Status mare_header_read (mare_Source *s, mare_Header *h) {
   return P.st;
 }
 
-void mare_header_free (mare_Header *h) {
+void mare_header_free(mare_Header *h) {
   if (h->heap == NULL) return;
   mare_scratch_free(h->heap, h->text);
   mare_scratch_free(h->heap, h->entry);
@@ -492,12 +492,12 @@ typedef struct Writer { /* out == NULL: only counts */
   size_t n;
 } Writer;
 
-static void put (Writer *w, const char *s, size_t n) {
+static void put(Writer *w, const char *s, size_t n) {
   if (w->out) memcpy(w->out + w->n, s, n);
   w->n += n;
 }
 
-static void put_string (Writer *w, mare_Text t) {
+static void put_string(Writer *w, mare_Text t) {
   char code[8];
   put(w, "\"", 1);
   for (size_t i = 0; i < t.n; i++) {
@@ -509,7 +509,7 @@ static void put_string (Writer *w, mare_Text t) {
   put(w, "\"", 1);
 }
 
-static void put_pairs (Writer *w, int n, const mare_Pair *pair) {
+static void put_pairs(Writer *w, int n, const mare_Pair *pair) {
   put(w, "\"__metadata__\":{", 16);
   for (int i = 0; i < n; i++) {
     if (i) put(w, ",", 1);
@@ -520,7 +520,7 @@ static void put_pairs (Writer *w, int n, const mare_Pair *pair) {
   put(w, "}", 1);
 }
 
-static void put_entry (Writer *w, const mare_Entry *e) {
+static void put_entry(Writer *w, const mare_Entry *e) {
   char text[96];
   put_string(w, e->name);
   put(w, text, (size_t)snprintf(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[",
@@ -532,8 +532,8 @@ static void put_entry (Writer *w, const mare_Entry *e) {
                                 (U64)e->begin, (U64)e->end));
 }
 
-static void put_header (Writer *w, int n, mare_Entry *const *order, int npair,
-                        const mare_Pair *pair) {
+static void put_header(Writer *w, int n, mare_Entry *const *order, int npair,
+                       const mare_Pair *pair) {
   put(w, "{", 1);
   if (npair) put_pairs(w, npair, pair);
   for (int i = 0; i < n; i++) {
@@ -543,7 +543,7 @@ static void put_header (Writer *w, int n, mare_Entry *const *order, int npair,
   put(w, "}", 1);
 }
 
-static void place (int n, mare_Entry *entry, mare_Entry **order) {
+static void place(int n, mare_Entry *entry, mare_Entry **order) {
   uint64_t at = 0;
   for (int i = 0; i < n; i++) order[i] = &entry[i];
   sort((void **)order, n, by_size);
@@ -554,9 +554,9 @@ static void place (int n, mare_Entry *entry, mare_Entry **order) {
   }
 }
 
-mare_Status mare_header_make (mare_Heap *heap, int n, mare_Entry *entry,
-                              mare_Entry **order, int npair, const mare_Pair *pair,
-                              char **text, size_t *length) {
+mare_Status mare_header_make(mare_Heap *heap, int n, mare_Entry *entry,
+                             mare_Entry **order, int npair, const mare_Pair *pair,
+                             char **text, size_t *length) {
   Writer w = {NULL, 0};
   size_t size;
   place(n, entry, order);
@@ -576,7 +576,7 @@ mare_Status mare_header_make (mare_Heap *heap, int n, mare_Entry *entry,
 /* -- UTF-8 -------------------------------------------------------------------------- */
 
 /* bytes of the code point at s, or 0: no surrogates, nothing longer than need be */
-static size_t code_length (const unsigned char *s, size_t n) {
+static size_t code_length(const unsigned char *s, size_t n) {
   static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
   unsigned c = s[0], v;
   size_t k = c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
@@ -590,7 +590,7 @@ static size_t code_length (const unsigned char *s, size_t n) {
   return k;
 }
 
-bool mare_is_utf8 (mare_Text t) {
+bool mare_is_utf8(mare_Text t) {
   const unsigned char *s = (const unsigned char *)t.s;
   for (size_t i = 0, k; i < t.n; i += k)
     if ((k = code_length(s + i, t.n - i)) == 0) return false;

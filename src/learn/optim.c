@@ -21,7 +21,7 @@
 ** Product of beta*(1 - q^i/2) for i = 1..t: what Nadam's momentum schedule has
 ** multiplied up to.  Ends early once it no longer shows beside 1.
 */
-static double mu_product (double beta, double q, double t) {
+static double mu_product(double beta, double q, double t) {
   double product = 1, power = 1;
   for (double i = 1; i <= t && product > 1e-20; i++) {
     power *= q;
@@ -34,7 +34,7 @@ static double mu_product (double beta, double q, double t) {
 ** x^y for the rows, which take it from 1: what is lost beside 1 need not be
 ** computed.  x^y <= e^(-(1 - x)y), and pow is a third of a small step's time.
 */
-static double power (double x, double y) {
+static double power(double x, double y) {
   return (1 - x) * y > 45 ? 0 : pow(x, y);
 }
 
@@ -84,19 +84,19 @@ const mare_Optimizer mare_optimizers[] = {
   {.name = NULL}
 };
 
-const mare_Optimizer *mare_optimizer_find (const char *name) {
+const mare_Optimizer *mare_optimizer_find(const char *name) {
   for (const mare_Optimizer *o = mare_optimizers; o->name; o++)
     if (strcmp(o->name, name) == 0) return o;
   return NULL;
 }
 
-int mare_hyper_find (const mare_Optimizer *o, const char *name) {
+int mare_hyper_find(const mare_Optimizer *o, const char *name) {
   for (int i = 0; i < o->nhyper; i++)
     if (strcmp(o->hyper[i].name, name) == 0) return i;
   return -1;
 }
 
-bool mare_optim_keeps (const mare_Optimizer *o, int k, const double *hyper) {
+bool mare_optim_keeps(const mare_Optimizer *o, int k, const double *hyper) {
   const char *name = o->slot[k].hyper;
   return name == NULL || hyper[mare_hyper_find(o, name)] != 0;
 }
@@ -104,7 +104,7 @@ bool mare_optim_keeps (const mare_Optimizer *o, int k, const double *hyper) {
 /* -- the step ----------------------------------------------------------------------- */
 
 /* The kernels of one row for this machine. */
-static mare_Update *const *kernels (const mare_Optimizer *o) {
+static mare_Update *const *kernels(const mare_Optimizer *o) {
   ptrdiff_t row = o - mare_optimizers;
 #ifdef __x86_64__
   const char *isa = mare_isa();
@@ -123,7 +123,7 @@ typedef struct Step {
 } Step;
 
 /* elements first .. last - 1 of one parameter */
-static void update (const Step *s, const mare_Param *p, int64_t first, int64_t last) {
+static void update(const Step *s, const mare_Param *p, int64_t first, int64_t last) {
   size_t at = (size_t)first * mare_sizeof[p->dtype];
   void *slot[MARE_MAXSLOT];
   for (int k = 0; k < s->row->nslot; k++)
@@ -133,7 +133,7 @@ static void update (const Step *s, const mare_Param *p, int64_t first, int64_t l
 }
 
 /* the last parameter that starts at or before an element */
-static int find (const Step *s, int64_t element) {
+static int find(const Step *s, int64_t element) {
   int lo = 0, hi = s->nparam;
   while (hi - lo > 1) {
     int mid = lo + (hi - lo) / 2;
@@ -143,7 +143,7 @@ static int find (const Step *s, int64_t element) {
   return lo;
 }
 
-static void piece (void *ctx, int64_t index) {
+static void piece(void *ctx, int64_t index) {
   const Step *s = ctx;
   int64_t begin = index * PIECE, end = begin + PIECE;
   for (int i = find(s, begin); i < s->nparam && s->param[i].start < end; i++) {
@@ -154,8 +154,8 @@ static void piece (void *ctx, int64_t index) {
   }
 }
 
-void mare_optim_step (const mare_Optimizer *o, double h[MARE_MAXHYPER + MARE_MAXSTEP],
-                      int64_t t, int nparam, mare_Param *param) {
+void mare_optim_step(const mare_Optimizer *o, double h[MARE_MAXHYPER + MARE_MAXSTEP],
+                     int64_t t, int nparam, mare_Param *param) {
   Step s = {kernels(o), h, o, nparam, param};
   int64_t total = 0;
   o->prepare(h, (double)t);

@@ -1,0 +1,16 @@
+-- data -- data sets: reading them, cutting them, handing them out in batches.
+-- What reads a file returns nil and a message when that cannot be done.
+
+local dataset = require "mare.data.dataset"
+local idx = require "mare.data.idx"
+local shipped = require "mare.data.shipped"
+
+return {
+  dataset = dataset.new,
+  is_dataset = dataset.is_dataset,
+  idx = idx.read,
+  fashion_mnist = idx.fashion_mnist,
+  digits = shipped.digits,
+  iris = shipped.iris,
+  source = shipped.source,
+}
