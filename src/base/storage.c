@@ -25,12 +25,13 @@ _Static_assert(sizeof(mare_Storage) <= 64, "the header fits before the data");
 
 /* -- the system's memory ------------------------------------------------------ */
 
-static size_t round_up(size_t n, size_t to) {
-  return (n + to - 1) / to * to;
+static void *aligned(size_t to, size_t size) {
+  void *p;
+  return posix_memalign(&p, to, size) == 0 ? p : NULL;
 }
 
 static void *huge_alloc(size_t size) {
-  void *p = aligned_alloc(HUGE_PAGE, round_up(size, UNIT));
+  void *p = aligned(HUGE_PAGE, size);
 #ifdef __linux__
   if (p) madvise(p, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
 #endif
@@ -40,8 +41,7 @@ static void *huge_alloc(size_t size) {
 static void *system_alloc(void *ud, void *old, size_t size) {
   (void)ud;
   if (size == 0) { free(old); return NULL; }
-  if (size >= HUGE_BLOCK) return huge_alloc(size);
-  return aligned_alloc(UNIT, round_up(size, UNIT));
+  return size >= HUGE_BLOCK ? huge_alloc(size) : aligned(UNIT, size);
 }
 
 /* -- poison: AddressSanitizer sees the uses of free and of spare bytes --------- */

@@ -10,6 +10,10 @@
 #include "kernels.h"
 #include "ops.h"
 
+#ifndef __clang__
+#pragma GCC optimize("O3") /* the loops that fill, gather and scatter */
+#endif
+
 /* -- rows ----------------------------------------------------------------------------- */
 
 #define ROW1(kind, name, f, d, ...) \
@@ -114,34 +118,329 @@ const mare_Kernels *mare_row_kernels(const mare_Row *row) {
   return &isa()->kernels[row - mare_rows];
 }
 
-/* -- walking ------------------------------------------------------------------------------- */
-
 #define MAXOPS (MARE_MAXARGS + 3) /* a backward kernel's: gx, g, y, operands */
-#define BLOCK 1024                /* elements of a block: it stays in the first cache */
-#define PIECE 65536               /* elements that one thread takes at a time */
+#define PIECE 65536               /* elements that a thread takes at a time */
+#define BUFFER 8192               /* bytes of each operand held in the first cache */
 
-static void run_flat(mare_Kernel *k, const double *param, int nop, mare_Tensor *const *op,
-                      int64_t i, int64_t n) {
+typedef struct Job {
+  mare_Kernel *kernel;
+  const double *param;
+  int nop;
+  mare_Tensor *const *op;
+  unsigned constant; /* bit k: operand k has one value */
+  int64_t block;     /* elements that fit into a buffer */
+} Job;
+
+static int64_t at_most(int64_t n, int64_t max) {
+  return n < max ? n : max;
+}
+
+static char *element(const mare_Tensor *t, int64_t i) {
+  return t->data + i * (int64_t)mare_sizeof[t->dtype];
+}
+
+/* -- flat operands: contiguous, or one value -------------------------------------------------- */
+
+static void fill(char *b, const mare_Tensor *t, int64_t n) {
+  size_t size = mare_sizeof[t->dtype];
+  if (size == 1) memset(b, *t->data, (size_t)n);
+  else if (size == 4) for (int64_t i = 0; i < n; i++) ((uint32_t *)b)[i] = *(uint32_t *)t->data;
+  else for (int64_t i = 0; i < n; i++) ((uint64_t *)b)[i] = *(uint64_t *)t->data;
+}
+
+static void run_flat(const Job *j, int64_t i, int64_t n) {
   void *p[MAXOPS];
-  for (int j = 0; j < nop; j++) p[j] = op[j]->data + i * (int64_t)mare_sizeof[op[j]->dtype];
-  k((size_t)n, p, param);
+  for (int k = 0; k < j->nop; k++) p[k] = element(j->op[k], i);
+  j->kernel((size_t)n, p, j->param);
+}
+
+static void run_constants(const Job *j, int64_t i, int64_t n) {
+  _Alignas(64) char buffer[MARE_MAXARGS][BUFFER];
+  void *p[MAXOPS];
+  int used = 0;
+  for (int k = 0; k < j->nop; k++)
+    if (j->constant >> k & 1) fill(p[k] = buffer[used++], j->op[k], at_most(n, j->block));
+  for (int64_t end = i + n; i < end; i += j->block) {
+    for (int k = 0; k < j->nop; k++)
+      if (!(j->constant >> k & 1)) p[k] = element(j->op[k], i);
+    j->kernel((size_t)at_most(end - i, j->block), p, j->param);
+  }
+}
+
+static void flat_piece(void *ctx, int64_t piece) {
+  const Job *j = ctx;
+  int64_t i = piece * PIECE, n = at_most(j->op[0]->numel - i, PIECE);
+  if (j->constant) run_constants(j, i, n);
+  else run_flat(j, i, n);
+}
+
+static inline bool contiguous(const mare_Tensor *t) {
+  int64_t step = 1;
+  for (int d = t->ndim - 1; d >= 0; d--) {
+    if (t->stride[d] != step && t->shape[d] != 1) return false;
+    step *= t->shape[d];
+  }
+  return true;
+}
+
+static bool one_value(const mare_Tensor *t) {
+  for (int d = 0; d < t->ndim; d++)
+    if (t->stride[d] != 0 && t->shape[d] != 1) return false;
+  return true;
+}
+
+/* Is every operand flat?  Finds the constant ones too. */
+static bool all_flat(Job *j) {
+  for (int k = 0; k < j->nop; k++) {
+    if (contiguous(j->op[k])) continue;
+    if (k == 0 || !one_value(j->op[k])) return false;
+    j->constant |= 1u << k;
+  }
+  return true;
+}
+
+/* -- tiles of strided operands ---------------------------------------------------------------- */
+
+/*
+** The result is walked in tiles of rows x columns of its last two dimensions.  An
+** operand whose rows are contiguous is used where it lies; others are gathered
+** into a buffer that stays in the first cache.  A tile that is contiguous in every
+** operand is one run of the kernel, otherwise each of its rows is.
+*/
+#define NARROW 64   /* rows shorter than this are gathered, so that runs are long */
+
+typedef struct Operand {
+  char *data;
+  int64_t size;                /* of an element */
+  int64_t step[MARE_MAXDIM];   /* bytes */
+  bool gathered;
+} Operand;
+
+typedef struct Walk {
+  mare_Kernel *kernel;
+  const double *param;
+  int nop, ndim;
+  int64_t shape[MARE_MAXDIM];
+  int64_t rows, columns;       /* of a tile */
+  int64_t down, across;        /* tiles in a plane */
+  int64_t ntile, share;        /* in all; in a piece */
+  Operand op[MAXOPS];
+} Walk;
+
+typedef struct Tile {
+  int64_t plane, r, c;         /* its plane, the row and column where it begins */
+  int64_t rows, columns;
+  char *base[MAXOPS];          /* the first element of the plane, of each operand */
+  char *at[MAXOPS];            /* the first element of the tile */
+} Tile;
+
+/* b (rows, columns), contiguous = the tile at p */
+#define MOVERS(size, utype) \
+  static void gather##size(utype *restrict b, const char *p, int64_t down, int64_t across, \
+                           int64_t rows, int64_t columns) { \
+    for (int64_t r = 0; r < rows; r++, p += down, b += columns) { \
+      const utype *restrict from = (const utype *)p; \
+      if (across == size) \
+        for (int64_t c = 0; c < columns; c++) b[c] = from[c]; \
+      else if (across == 0) \
+        for (int64_t c = 0; c < columns; c++) b[c] = *from; \
+      else \
+        for (int64_t c = 0; c < columns; c++) b[c] = *(const utype *)(p + c * across); \
+    } \
+  } \
+  static void scatter##size(char *p, const utype *restrict b, int64_t down, int64_t across, \
+                            int64_t rows, int64_t columns) { \
+    for (int64_t r = 0; r < rows; r++, p += down) \
+      for (int64_t c = 0; c < columns; c++) *(utype *)(p + c * across) = *b++; \
+  }
+
+MOVERS(1, uint8_t)
+MOVERS(4, uint32_t)
+MOVERS(8, uint64_t)
+
+static void gather(const Walk *w, const Operand *o, const Tile *t, char *b) {
+  int64_t down = o->step[w->ndim - 2], across = o->step[w->ndim - 1];
+  const char *p = t->at[o - w->op];
+  if (o->size == 4) gather4((uint32_t *)b, p, down, across, t->rows, t->columns);
+  else if (o->size == 8) gather8((uint64_t *)b, p, down, across, t->rows, t->columns);
+  else gather1((uint8_t *)b, p, down, across, t->rows, t->columns);
+}
+
+static void scatter(const Walk *w, const Operand *o, const Tile *t, const char *b) {
+  int64_t down = o->step[w->ndim - 2], across = o->step[w->ndim - 1];
+  char *p = t->at[o - w->op];
+  if (o->size == 4) scatter4(p, (const uint32_t *)b, down, across, t->rows, t->columns);
+  else if (o->size == 8) scatter8(p, (const uint64_t *)b, down, across, t->rows, t->columns);
+  else scatter1(p, (const uint8_t *)b, down, across, t->rows, t->columns);
+}
+
+static void enter_plane(const Walk *w, Tile *t) {
+  int64_t i = t->plane;
+  for (int k = 0; k < w->nop; k++) t->base[k] = w->op[k].data;
+  for (int d = w->ndim - 3; d >= 0; d--) {
+    int64_t at = i % w->shape[d];
+    i /= w->shape[d];
+    for (int k = 0; k < w->nop; k++) t->base[k] += at * w->op[k].step[d];
+  }
+}
+
+static void enter_tile(const Walk *w, Tile *t) {
+  int row = w->ndim - 2, column = row + 1;
+  t->rows = at_most(w->shape[row] - t->r, w->rows);
+  t->columns = at_most(w->shape[column] - t->c, w->columns);
+  for (int k = 0; k < w->nop; k++)
+    t->at[k] = t->base[k] + t->r * w->op[k].step[row] + t->c * w->op[k].step[column];
+}
+
+static void first_tile(const Walk *w, int64_t i, Tile *t) {
+  t->c = i % w->across * w->columns;
+  t->r = i / w->across % w->down * w->rows;
+  t->plane = i / (w->across * w->down);
+  enter_plane(w, t);
+  enter_tile(w, t);
+}
+
+static void next_tile(const Walk *w, Tile *t) {
+  if ((t->c += w->columns) >= w->shape[w->ndim - 1]) {
+    t->c = 0;
+    if ((t->r += w->rows) >= w->shape[w->ndim - 2]) {
+      t->r = 0;
+      t->plane++;
+      enter_plane(w, t);
+    }
+  }
+  enter_tile(w, t);
+}
+
+/* Runs the kernel from p; down: bytes from row to row of each operand. */
+static void run_tile(const Walk *w, const Tile *t, void **p, const int64_t *down) {
+  bool whole = true;
+  for (int k = 0; k < w->nop; k++) whole &= down[k] == t->columns * w->op[k].size;
+  if (whole || t->rows == 1) {
+    w->kernel((size_t)(t->rows * t->columns), p, w->param);
+    return;
+  }
+  for (int64_t r = 0; r < t->rows; r++) {
+    w->kernel((size_t)t->columns, p, w->param);
+    for (int k = 0; k < w->nop; k++) p[k] = (char *)p[k] + down[k];
+  }
+}
+
+/* Gathers what must be; held: what each buffer holds since the tile before. */
+static void prepare(const Walk *w, const Tile *t, char (*buffer)[BUFFER], const char **held,
+                    void **p, int64_t *down) {
+  for (int k = 0; k < w->nop; k++) {
+    const Operand *o = &w->op[k];
+    p[k] = o->gathered ? buffer[k] : t->at[k];
+    down[k] = o->gathered ? t->columns * o->size : o->step[w->ndim - 2];
+    if (k == 0 || !o->gathered || held[k] == t->at[k]) continue;
+    gather(w, o, t, buffer[k]);
+    held[k] = t->at[k];
+  }
+}
+
+static void walk_piece(void *ctx, int64_t piece) {
+  _Alignas(64) char buffer[MAXOPS][BUFFER];
+  const Walk *w = ctx;
+  const char *held[MAXOPS] = {NULL};
+  int64_t i = piece * w->share, n = at_most(w->ntile - i, w->share), rows = 0, columns = 0;
+  Tile t;
+  for (first_tile(w, i, &t); n-- > 0; next_tile(w, &t)) {
+    void *p[MAXOPS];
+    int64_t down[MAXOPS];
+    if (t.rows != rows || t.columns != columns) memset(held, 0, sizeof held);
+    rows = t.rows;
+    columns = t.columns;
+    prepare(w, &t, buffer, held, p, down);
+    run_tile(w, &t, p, down);
+    if (w->op[0].gathered) scatter(w, &w->op[0], &t, buffer[0]);
+  }
+}
+
+/* -- which tiles -------------------------------------------------------------------------------- */
+
+static int64_t magnitude(int64_t v) {
+  return v < 0 ? -v : v;
+}
+
+/* the result's largest strides come first: elements in memory order */
+static void sort_dims(int nop, mare_Tensor *const *op) {
+  for (int d = 1; d < op[0]->ndim; d++)
+    for (int e = d; e > 0; e--) {
+      if (magnitude(op[0]->stride[e - 1]) >= magnitude(op[0]->stride[e])) break;
+      for (int k = 0; k < nop; k++) mare_transpose(op[k], e - 1, e);
+    }
+}
+
+/*
+** The dimension of the rows: where the operand that jumps along a row (if there is
+** one) takes its shortest steps.
+*/
+static int row_dim(int nop, mare_Tensor *const *op) {
+  int last = op[0]->ndim - 1, best = last - 1;
+  for (int k = 0; k < nop; k++) {
+    const int64_t *stride = op[k]->stride;
+    if (magnitude(stride[last]) <= 1) continue;
+    for (int d = last - 1; d >= 0; d--)
+      if (stride[d] != 0 && magnitude(stride[d]) < magnitude(stride[best])) best = d;
+    break;
+  }
+  return best;
+}
+
+static void set_operand(Walk *w, Operand *o, const mare_Tensor *t) {
+  o->data = t->data;
+  o->size = (int64_t)mare_sizeof[t->dtype];
+  for (int d = 0; d < w->ndim; d++) o->step[d] = t->stride[d] * o->size;
+}
+
+/* At least two dimensions, the rows in the last but one. */
+static void set_dims(Walk *w, mare_Tensor *const *op) {
+  sort_dims(w->nop, op);
+  mare_collapse(w->nop, op);
+  for (int k = 0; k < w->nop; k++)
+    while (op[k]->ndim < 2) mare_unsqueeze(op[k], 0);
+  int rows = row_dim(w->nop, op);
+  for (int k = 0; k < w->nop; k++) mare_transpose(op[k], rows, op[k]->ndim - 2);
+  w->ndim = op[0]->ndim;
+  for (int d = 0; d < w->ndim; d++) w->shape[d] = op[0]->shape[d];
+  for (int k = 0; k < w->nop; k++) set_operand(w, &w->op[k], op[k]);
+}
+
+static void set_tiles(Walk *w, int64_t all, bool jumps) {
+  int64_t *shape = &w->shape[w->ndim - 2];
+  w->columns = at_most(shape[1], jumps ? 64 : all);
+  w->rows = at_most(shape[0], all / w->columns);
+  w->down = (shape[0] + w->rows - 1) / w->rows;
+  w->across = (shape[1] + w->columns - 1) / w->columns;
+  w->ntile = w->down * w->across;
+  for (int d = 0; d < w->ndim - 2; d++) w->ntile *= w->shape[d];
+  w->share = 1 + PIECE / (w->rows * w->columns);
+}
+
+static void apply_strided(const Job *j) {
+  mare_Tensor copy[MAXOPS], *op[MAXOPS];
+  Walk w = {.kernel = j->kernel, .param = j->param, .nop = j->nop};
+  bool jumps = false;
+  for (int k = 0; k < j->nop; k++) *(op[k] = &copy[k]) = *j->op[k];
+  set_dims(&w, op);
+  int last = w.ndim - 1;
+  for (int k = 0; k < j->nop; k++) {
+    Operand *o = &w.op[k];
+    bool narrow = w.shape[last] < NARROW && o->step[last - 1] != w.shape[last] * o->size;
+    o->gathered = o->step[last] != o->size || narrow;
+    jumps |= o->step[last] != o->size && o->step[last] != 0;
+  }
+  set_tiles(&w, j->block, jumps);
+  mare_parallel((w.ntile + w.share - 1) / w.share, walk_piece, &w);
 }
 
 void mare_apply(mare_Kernel *k, const double *param, int nop, mare_Tensor *const *op) {
-  _Alignas(64) static _Thread_local char buf[MAXOPS][BLOCK * 8];
-  int64_t numel = op[0]->numel;
-  void *p[MAXOPS];
-  bool flat = true;
-  for (int j = 0; j < nop && flat; j++) flat = mare_is_contiguous(op[j]);
-  if (flat && numel > 0) {
-    run_flat(k, param, nop, op, 0, numel);
-    return;
-  }
-  for (int64_t i = 0; i < numel; i += BLOCK) {
-    int64_t n = numel - i < BLOCK ? numel - i : BLOCK;
-    for (int j = 0; j < nop; j++) p[j] = buf[j];
-    for (int j = 1; j < nop; j++) mare_gather_block(op[j], i, n, buf[j]);
-    k((size_t)n, p, param);
-    mare_scatter_block(op[0], i, n, buf[0]);
-  }
+  Job j = {k, param, nop, op, 0, BUFFER / 8};
+  int64_t n = op[0]->numel;
+  if (n == 0) return;
+  if (!all_flat(&j)) apply_strided(&j);
+  else if (n > PIECE) mare_parallel((n + PIECE - 1) / PIECE, flat_piece, &j);
+  else if (j.constant) run_constants(&j, 0, n);
+  else run_flat(&j, 0, n);
 }

@@ -52,26 +52,36 @@ INLINE real K(mod1)(real a, real b) {
 
 /* -- what is left of n elements at the end -------------------------------------------- */
 
-/* a block that begins with the rest elements at from and goes on with the first */
-#define PAD(type, block, from) \
-  for (size_t i_ = 0; i_ < BLOCK; i_++) ((type *)(block))[i_] = *(const type *)(from); \
-  for (size_t i_ = 1; i_ < rest; i_++) { \
-    ((type *)(block))[i_] = ((const type *)(from))[i_]; SCALAR }
+/* block = the rest elements at from, then the first of them again and again */
+INLINE void K(take)(real *block, const real *from, size_t rest) {
+#ifdef TAKE
+  if (sizeof(real) > 1) { TAKE(block, from, rest); return; }
+#endif
+  for (size_t i = 0; i < BLOCK; i++) block[i] = *from;
+  for (size_t i = 1; i < rest; i++) { block[i] = from[i]; SCALAR }
+}
+
+INLINE void K(put)(real *to, const real *block, size_t rest) {
+#ifdef PUT
+  if (sizeof(real) > 1) { PUT(to, block, rest); return; }
+#endif
+  for (size_t i = 0; i < rest; i++) { to[i] = block[i]; SCALAR }
+}
 
 /* Operand k of nop has elements of 1 byte when bit k of bytes is set. */
 static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *const *p,
                                               const double *c, int nop, unsigned bytes) {
-  _Alignas(64) char block[MARE_MAXARGS + 3][VECTOR];
+  _Alignas(64) real block[MARE_MAXARGS + 3][BLOCK];
   void *q[MARE_MAXARGS + 3] = {block[0]};
   size_t rest = n % BLOCK, first = n - rest;
   for (int i = 1; i < nop; i++) {
     q[i] = block[i];
-    if (bytes >> i & 1) { PAD(uint8_t, block[i], (uint8_t *)p[i] + first) }
-    else { PAD(real, block[i], (real *)p[i] + first) }
+    if (bytes >> i & 1) memcpy(block[i], (uint8_t *)p[i] + first, rest);
+    else K(take)(block[i], (real *)p[i] + first, rest);
   }
   k(BLOCK, q, c);
   if (bytes & 1) memcpy((uint8_t *)p[0] + first, block[0], rest);
-  else for (size_t i = 0; i < rest; i++) { ((real *)p[0])[first + i] = ((real *)q[0])[i]; SCALAR }
+  else K(put)((real *)p[0] + first, block[0], rest);
 }
 
 /* -- kernels: 'in' declares the operands' pointers, 'get' reads one element of each ----- */
@@ -182,7 +192,6 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #undef clamp
 #undef sigmoid
 #undef softplus
-#undef PAD
 #undef KERNEL
 #undef IN
 #undef GET

@@ -8,7 +8,16 @@
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512")
 #endif
 
+#include <immintrin.h>
+
 #define VECTOR 64
+#define LANES(n) ((1u << (n)) - 1)
+#define TAKE(b, p, n) (sizeof *(b) == 4 \
+  ? _mm512_store_epi32(b, _mm512_mask_loadu_epi32(_mm512_set1_epi32(*(int *)(p)), LANES(n), p)) \
+  : _mm512_store_epi64(b, _mm512_mask_loadu_epi64(_mm512_set1_epi64(*(long long *)(p)), LANES(n), p)))
+#define PUT(p, b, n) (sizeof *(b) == 4 \
+  ? _mm512_mask_storeu_epi32(p, LANES(n), _mm512_load_epi32(b)) \
+  : _mm512_mask_storeu_epi64(p, LANES(n), _mm512_load_epi64(b)))
 #define TABLE mare_kernels_avx512
 #include "kernels_set.inc.c"
 

@@ -37,6 +37,7 @@ VECTOR1(atanh) VECTOR1(erf) VECTOR1(erfc) VECTOR2(pow) VECTOR2(hypot) VECTOR2(at
 #else
 #define WHOLE _Pragma("GCC ivdep") _Pragma("GCC unroll 1")
 #endif
+#define SCALAR __asm__ volatile(""); /* in a loop too short to be worth vectors */
 /* WHOLE: a block becomes whole vectors; peeled into scalars first, it would not. */
 #define INLINE static inline __attribute__((always_inline, unused))
 #define MAYBE __attribute__((unused))
