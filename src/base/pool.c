@@ -19,6 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #define NSLOT 8                         /* concurrent callers that share the workers */
 #define MAXTHREADS 256                  /* the most that mare_set_threads gives */
@@ -42,8 +47,6 @@ static _Alignas(64) atomic_int nsleep;  /* workers that sleep, or are about to *
 static atomic_int nwanted = -1;         /* workers there should be; -1: not yet known */
 static atomic_bool ready;               /* they were started, as far as possible */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* alive, starting */
-static pthread_mutex_t bed = PTHREAD_MUTEX_INITIALIZER;  /* goes with the condition */
-static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static bool alive[MAXTHREADS];
 static bool hooked; /* the children of forks are cared for */
 static _Thread_local bool inside; /* this thread runs a piece, or is a worker */
@@ -86,6 +89,46 @@ static bool work(Slot *s) {
   return any;
 }
 
+/* -- sleep -------------------------------------------------------------------- */
+
+/*
+** A futex, because it has no mutex: on a busy machine a worker is put to sleep
+** with the mutex of its condition in hand, and then the caller waits for it.
+*/
+#ifdef SYS_futex
+static void doze(unsigned seen) {
+  syscall(SYS_futex, &news, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+static void rouse(int n) {
+  syscall(SYS_futex, &news, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+static void reset_sleep(void) {}
+#else
+static pthread_mutex_t bed = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+
+static void doze(unsigned seen) {
+  pthread_mutex_lock(&bed);
+  while (atomic_load(&news) == seen) pthread_cond_wait(&wake, &bed);
+  pthread_mutex_unlock(&bed);
+}
+
+static void rouse(int n) {
+  pthread_mutex_lock(&bed);
+  while (n-- > 0) pthread_cond_signal(&wake);
+  pthread_mutex_unlock(&bed);
+}
+
+static void reset_sleep(void) {
+  static const pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  static const pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+  memcpy(&bed, &mutex, sizeof bed);
+  memcpy(&wake, &cond, sizeof wake);
+}
+#endif
+
 /* -- workers ------------------------------------------------------------------ */
 
 static bool help(int id) {
@@ -107,23 +150,15 @@ static bool spin(unsigned seen) {
 
 static void rest(unsigned seen) {
   if (spin(seen)) return;
-  pthread_mutex_lock(&bed);
   atomic_fetch_add(&nsleep, 1);
-  while (atomic_load(&news) == seen) pthread_cond_wait(&wake, &bed);
+  while (atomic_load(&news) == seen) doze(seen);
   atomic_fetch_sub(&nsleep, 1);
-  pthread_mutex_unlock(&bed);
 }
 
 /* lets as many workers know as a job has pieces for */
 static void call(int64_t n) {
   atomic_fetch_add(&news, 1);
-  if (atomic_load(&nsleep) == 0) return;
-  pthread_mutex_lock(&bed); /* after this, who counts as asleep can be woken */
-  pthread_mutex_unlock(&bed);
-  if (n >= atomic_load(&nsleep))
-    pthread_cond_broadcast(&wake);
-  else
-    while (n-- > 0) pthread_cond_signal(&wake);
+  if (atomic_load(&nsleep) > 0) rouse(n < MAXTHREADS ? (int)n : MAXTHREADS);
 }
 
 /* a worker that is not wanted any more leaves, unless that has just changed */
@@ -174,10 +209,8 @@ static bool start_one(int id, const pthread_attr_t *attr) {
 /* the child of a fork has no workers, and locks may be held by nobody */
 static void after_fork(void) {
   static const pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  static const pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
   memcpy(&lock, &mutex, sizeof lock);
-  memcpy(&bed, &mutex, sizeof bed);
-  memcpy(&wake, &cond, sizeof wake);
+  reset_sleep();
   memset(alive, 0, sizeof alive);
   for (int i = 0; i < NSLOT; i++) {
     atomic_store(&slots[i].word, 0);
