@@ -1,0 +1,176 @@
+/*
+** lanes.inc.c -- the kernels of lanes.h for one instruction set, included with ISA(name)
+** defined after the target was chosen.  Loops are written for the vectoriser: L lanes in
+** an array, a trip count it knows, no early exit.
+*/
+#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
+
+#include <math.h>
+#include <string.h>
+
+#include "lanes.h"
+
+/* glibc has vector versions of these; elsewhere the calls stay scalar.  const: errno
+** is on when the compiler makes its builtins, and would keep the loops scalar */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define VECTOR __attribute__((const, simd("notinbranch")))
+extern VECTOR float expf(float);
+extern VECTOR double exp(double);
+extern VECTOR double log(double);
+#endif
+
+#define LANES 32
+
+#define REAL 1
+#define ADD(a, b) ((a) + (b))
+#define MUL(a, b) ((a) * (b))
+#define WIDE double
+#define LOG log
+
+#define WIDEST 0
+#define T float
+#define K(name) name##_f32
+#define BLOCK n
+#define EXP expf
+#define FABS fabsf
+#define LOWEST -87.3f
+#include "reduce.inc.c"
+#include "softmax.inc.c"
+#undef T
+#undef WIDEST
+#undef K
+#undef BLOCK
+#undef EXP
+#undef FABS
+#undef LOWEST
+
+#define WIDEST 1
+#define T double
+#define K(name) name##_f64
+#define BLOCK 1024
+#define EXP exp
+#define FABS fabs
+#define LOWEST -708.0
+#include "reduce.inc.c"
+#include "softmax.inc.c"
+#undef T
+#undef WIDEST
+#undef K
+#undef BLOCK
+#undef WIDE
+#undef ADD
+#undef MUL
+#undef REAL
+
+/* integers wrap, as Lua's do */
+#define REAL 0
+#define ADD(a, b) ((int64_t)((uint64_t)(a) + (uint64_t)(b)))
+#define MUL(a, b) ((int64_t)((uint64_t)(a) * (uint64_t)(b)))
+#define WIDE int64_t
+#define BLOCK n
+
+#define WIDEST 1
+#define T int64_t
+#define K(name) name##_i64
+#define LEAST INT64_MIN
+#define MOST INT64_MAX
+#include "reduce.inc.c"
+#undef T
+#undef WIDEST
+#undef K
+#undef LEAST
+#undef MOST
+
+#define WIDEST 0
+#define T uint8_t
+#define K(name) name##_u8
+#define LEAST 0
+#define MOST 255
+#include "reduce.inc.c"
+
+/* -- what has no kernel of its own goes through f64 or i64 ---------------------------- */
+
+#define WIDEN(name, from, to) \
+static void name(int64_t n, const void *x, void *y) { \
+  for (int64_t i = 0; i < n; i++) ((to *)y)[i] = (to)((const from *)x)[i]; \
+}
+
+WIDEN(f32_f64, float, double)
+WIDEN(i64_f64, int64_t, double)
+WIDEN(u8_f64, uint8_t, double)
+WIDEN(u8_i64, uint8_t, int64_t)
+
+/* t = what norm p adds up for each value */
+static void powers(int64_t n, const double *x, double p, double *t) {
+  if (p == 2) for (int64_t i = 0; i < n; i++) t[i] = x[i] * x[i];
+  else if (p == 0) for (int64_t i = 0; i < n; i++) t[i] = x[i] != 0;
+  else for (int64_t i = 0; i < n; i++) t[i] = fabs(x[i]);
+  if (p != 0 && p != 1 && p != 2 && !isinf(p))
+    for (int64_t i = 0; i < n; i++) t[i] = pow(t[i], p);
+}
+
+static double largest(double a, double b) { return b > a || b != b ? b : a; }
+static double smallest(double a, double b) { return b < a || b != b ? b : a; }
+
+static void norm_chunk(int64_t n, const void *x0, double p, mare_Partial *s) {
+  const double *x = x0;
+  double t[256], a = p == -INFINITY ? INFINITY : 0;
+  for (int64_t i = 0; i < n; i += 256) {
+    int64_t r = n - i < 256 ? n - i : 256;
+    powers(r, x + i, p, t);
+    if (p == INFINITY) a = largest(a, max_row_f64(r, t));
+    else if (p == -INFINITY) a = smallest(a, min_row_f64(r, t));
+    else a += sum_row_f64(r, t);
+  }
+  s->a = a;
+}
+
+/* a = mean, b = sum of (x - mean)^2, i = n */
+static void var_chunk(int64_t n, const void *x0, double c, mare_Partial *s) {
+  const double *x = x0;
+  double t[256];
+  sum_chunk_f64(n, x, c, s);
+  s->a /= (double)n;
+  s->b = 0;
+  s->i = n;
+  for (int64_t i = 0; i < n; i += 256) {
+    int64_t r = n - i < 256 ? n - i : 256;
+    for (int64_t j = 0; j < r; j++) t[j] = (x[i + j] - s->a) * (x[i + j] - s->a);
+    s->b += sum_row_f64(r, t);
+  }
+}
+
+#define EACH(f) {f##_f32, f##_f64, f##_i64, f##_u8}
+#define REALS(f) {f##_f32, f##_f64}
+#define COLUMN(f, t, sum) {f##_columns_##t, f##_join_##t, f##_start_##t, sum}
+#define OWN(f) {COLUMN(f, f32, MARE_F32), COLUMN(f, f64, MARE_F64), \
+                COLUMN(f, i64, MARE_I64), COLUMN(f, u8, MARE_U8)}
+#define SUMS {COLUMN(sum, f32, MARE_F64), COLUMN(sum, f64, MARE_F64), \
+              COLUMN(sum, i64, MARE_I64), COLUMN(sum, u8, MARE_I64)}
+
+const mare_Lanes ISA(mare_lanes_) = {
+  .chunk = {
+    [MARE_SUM] = EACH(sum_chunk), [MARE_MEAN] = REALS(sum_chunk), [MARE_PROD] = {NULL, prod_chunk_f64, prod_chunk_i64},
+    [MARE_MAX] = EACH(max_chunk), [MARE_MIN] = EACH(min_chunk), [MARE_ANY] = EACH(any_chunk),
+    [MARE_ALL] = EACH(all_chunk), [MARE_LOGSUMEXP] = REALS(logsumexp_chunk),
+    [MARE_NORM] = {NULL, norm_chunk}, [MARE_VAR] = {NULL, var_chunk},
+    [MARE_ARGMAX] = EACH(argmax_chunk), [MARE_ARGMIN] = EACH(argmin_chunk),
+  },
+  .columns = {
+    [MARE_SUM] = SUMS, [MARE_MEAN] = {COLUMN(sum, f32, MARE_F64), COLUMN(sum, f64, MARE_F64)},
+    [MARE_MAX] = OWN(max), [MARE_MIN] = OWN(min),
+  },
+  .widen = {
+    [MARE_F32] = {[MARE_F64] = f32_f64}, [MARE_I64] = {[MARE_F64] = i64_f64},
+    [MARE_U8] = {[MARE_F64] = u8_f64, [MARE_I64] = u8_i64},
+  },
+  .divide = REALS(divide),
+  .cumsum = EACH(cumsum),
+  .softmax = REALS(softmax),
+  .softmax_backward = REALS(softmax_backward),
+  .stats = REALS(stats),
+  .exp_sum = REALS(exp_sum),
+  .affine = REALS(affine),
+  .mix_dot = REALS(mix_dot),
+  .mix_subtract = REALS(mix_subtract),
+};

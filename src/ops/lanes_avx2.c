@@ -1,0 +1,6 @@
+/* lanes_avx2.c -- lanes.h for AVX2 and FMA. */
+#ifdef __x86_64__
+#pragma GCC target("avx2,fma")
+#define ISA(name) name##avx2
+#include "lanes.inc.c"
+#endif

@@ -1,0 +1,3 @@
+/* lanes_base.c -- lanes.h for any machine. */
+#define ISA(name) name##base
+#include "lanes.inc.c"
