@@ -114,6 +114,18 @@ const mare_Tensor *back_contiguous(Back *b, const mare_Tensor *t) {
   return copy;
 }
 
+void back_scale(Back *b, const mare_Tensor *g, double k, mare_Tensor *y) {
+  static const int64_t none[1];
+  double value = k;
+  float narrow = (float)k;
+  mare_Tensor number, v, x = *g;
+  mare_Tensor *op[3] = {y, &x, &v};
+  mare_shape_set(&number, g->dtype, 0, none);
+  number.data = g->dtype == MARE_F32 ? (char *)&narrow : (char *)&value;
+  mare_expand(&number, y->ndim, y->shape, &v);
+  mare_apply(mare_row_kernels(b->S->mul)->forward[y->dtype], NULL, 3, op);
+}
+
 /* -- the order of the pass -------------------------------------------------------------- */
 
 static int visit(lua_State *L, State *S, Walk *w, Object *o, int parent) {

@@ -34,7 +34,7 @@ typedef struct State { /* one for each Lua state: a userdata in the registry */
   Scope *scope;     /* the innermost open scope, or NULL */
   mare_Rng rng;     /* what mare.seed sets */
   Op *rowop;        /* an Op for each row of ops.def */
-  const mare_Row *add;
+  const mare_Row *add, *mul; /* rows that backward uses itself */
   bool grad_mode;   /* false inside no_grad */
 } State;
 
@@ -113,6 +113,7 @@ void fill_node(lua_State *L, State *S, Object *o, const Op *op, int first, int n
 
 mare_Tensor *back_tensor(Back *b, mare_Dtype dt, int ndim, const int64_t *shape);
 const mare_Tensor *back_contiguous(Back *b, const mare_Tensor *t); /* t or a copy */
+void back_scale(Back *b, const mare_Tensor *g, double k, mare_Tensor *y); /* y = k g */
 /* gx = g summed over the dimensions along which shape was broadcast */
 void back_reduce_to(Back *b, const mare_Tensor *g, int ndim, const int64_t *shape,
                     mare_Tensor *gx);

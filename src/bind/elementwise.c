@@ -268,6 +268,7 @@ static uint32_t needs_of(const mare_Row *row) {
 
 void open_rows(lua_State *L, State *S) { /* the State is on the top of the stack */
   S->add = mare_row_find("add");
+  S->mul = mare_row_find("mul");
   S->rowop = lua_newuserdatauv(L, (size_t)mare_nrows * sizeof *S->rowop, 0);
   lua_setiuservalue(L, -2, 1);
   for (int i = 0; i < mare_nrows; i++) {

@@ -295,7 +295,8 @@ static int io_batch(lua_State *L) {
 /* permutation(n, seed, epoch) -> 1..n shuffled, as these three numbers say */
 static int io_permutation(lua_State *L) {
   State *S = get_state(L);
-  int64_t n = check_integer(L, 1), seed = check_integer(L, 2), epoch = check_integer(L, 3);
+  int64_t n = check_integer(L, 1), seed = check_integer(L, 2);
+  int64_t epoch = check_integer(L, 3);
   mare_Rng r;
   if (n < 0) return arg_error(L, 1, "size %I is negative", (LUAI_UACINT)n);
   mare_rng_seed(&r, (uint64_t)seed);
