@@ -6,7 +6,7 @@ local support = require "spec.support"
 local core = require "mare.core".functions
 local optim = mare.optim
 
--- -- a row's text, run on numbers -------------------------------------------------------
+-- -- a row's text, run on numbers -----------------------------------------------------
 
 local function number(c) return c and 1 or 0 end
 
@@ -52,7 +52,7 @@ local function run_text(row, options, p, gradient, steps)
   return env.p
 end
 
--- -- the same by the kernels ----------------------------------------------------------------
+-- -- the same by the kernels ----------------------------------------------------------
 
 local function gradient(i) return function(t) return math.cos(0.7 * t + 1.3 * i) end end
 
@@ -162,7 +162,7 @@ for name, row in pairs(optim.rows) do
   end)
 end
 
--- -- PyTorch ------------------------------------------------------------------------------------
+-- -- PyTorch --------------------------------------------------------------------------
 
 -- { name, options, parameters after 10 steps } from { 0.5, -1, 2 } with the gradient
 -- cos(0.7 t + i) for element i, in f64, made by torch.optim of PyTorch 1.13:
@@ -170,24 +170,35 @@ end
 -- NAdam with foreach=True: without it 1.13 multiplies mu_product twice.
 local pytorch = {
   { "sgd", { lr = 0.1 }, 0.514033169387981, -0.907149440947645, 2.08630157292629 },
-  { "sgd", { lr = 0.1, momentum = 0.9, dampening = 0.3, weight_decay = 0.01 }, 1.03539275818909, -0.420002935405014, 1.9813557092659 },
-  { "sgd", { lr = 0.1, dampening = 0.3, weight_decay = 0.01 }, 0.507784025198619, -0.898121070970588, 2.06666146751795 },
-  { "sgd", { lr = 0.1, momentum = 0.9, nesterov = true, weight_decay = 0.01 }, 1.15330686788413, -0.391103204092623, 1.83758651771018 },
-  { "asgd", { lr = 0.1, t0 = 4, lambd = 0.01, alpha = 0.5, weight_decay = 0.1 }, 0.448977217332869, -0.812228451979569, 1.87979696269689 },
-  { "adagrad", { lr = 0.1, lr_decay = 0.1, initial_accumulator = 0.2, weight_decay = 0.1 }, 0.603151430807302, -0.859451225508354, 1.95966080336139 },
-  { "adadelta", { rho = 0.8, weight_decay = 0.1 }, 0.500666860482809, -0.995772489902391, 1.99757971922626 },
+  { "sgd", { lr = 0.1, momentum = 0.9, dampening = 0.3, weight_decay = 0.01 },
+    1.03539275818909, -0.420002935405014, 1.9813557092659 },
+  { "sgd", { lr = 0.1, dampening = 0.3, weight_decay = 0.01 },
+    0.507784025198619, -0.898121070970588, 2.06666146751795 },
+  { "sgd", { lr = 0.1, momentum = 0.9, nesterov = true, weight_decay = 0.01 },
+    1.15330686788413, -0.391103204092623, 1.83758651771018 },
+  { "asgd", { lr = 0.1, t0 = 4, lambd = 0.01, alpha = 0.5, weight_decay = 0.1 },
+    0.448977217332869, -0.812228451979569, 1.87979696269689 },
+  { "adagrad", { lr = 0.1, lr_decay = 0.1, initial_accumulator = 0.2, weight_decay = 0.1 },
+    0.603151430807302, -0.859451225508354, 1.95966080336139 },
+  { "adadelta", { rho = 0.8, weight_decay = 0.1 },
+    0.500666860482809, -0.995772489902391, 1.99757971922626 },
   { "rmsprop", {}, 0.699442904165627, -0.881985187967832, 2.05710143659825 },
   { "rmsprop", { centered = true }, 0.702152682281572, -0.880465317697676, 2.05754358108758 },
   { "rmsprop", { momentum = 0.9 }, 2.08848240953105, -0.222709718823791, 2.0983604349182 },
-  { "rmsprop", { momentum = 0.9, centered = true, weight_decay = 0.1 }, 1.9398653406974, -0.138369351389988, 1.61893544691171 },
+  { "rmsprop", { momentum = 0.9, centered = true, weight_decay = 0.1 },
+    1.9398653406974, -0.138369351389988, 1.61893544691171 },
   { "rprop", { lr = 0.02 }, 0.57335296, -0.9920576, 2.0317696 },
   { "adam", {}, 0.504776023110007, -0.996503769089348, 2.00082865754401 },
-  { "adam", { lr = 0.1, beta1 = 0.8, beta2 = 0.95, weight_decay = 0.1, amsgrad = true }, 0.831910714507111, -0.672299655650451, 1.85316528636122 },
-  { "adamw", { lr = 0.1, weight_decay = 0.1 }, 0.89654161984816, -0.582283480062849, 1.88032521980642 },
+  { "adam", { lr = 0.1, beta1 = 0.8, beta2 = 0.95, weight_decay = 0.1, amsgrad = true },
+    0.831910714507111, -0.672299655650451, 1.85316528636122 },
+  { "adamw", { lr = 0.1, weight_decay = 0.1 },
+    0.89654161984816, -0.582283480062849, 1.88032521980642 },
   { "adamw", { lr = 0.1, amsgrad = true }, 0.969206897709906, -0.643260349913597, 2.06178166415942 },
   { "adamax", { weight_decay = 0.1 }, 0.506669701710525, -0.992359054038906, 1.99905475947616 },
-  { "nadam", { lr = 0.1, weight_decay = 0.1, momentum_decay = 0.1 }, 0.648877051888954, -0.798738655216467, 1.90307449325105 },
-  { "radam", { lr = 0.1, weight_decay = 0.1 }, 0.721376453337591, -0.6127364080163, 2.01144308044275 },
+  { "nadam", { lr = 0.1, weight_decay = 0.1, momentum_decay = 0.1 },
+    0.648877051888954, -0.798738655216467, 1.90307449325105 },
+  { "radam", { lr = 0.1, weight_decay = 0.1 },
+    0.721376453337591, -0.6127364080163, 2.01144308044275 },
 }
 
 -- The scalars that PyTorch 1.13 keeps in f32.
@@ -206,14 +217,13 @@ for _, case in ipairs(pytorch) do
   end)
 end
 
--- -- the papers, for what PyTorch 1.13 lacks -----------------------------------------------------
+-- -- the papers, for what PyTorch 1.13 lacks ------------------------------------------
 
 describe("by its paper", function()
   local function compare(name, options, step)
-    local want, state = {}, {}
+    local want = {}
     for i = 1, 3 do
-      local p
-      p, state = start(i), { m = 0, v = 0, v_max = 0 }
+      local p, state = start(i), { m = 0, v = 0, v_max = 0 }
       for t = 1, 12 do p = step(p, gradient(i)(t), t, state) end
       want[i] = p
     end
@@ -243,7 +253,7 @@ describe("by its paper", function()
   end)
 end)
 
--- -- memory and pieces --------------------------------------------------------------------------------
+-- -- memory and pieces ----------------------------------------------------------------
 
 describe("the step", function()
   it("is the same for one large parameter as for its elements alone", function()
@@ -332,7 +342,7 @@ describe("the step", function()
   end)
 end)
 
--- -- the optimizer as an object ----------------------------------------------------------------------------
+-- -- the optimizer as an object -------------------------------------------------------
 
 describe("an optimizer", function()
   local function two()
@@ -457,7 +467,7 @@ describe("an optimizer", function()
   end)
 end)
 
--- -- errors --------------------------------------------------------------------------------------------------
+-- -- errors ---------------------------------------------------------------------------
 
 describe("an error", function()
   local p = mare.ones(2)

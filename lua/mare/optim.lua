@@ -8,7 +8,7 @@ local check = require "mare.check"
 
 local M = { rows = {} }
 
--- -- groups of parameters --------------------------------------------------------
+-- -- groups of parameters -------------------------------------------------------------
 
 local Group, Optimizer = {}, {}
 local handle, schedule = {}, {} -- keys that no option's name can be
@@ -32,7 +32,7 @@ function Group:__index(name) return core.optim_get(self[handle], name) end
 
 Group.__newindex = set_option
 
--- -- checking what was passed --------------------------------------------------------
+-- -- checking what was passed ---------------------------------------------------------
 
 local function check_parameter(row, p, where, seen)
   if not core.is_tensor(p) then
@@ -108,7 +108,7 @@ local function make_groups(row, params, opts)
   return groups
 end
 
--- -- optimizers --------------------------------------------------------------------------
+-- -- optimizers -----------------------------------------------------------------------
 
 local function construct(row, params, opts)
   check.options(2, row.name, opts, known_options(row))
@@ -160,7 +160,7 @@ function Optimizer:__tostring()
     table.concat(parts, ", "), count, values, self.steps)
 end
 
--- -- state -----------------------------------------------------------------------------------
+-- -- state ----------------------------------------------------------------------------
 
 -- Numbers are kept as tensors too, so that mare.save takes the whole state.
 local function group_state(state, group, prefix, row)
@@ -256,7 +256,7 @@ function Optimizer:load_state(state)
   rawset(self, "steps", state.steps:item())
 end
 
--- -- the table -----------------------------------------------------------------------------------
+-- -- the table ------------------------------------------------------------------------
 
 for _, row in ipairs(core.optim_rows()) do
   M.rows[row.name] = row

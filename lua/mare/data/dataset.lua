@@ -46,7 +46,7 @@ end
 --- Is v a data set?
 function M.is_dataset(v) return getmetatable(v) == Dataset end
 
--- -- rows ---------------------------------------------------------------------------------
+-- -- rows -----------------------------------------------------------------------------
 
 function Dataset:__len() return self.rows:size(1) end
 
@@ -97,7 +97,7 @@ function Dataset:batch(rows)
   return gather(of.source, of.rows, 1, #of, true), gather(of.target, of.rows, 1, #of, false)
 end
 
--- -- order ----------------------------------------------------------------------------------
+-- -- order ----------------------------------------------------------------------------
 
 -- 1..n shuffled; without a seed by the random numbers that mare.seed sets.
 local function permutation(n, opts)
@@ -137,7 +137,7 @@ local function check_labels(self, position, name)
   end
 end
 
--- -- splitting ---------------------------------------------------------------------------------
+-- -- splitting ------------------------------------------------------------------------
 
 -- How many of each group go into the first part, so that they are n in all: by the
 -- largest remainders.
@@ -186,10 +186,10 @@ end
 -- `local train, test = ds:split(0.8, { stratify = true, seed = 1 })`
 function Dataset:split(size, opts)
   opts = check_order(2, "split", opts, { stratify = true })
-  local n, order = #self, nil
+  local n = #self
   local count = first_part(size, n)
   if opts.stratify then check_labels(self, 2, "split") end
-  order = opts.shuffle == false and core.arange(1, n, "i64") or permutation(n, opts)
+  local order = opts.shuffle == false and core.arange(1, n, "i64") or permutation(n, opts)
   local first, second = split_order(self, count, order:totable(), opts.stratify)
   return part(self, core.tensor(first, "i64")), part(self, core.tensor(second, "i64"))
 end
@@ -237,7 +237,7 @@ function Dataset:kfold(k, opts)
   end
 end
 
--- -- batches ----------------------------------------------------------------------------------------
+-- -- batches --------------------------------------------------------------------------
 
 --- Iterates over batches of inputs and targets.  u8 inputs become f32 in 0..1.
 -- Options: size (32), shuffle (false), seed, epoch (a number: with the same seed, each
@@ -261,7 +261,7 @@ function Dataset:batches(opts)
   end
 end
 
--- -- words --------------------------------------------------------------------------------------------
+-- -- words ----------------------------------------------------------------------------
 
 local function describe(t, n)
   local shape = t.shape
