@@ -3,13 +3,14 @@
 ** rows of ops.def.  Included by kernels_set.inc.c with 'real' (the type), K(name),
 ** and INTEGER or MASK defined for i64 and u8.
 **
-** A kernel works in blocks of BLOCK elements, which the compiler turns into whole
-** vectors.  What is left goes through the same code in a padded buffer: scalar exp
-** and vector exp differ in the last bit, and a value must not depend on where in
-** an array it stands.
+** A kernel works in blocks, which the compiler turns into whole vectors.  What is
+** left goes through the same code in a padded block: scalar exp and vector exp
+** differ in the last bit, and a value must not depend on where it stands in an
+** array.  Rows of arithmetic and masks are exact and do the rest one by one.
 */
 
 #define BLOCK (VECTOR / sizeof(real))
+#define WIDE VECTOR /* block of a kernel that mixes bytes with wider elements */
 
 /* -- vocabulary: see ops.def ------------------------------------------------------- */
 
@@ -52,46 +53,53 @@ INLINE real K(mod1)(real a, real b) {
 
 /* -- what is left of n elements at the end -------------------------------------------- */
 
+#if !defined(INTEGER) && !defined(MASK)
 /* block = the rest elements at from, then the first of them again and again */
 INLINE void K(take)(real *block, const real *from, size_t rest) {
 #ifdef TAKE
-  if (sizeof(real) > 1) { TAKE(block, from, rest); return; }
-#endif
+  TAKE(block, from, rest);
+#else
   for (size_t i = 0; i < BLOCK; i++) block[i] = *from;
   for (size_t i = 1; i < rest; i++) { block[i] = from[i]; SCALAR }
+#endif
 }
 
 INLINE void K(put)(real *to, const real *block, size_t rest) {
 #ifdef PUT
-  if (sizeof(real) > 1) { PUT(to, block, rest); return; }
-#endif
+  PUT(to, block, rest);
+#else
   for (size_t i = 0; i < rest; i++) { to[i] = block[i]; SCALAR }
+#endif
 }
 
-/* Operand k of nop has elements of 1 byte when bit k of bytes is set. */
 static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *const *p,
-                                              const double *c, int nop, unsigned bytes) {
+                                              const double *c, int nop) {
   _Alignas(64) real block[MARE_MAXARGS + 3][BLOCK];
   void *q[MARE_MAXARGS + 3] = {block[0]};
   size_t rest = n % BLOCK, first = n - rest;
-  for (int i = 1; i < nop; i++) {
-    q[i] = block[i];
-    if (bytes >> i & 1) memcpy(block[i], (uint8_t *)p[i] + first, rest);
-    else K(take)(block[i], (real *)p[i] + first, rest);
-  }
+  for (int i = 1; i < nop; i++) K(take)(q[i] = block[i], (real *)p[i] + first, rest);
   k(BLOCK, q, c);
-  if (bytes & 1) memcpy((uint8_t *)p[0] + first, block[0], rest);
-  else K(put)((real *)p[0] + first, block[0], rest);
+  K(put)((real *)p[0] + first, block[0], rest);
 }
+#endif
 
 /* -- kernels: 'in' declares the operands' pointers, 'get' reads one element of each ----- */
 
-#define KERNEL(name, out, nop, bytes, in, get, f) \
+#define BLOCKS(out, block, in, get, f) \
+  out *out_ = p_[0]; in size_t i_ = 0; (void)c_; \
+  for (; i_ + block <= n_; i_ += block) WHOLE \
+    for (size_t j_ = 0; j_ < block; j_++) { get out_[i_ + j_] = (out)(f); }
+
+#define KERNEL(name, nop, in, get, f) \
   static void K(name)(size_t n_, void *const *p_, const double *c_) { \
-    out *out_ = p_[0]; in (void)c_; \
-    for (size_t i_ = 0; i_ + BLOCK <= n_; i_ += BLOCK) WHOLE \
-      for (size_t j_ = 0; j_ < BLOCK; j_++) { get out_[i_ + j_] = (out)(f); } \
-    if (n_ % BLOCK) K(tail)(K(name), n_, p_, c_, nop, bytes); \
+    BLOCKS(real, BLOCK, in, get, f) \
+    if (n_ % BLOCK) K(tail)(K(name), n_, p_, c_, nop); \
+  }
+
+#define EXACT(name, out, block, in, get, f) \
+  static void K(name)(size_t n_, void *const *p_, const double *c_) { \
+    BLOCKS(out, block, in, get, f) \
+    for (size_t j_ = 0; i_ + j_ < n_; j_++) { get out_[i_ + j_] = (out)(f); SCALAR } \
   }
 
 #define IN(type, v, k) const type *v##_in = p_[k];
@@ -107,17 +115,12 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #define GET_3(a, b, c) GET_2(a, b) GET(real, c)
 #define GET_MASK GET(uint8_t, mask) GET_2(a, b)
 
-#define FORWARD(name, nin, in, get, f) KERNEL(name, real, nin + 1, 0, in, get, f)
+/* the incoming gradient and the result, before the operands of a backward kernel */
+#define IN_G IN(real, g, 1) IN(real, y, 2)
+#define GET_G GET(real, g) GET(real, y)
 
 #if defined(INTEGER) || defined(MASK)
-#define BACKWARD(name, nin, bytes, in, get, d)
-#else /* of y = name(...) to one operand: gx = g d */
-#define BACKWARD(name, nin, bytes, in, get, d) \
-  KERNEL(name, real, nin + 3, bytes, IN(real, g, 1) IN(real, y, 2) in, \
-         GET(real, g) GET(real, y) get, g * (d))
-#endif
-
-#if defined(INTEGER) || defined(MASK)
+#define EXACT_BACK(name, block, in, get, d)
 #define UNARY(name, f, d, lo, hi, kinks, doc)
 #define PARAM1(name, u, u0, f, d, lo, hi, kinks, doc)
 #define PARAM2(name, u, u0, v, v0, f, d, lo, hi, kinks, doc)
@@ -126,60 +129,64 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #define LOSS(name, f, dx, dt, lo, hi, kinks, doc)
 #define LOSS1(name, u, u0, f, dx, dt, lo, hi, kinks, doc)
 #else
+#define EXACT_BACK(name, block, in, get, d) \
+  EXACT(name, real, block, IN_G in, GET_G get, g * (d))
+#define BACK(name, nin, in, get, d) KERNEL(name, nin + 3, IN_G in, GET_G get, g * (d))
 #define UNARY(name, f, d, lo, hi, kinks, doc) \
-  FORWARD(name, 1, IN_1(x, 1), GET_1(x), f) \
-  BACKWARD(name##_0, 1, 0, IN_1(x, 3), GET_1(x), d)
+  KERNEL(name, 2, IN_1(x, 1), GET_1(x), f) \
+  BACK(name##_0, 1, IN_1(x, 3), GET_1(x), d)
 #define PARAM1(name, u, u0, f, d, lo, hi, kinks, doc) \
-  FORWARD(name, 1, IN_1(x, 1) PARAM(u, 0), GET_1(x), f) \
-  BACKWARD(name##_0, 1, 0, IN_1(x, 3) PARAM(u, 0), GET_1(x), d)
+  KERNEL(name, 2, IN_1(x, 1) PARAM(u, 0), GET_1(x), f) \
+  BACK(name##_0, 1, IN_1(x, 3) PARAM(u, 0), GET_1(x), d)
 #define PARAM2(name, u, u0, v, v0, f, d, lo, hi, kinks, doc) \
-  FORWARD(name, 1, IN_1(x, 1) PARAM(u, 0) PARAM(v, 1), GET_1(x), f) \
-  BACKWARD(name##_0, 1, 0, IN_1(x, 3) PARAM(u, 0) PARAM(v, 1), GET_1(x), d)
+  KERNEL(name, 2, IN_1(x, 1) PARAM(u, 0) PARAM(v, 1), GET_1(x), f) \
+  BACK(name##_0, 1, IN_1(x, 3) PARAM(u, 0) PARAM(v, 1), GET_1(x), d)
 #define BINARY(name, f, da, db, lo, hi, kinks, doc) \
-  FORWARD(name, 2, IN_2(a, b, 1), GET_2(a, b), f) \
-  BACKWARD(name##_0, 2, 0, IN_2(a, b, 3), GET_2(a, b), da) \
-  BACKWARD(name##_1, 2, 0, IN_2(a, b, 3), GET_2(a, b), db)
+  KERNEL(name, 3, IN_2(a, b, 1), GET_2(a, b), f) \
+  BACK(name##_0, 2, IN_2(a, b, 3), GET_2(a, b), da) \
+  BACK(name##_1, 2, IN_2(a, b, 3), GET_2(a, b), db)
 #define TERNARY(name, f, da, db, dc, lo, hi, kinks, doc) \
-  FORWARD(name, 3, IN_3(a, b, c, 1), GET_3(a, b, c), f) \
-  BACKWARD(name##_0, 3, 0, IN_3(a, b, c, 3), GET_3(a, b, c), da) \
-  BACKWARD(name##_1, 3, 0, IN_3(a, b, c, 3), GET_3(a, b, c), db) \
-  BACKWARD(name##_2, 3, 0, IN_3(a, b, c, 3), GET_3(a, b, c), dc)
+  KERNEL(name, 4, IN_3(a, b, c, 1), GET_3(a, b, c), f) \
+  BACK(name##_0, 3, IN_3(a, b, c, 3), GET_3(a, b, c), da) \
+  BACK(name##_1, 3, IN_3(a, b, c, 3), GET_3(a, b, c), db) \
+  BACK(name##_2, 3, IN_3(a, b, c, 3), GET_3(a, b, c), dc)
 #define LOSS(name, f, dx, dt, lo, hi, kinks, doc) \
-  FORWARD(name, 2, IN_2(x, t, 1), GET_2(x, t), f) \
-  BACKWARD(name##_0, 2, 0, IN_2(x, t, 3), GET_2(x, t), dx) \
-  BACKWARD(name##_1, 2, 0, IN_2(x, t, 3), GET_2(x, t), dt)
+  KERNEL(name, 3, IN_2(x, t, 1), GET_2(x, t), f) \
+  BACK(name##_0, 2, IN_2(x, t, 3), GET_2(x, t), dx) \
+  BACK(name##_1, 2, IN_2(x, t, 3), GET_2(x, t), dt)
 #define LOSS1(name, u, u0, f, dx, dt, lo, hi, kinks, doc) \
-  FORWARD(name, 2, IN_2(x, t, 1) PARAM(u, 0), GET_2(x, t), f) \
-  BACKWARD(name##_0, 2, 0, IN_2(x, t, 3) PARAM(u, 0), GET_2(x, t), dx) \
-  BACKWARD(name##_1, 2, 0, IN_2(x, t, 3) PARAM(u, 0), GET_2(x, t), dt)
+  KERNEL(name, 3, IN_2(x, t, 1) PARAM(u, 0), GET_2(x, t), f) \
+  BACK(name##_0, 2, IN_2(x, t, 3) PARAM(u, 0), GET_2(x, t), dx) \
+  BACK(name##_1, 2, IN_2(x, t, 3) PARAM(u, 0), GET_2(x, t), dt)
 #endif
 
 #ifdef MASK
 #define ARITH1(name, f, d, lo, hi, kinks, doc)
 #define ARITH2(name, f, da, db, lo, hi, kinks, doc)
-#define LOGICAL1(name, f, doc) FORWARD(name, 1, IN_1(x, 1), GET_1(x), f)
-#define LOGICAL2(name, f, doc) FORWARD(name, 2, IN_2(a, b, 1), GET_2(a, b), f)
+#define LOGICAL1(name, f, doc) EXACT(name, real, BLOCK, IN_1(x, 1), GET_1(x), f)
+#define LOGICAL2(name, f, doc) EXACT(name, real, BLOCK, IN_2(a, b, 1), GET_2(a, b), f)
 #else
 #define ARITH1(name, f, d, lo, hi, kinks, doc) \
-  FORWARD(name, 1, IN_1(x, 1), GET_1(x), f) \
-  BACKWARD(name##_0, 1, 0, IN_1(x, 3), GET_1(x), d)
+  EXACT(name, real, BLOCK, IN_1(x, 1), GET_1(x), f) \
+  EXACT_BACK(name##_0, BLOCK, IN_1(x, 3), GET_1(x), d)
 #define ARITH2(name, f, da, db, lo, hi, kinks, doc) \
-  FORWARD(name, 2, IN_2(a, b, 1), GET_2(a, b), f) \
-  BACKWARD(name##_0, 2, 0, IN_2(a, b, 3), GET_2(a, b), da) \
-  BACKWARD(name##_1, 2, 0, IN_2(a, b, 3), GET_2(a, b), db)
+  EXACT(name, real, BLOCK, IN_2(a, b, 1), GET_2(a, b), f) \
+  EXACT_BACK(name##_0, BLOCK, IN_2(a, b, 3), GET_2(a, b), da) \
+  EXACT_BACK(name##_1, BLOCK, IN_2(a, b, 3), GET_2(a, b), db)
 #define LOGICAL1(name, f, doc)
 #define LOGICAL2(name, f, doc)
 #endif
 
-#define COMPARE(name, f, doc) KERNEL(name, uint8_t, 3, 1u, IN_2(a, b, 1), GET_2(a, b), f)
+#define COMPARE(name, f, doc) EXACT(name, uint8_t, WIDE, IN_2(a, b, 1), GET_2(a, b), f)
 #define SELECT(name, f, da, db, lo, hi, kinks, doc) \
-  KERNEL(name, real, 4, 2u, IN_MASK(1), GET_MASK, f) \
-  BACKWARD(name##_1, 3, 8u, IN_MASK(3), GET_MASK, da) \
-  BACKWARD(name##_2, 3, 8u, IN_MASK(3), GET_MASK, db)
+  EXACT(name, real, WIDE, IN_MASK(1), GET_MASK, f) \
+  EXACT_BACK(name##_1, WIDE, IN_MASK(3), GET_MASK, da) \
+  EXACT_BACK(name##_2, WIDE, IN_MASK(3), GET_MASK, db)
 
 #include "ops.def"
 
 #undef BLOCK
+#undef WIDE
 #undef R
 #undef where
 #undef maximum
@@ -192,7 +199,9 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #undef clamp
 #undef sigmoid
 #undef softplus
+#undef BLOCKS
 #undef KERNEL
+#undef EXACT
 #undef IN
 #undef GET
 #undef PARAM
@@ -204,8 +213,10 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #undef GET_2
 #undef GET_3
 #undef GET_MASK
-#undef FORWARD
-#undef BACKWARD
+#undef IN_G
+#undef GET_G
+#undef EXACT_BACK
+#undef BACK
 #undef INTEGER
 #undef MASK
 #undef real

@@ -12,9 +12,10 @@
 
 #define VECTOR 64
 #define LANES(n) ((1u << (n)) - 1)
+#define ONE(p, size) _mm512_set1_epi##size(*(const int##size##_t *)(p))
 #define TAKE(b, p, n) (sizeof *(b) == 4 \
-  ? _mm512_store_epi32(b, _mm512_mask_loadu_epi32(_mm512_set1_epi32(*(int *)(p)), LANES(n), p)) \
-  : _mm512_store_epi64(b, _mm512_mask_loadu_epi64(_mm512_set1_epi64(*(long long *)(p)), LANES(n), p)))
+  ? _mm512_store_epi32(b, _mm512_mask_loadu_epi32(ONE(p, 32), LANES(n), p)) \
+  : _mm512_store_epi64(b, _mm512_mask_loadu_epi64(ONE(p, 64), LANES(n), p)))
 #define PUT(p, b, n) (sizeof *(b) == 4 \
   ? _mm512_mask_storeu_epi32(p, LANES(n), _mm512_load_epi32(b)) \
   : _mm512_mask_storeu_epi64(p, LANES(n), _mm512_load_epi64(b)))
