@@ -11,10 +11,10 @@ local progress = require "mare.progress"
 
 local parser = argparse("01-digits.lua", "Trains a small network on handwritten digits.")
 parser:option("--seed", "begins the random numbers", 1, tonumber)
-parser:option("--epochs", "passes over the training pictures", 20, tonumber)
-parser:option("--hidden", "units of the hidden layer", 64, tonumber)
+parser:option("--epochs", "passes over the training pictures", 60, tonumber)
+parser:option("--hidden", "units of the hidden layer", 128, tonumber)
 parser:option("--batch", "pictures in a step", 32, tonumber)
-parser:option("--lr", "learning rate", 0.003, tonumber)
+parser:option("--lr", "learning rate", 0.002, tonumber)
 parser:option("--out", "where the model is saved", "examples/out/digits.safetensors")
 local args = parser:parse()
 
@@ -60,7 +60,8 @@ local function scores(set)
   return mare.no_grad(function() return model(set.x) end)
 end
 
-local line = progress.new { epochs = args.epochs, steps = math.ceil(#train / args.batch) }
+local steps = math.ceil(#train / args.batch)
+local line = progress.new { epochs = args.epochs, steps = steps, every = 5 }
 for epoch = 1, args.epochs do
   for x, y in train:batches { size = args.batch, shuffle = true, seed = args.seed + epoch } do
     line:step(#x, learn(x, y))

@@ -14,8 +14,8 @@ local parser = argparse("02-fashion-mnist.lua", "Trains a network on Fashion-MNI
 parser:option("--seed", "begins the random numbers", 1, tonumber)
 parser:option("--epochs", "passes over the training pictures", 5, tonumber)
 parser:option("--hidden", "units of the hidden layer", 256, tonumber)
-parser:option("--batch", "pictures in a step", 128, tonumber)
-parser:option("--lr", "learning rate at its highest", 0.002, tonumber)
+parser:option("--batch", "pictures in a step", 64, tonumber)
+parser:option("--lr", "learning rate at its highest", 0.003, tonumber)
 parser:option("--dropout", "part of the hidden units left out of a step", 0.1, tonumber)
 parser:option("--limit", "use only so many training pictures", nil, tonumber)
 parser:option("--out", "where the model is saved", "examples/out/fashion.safetensors")
@@ -28,7 +28,7 @@ local names = { "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "sh
 mare.seed(args.seed)
 local all, test = assert(data.fashion_mnist())
 local train, validation = all:split(0.95, { stratify = true, seed = args.seed })
-if args.limit then train = train:split(args.limit / #train, { seed = args.seed }) end
+if args.limit then train = train:split(args.limit, { seed = args.seed }) end
 print(("%d pictures to learn from, %d to watch, %d for the test\n"):format(#train, #validation,
   #test))
 

@@ -11,6 +11,7 @@ local check = require "mare.check"
 local core = require "mare.core".functions
 
 local is_tensor, size, dim = core.is_tensor, core.size, core.dim
+local entropy = mare.cross_entropy
 
 local M = {}
 
@@ -230,6 +231,93 @@ function M.contrastive(a, b, target, opts)
 end
 
 -- -- several classes ----------------------------------------------------------------------
+
+-- (n, classes, ...) as rows of classes, and the target to match; scores of one sample too.
+local function as_rows(name, x, target)
+  local shape, n = x.shape, dim(x)
+  if n == 0 then check.argument(1, name, "scores (n, classes) expected, got a scalar") end
+  if n == 1 then
+    return x:reshape(1, -1), target:reshape(target.dtype == "i64" and { 1 } or { 1, shape[1] })
+  end
+  local classes, order = shape[2], { 1 }
+  for d = 3, n do order[#order + 1] = d end
+  order[#order + 1] = 2
+  if target.dtype ~= "i64" then
+    same_shape(2, name, x, target)
+    target = target:permute(order):reshape(-1, classes)
+  else
+    table.remove(shape, 2)
+    if check.shape(shape) ~= check.shape(target) then
+      check.argument(2, name, "labels of shape %s expected, got shape %s", check.shape(shape),
+        check.shape(target))
+    end
+    target = target:reshape(-1)
+  end
+  return x:permute(order):reshape(-1, classes), target
+end
+
+local function reduce_rows(rows, target, how)
+  if how == "sum" then return rows:sum() end
+  if target.dtype == "i64" then return rows:reshape(target.shape) end
+  local shape = target.shape
+  table.remove(shape, #shape == 1 and 1 or 2)
+  return rows:reshape(shape)
+end
+
+-- Checks the options that losses of classes share; returns the reduction's name.
+local function class_options(name, opts)
+  check.options(3, name, opts, defaults[name])
+  reduction(3, name, opts)
+  if opts.ignore_index ~= nil then
+    check.count(3, name, opts.ignore_index, math.mininteger)
+    if opts.ignore_index == 0 then
+      check.argument(3, name, "ignore_index 0: labels to ignore are negative or a class")
+    end
+  end
+  return opts.reduction or "mean"
+end
+
+declare("cross_entropy", { ignore_index = "none", label_smoothing = 0 })
+--- Minus the logarithm of the probability that softmax(logits) gives to the truth, fused
+-- and without overflow.  Logits are (n, classes), or (n, classes, ...); the target is i64
+-- labels 1..classes of shape (n, ...), or probabilities shaped like the logits.  Options:
+-- weight (classes), ignore_index (a label whose rows do not count), label_smoothing (0).
+-- The mean divides by the weights of the labels, as PyTorch's does.
+-- `loss.cross_entropy(model(x), labels, { label_smoothing = 0.1 })`
+function M.cross_entropy(logits, target, opts)
+  tensor(1, "cross_entropy", logits)
+  tensor(2, "cross_entropy", target)
+  local x, t = logits, target
+  if dim(logits) ~= 2 then x, t = as_rows("cross_entropy", logits, target) end
+  if not opts then return entropy(x, t) end
+  local how = class_options("cross_entropy", opts)
+  local y = entropy(x, t, opts.weight, opts.ignore_index, opts.label_smoothing, how == "mean")
+  return how == "mean" and y or reduce_rows(y, target, how)
+end
+
+declare("nll", { ignore_index = "none" })
+--- Minus the log probability of each label: log probabilities are (n, classes, ...), labels
+-- i64 (n, ...).  Options: weight (classes), ignore_index.  cross_entropy is this after
+-- log_softmax, in one step.
+-- `loss.nll(model(x):log_softmax(2), labels)`
+function M.nll(logp, target, opts)
+  tensor(1, "nll", logp)
+  if tensor(2, "nll", target).dtype ~= "i64" then
+    check.argument(2, "nll", "i64 labels expected, got %s", target.dtype)
+  end
+  opts = opts or {}
+  local how = class_options("nll", opts)
+  local x, t = as_rows("nll", logp, target)
+  local w = mare.ones({ size(t, 1) }, logp.dtype)
+  if opts.ignore_index then
+    local counts = t:ne(opts.ignore_index)
+    w, t = counts:to(logp.dtype), mare.where(counts, t, mare.full({}, 1, "i64"))
+  end
+  if opts.weight then w = w * tensor(3, "nll", opts.weight):index_select(1, t) end
+  local rows = -(x:gather(2, t:unsqueeze(2)):squeeze(2) * w)
+  if how == "mean" then return rows:sum() / w:sum() end
+  return reduce_rows(rows, target, how)
+end
 
 declare("multi_margin", { p = 1, margin = 1 })
 --- The sum over the wrong classes j of max(0, margin - x_label + x_j)^p, divided by the

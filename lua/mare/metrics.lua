@@ -145,20 +145,36 @@ end
 
 local function pad(s, width) return (" "):rep(width - utf8.len(s)) .. s end
 
+local function widest(list)
+  local width = 0
+  for i = 1, #list do width = math.max(width, utf8.len(list[i])) end
+  return width
+end
+
+-- The heads of rows and columns: the names, or numbered names when these are long.
+local function heads(self)
+  if widest(self.names) <= 6 then return self.names, self.names end
+  local rows, columns = {}, {}
+  for i, name in ipairs(self.names) do
+    columns[i] = tostring(i)
+    rows[i] = ("%s %" .. #tostring(self.classes) .. "d"):format(name, i)
+  end
+  return rows, columns
+end
+
 function Confusion:__tostring()
-  local width, left = 4, #"truth"
+  local rows, columns = heads(self)
+  local width, left = math.max(4, widest(columns)), math.max(#"precision", widest(rows))
   for i = 1, self.classes do
-    left = math.max(left, utf8.len(self.names[i]))
-    width = math.max(width, utf8.len(self.names[i]))
     for j = 1, self.classes do width = math.max(width, #count_text(self.table[i][j])) end
   end
   local head, lines = { pad("truth", left) }, {}
-  for i = 1, self.classes do head[i + 1] = pad(self.names[i], width) end
+  for i = 1, self.classes do head[i + 1] = pad(columns[i], width) end
   lines[1] = table.concat(head, " ") .. "   recall   (columns: predicted)"
   local last = { pad("precision", left) }
   for i = 1, self.classes do
     local hit, predicted, truth = tallies(self, i)
-    local row = { pad(self.names[i], left) }
+    local row = { pad(rows[i], left) }
     for j = 1, self.classes do
       local n = self.table[i][j]
       row[j + 1] = pad(n == 0 and "." or count_text(n), width)

@@ -14,9 +14,10 @@ function M.is_terminal()
   return os.execute "test -t 1 2>/dev/null" == true
 end
 
---- A time in seconds as text: "8.3s", "2m05s", "1h02m".
+--- A time in seconds as text: "12ms", "8.3s", "2m05s", "1h02m".
 function M.duration(s)
   if s ~= s or s == math.huge then return "?" end
+  if s < 0.9995 then return ("%.0fms"):format(1000 * s) end
   if s < 59.95 then return ("%.1fs"):format(s) end
   s = math.floor(s + 0.5)
   if s < 3600 then return ("%dm%02ds"):format(s // 60, s % 60) end
@@ -48,7 +49,8 @@ end
 
 --- A progress line over `epochs` epochs of `steps` steps.  Options: epochs (1),
 -- steps (of one epoch), out (a file; standard output), live (is it a terminal?),
--- unit ("samples"), clock (a function; wall seconds).
+-- every (1: an epoch's line stays for every so many epochs, and for the last), unit
+-- ("samples"), clock (a function; wall seconds).
 -- ```
 -- local line = progress.new { epochs = 5, steps = 100 }
 -- line:step(32, loss)                       -- after each step: samples seen, their loss
@@ -56,25 +58,25 @@ end
 -- ```
 function M.new(opts)
   check.options(1, "progress.new", opts,
-    { epochs = 1, steps = 1, out = 1, live = 1, unit = 1, clock = 1 })
+    { epochs = 1, steps = 1, every = 1, out = 1, live = 1, unit = 1, clock = 1 })
   opts = opts or {}
   local self = setmetatable({}, Progress)
   self.epochs = check.count(1, "progress.new", opts.epochs or 1)
   self.steps = check.count(1, "progress.new", opts.steps)
+  self.every = check.count(1, "progress.new", opts.every or 1)
   self.out, self.unit = opts.out or io.stdout, opts.unit or "samples"
   self.clock = opts.clock or require "mare".clock
   self.live = opts.live
   if self.live == nil then self.live = opts.out == nil and M.is_terminal() end
   self.done, self.current = 0, 1 -- steps made, the epoch being made
-  self.busy = 0                  -- seconds spent in steps, epochs' ends left out
-  self.began = self.clock()
+  self.began, self.shown = self.clock(), -math.huge
   self:restart()
   return self
 end
 
 -- Begins an epoch.
 function Progress:restart()
-  self.start, self.shown = self.clock(), -math.huge
+  self.start = self.clock()
   self.seen, self.loss, self.made = 0, 0, 0
 end
 
@@ -128,8 +130,14 @@ function Progress:epoch(values)
   local text = ("%s  loss %s  %s%s%s %s/s  %s"):format(heading(self), number(loss),
     values and describe(values) or "", values and "  " or "", M.count(self.seen / seconds),
     self.unit, M.duration(seconds))
-  if self.live then rewrite(self, text) else self.out:write(text) end
-  self.out:write "\n"
+  local stays = self.current % self.every == 0 or self.current >= self.epochs
+  if self.live and (stays or self.finish - self.shown >= 0.1) then
+    self.shown = self.finish
+    rewrite(self, text)
+  elseif stays then
+    self.out:write(text)
+  end
+  if stays then self.out:write "\n" end
   self.out:flush()
   self.current, self.finish = self.current + 1, nil
   self:restart()
