@@ -2,6 +2,7 @@
 ** object.c -- the tensor as a Lua value: making, checking, closing it, and what
 ** it answers without computing (shape, dtype, size ...).
 */
+#include <ctype.h>
 #include <string.h>
 
 #include "bind.h"
@@ -276,6 +277,9 @@ static int get_field(lua_State *L, State *S, Object *o) {
   return user_error(L, "a tensor has no field or method '%s'", key);
 }
 
+/* other strings are indices, "1:2, -1" */
+static bool is_name(const char *s) { return *s == '\0' || *s == '_' || isalpha((unsigned char)*s); }
+
 int tensor_index(lua_State *L) { /* upvalue 2: the methods */
   State *S = get_state(L);
   if (lua_type(L, 2) == LUA_TSTRING) {
@@ -284,7 +288,7 @@ int tensor_index(lua_State *L) { /* upvalue 2: the methods */
     Object *o = test_tensor(L, S, 1);
     if (o == NULL || o->t.storage == NULL) return user_error(L, "the tensor is closed");
     const char *s = lua_tostring(L, 2);
-    if (strpbrk(s, ":0123456789") == NULL) return get_field(L, S, o);
+    if (is_name(s)) return get_field(L, S, o);
     return index_value(L, S, o, 2);
   }
   Object *o = test_tensor(L, S, 1);
@@ -302,7 +306,7 @@ int tensor_newindex(lua_State *L) {
       set_grad(L, S, o, 1, 3);
       return 0;
     }
-    if (strpbrk(s, ":0123456789") == NULL)
+    if (is_name(s))
       return user_error(L, "the field '%s' of a tensor cannot be set", s);
   }
   assign_value(L, S, o, 2, 3);

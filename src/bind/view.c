@@ -120,8 +120,11 @@ static int view_narrow(lua_State *L) { /* t:narrow(dim, first, length) */
   State *S = get_state(L);
   Object *o = check_tensor(L, S, 1);
   int dim = check_dim(L, 2, o->t.ndim);
-  int64_t size = o->t.shape[dim], first, length = check_integer(L, 4);
-  first = size > 0 ? check_index(L, 3, size) : check_integer(L, 3) - 1;
+  int64_t size = o->t.shape[dim], given = check_integer(L, 3), length = check_integer(L, 4);
+  int64_t first = given < 0 ? given + size : given - 1;
+  if (first < 0 || first > size) /* just past the end there are 0 elements */
+    return arg_error(L, 3, "index %I is out of range for size %I", (LUAI_UACINT)given,
+                     (LUAI_UACINT)size);
   if (length < 0 || length > size - first)
     return arg_error(L, 4, "%I elements from %I on; the size is %I", (LUAI_UACINT)length,
                      (LUAI_UACINT)first + 1, (LUAI_UACINT)size);
@@ -417,7 +420,7 @@ static void span(lua_State *L, const mare_Tensor *t, int dim, const Range *r, in
   if (r->step < 1) user_error(L, "step %I of an index; it must be positive",
                               (LUAI_UACINT)r->step);
   *first = *length = 0;
-  if (from == last + 1 && from >= 1 && last <= size) return;
+  if (from - 1 == last && from >= 1 && last <= size) return;
   *first = position(L, t, dim, r->first);
   last = position(L, t, dim, r->last);
   if (last < *first)
