@@ -5,6 +5,9 @@
 */
 #include <math.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "../base/pool.h"
 #include "kernels.h"
@@ -121,6 +124,8 @@ const mare_Kernels *mare_row_kernels(const mare_Row *row) {
 #define MAXOPS (MARE_MAXARGS + 3) /* a backward kernel's: gx, g, y, operands */
 #define PIECE 65536               /* elements that a thread takes at a time */
 #define BUFFER 8192               /* bytes of each operand held in the first cache */
+#define RUN (BUFFER / 8)          /* elements of a buffer, whatever their type */
+#define STREAM (8 << 20)          /* bytes of a result that no core's cache holds */
 
 typedef struct Job {
   mare_Kernel *kernel;
@@ -128,7 +133,7 @@ typedef struct Job {
   int nop;
   mare_Tensor *const *op;
   unsigned constant; /* bit k: operand k has one value */
-  int64_t block;     /* elements that fit into a buffer */
+  bool stream;       /* the result goes past the caches */
 } Job;
 
 static int64_t at_most(int64_t n, int64_t max) {
@@ -154,23 +159,53 @@ static void run_flat(const Job *j, int64_t i, int64_t n) {
   j->kernel((size_t)n, p, j->param);
 }
 
-static void run_constants(const Job *j, int64_t i, int64_t n) {
-  _Alignas(64) char buffer[MARE_MAXARGS][BUFFER];
+/*
+** A result larger than the caches is computed in a buffer and stored past them:
+** ordinary stores would first read what they overwrite.
+*/
+#ifdef __SSE2__
+static void stream(char *to, const char *b, size_t nbytes) {
+  size_t whole = nbytes / 16 * 16;
+  for (size_t i = 0; i < whole; i += 16)
+    _mm_stream_si128((__m128i *)(to + i), _mm_load_si128((const __m128i *)(b + i)));
+  memcpy(to + whole, b + whole, nbytes - whole);
+}
+
+static bool streams(const Job *j) {
+  const mare_Tensor *y = j->op[0];
+  bool fits = y->numel * (int64_t)mare_sizeof[y->dtype] >= STREAM && (uintptr_t)y->data % 16 == 0;
+  for (int k = 1; k < j->nop; k++) fits &= j->op[k]->data != y->data; /* it is read anyway */
+  return fits;
+}
+#else
+#define stream(to, b, nbytes) memcpy(to, b, nbytes)
+#define streams(j) false
+#define _mm_sfence() ((void)0)
+#endif
+
+static void run_buffered(const Job *j, int64_t i, int64_t n) {
+  _Alignas(64) char buffer[MARE_MAXARGS + 1][BUFFER];
   void *p[MAXOPS];
   int used = 0;
+  char *result = buffer[used++];
   for (int k = 0; k < j->nop; k++)
-    if (j->constant >> k & 1) fill(p[k] = buffer[used++], j->op[k], at_most(n, j->block));
-  for (int64_t end = i + n; i < end; i += j->block) {
+    if (j->constant >> k & 1) fill(p[k] = buffer[used++], j->op[k], at_most(n, RUN));
+  for (int64_t end = i + n; i < end; i += RUN) {
+    n = at_most(end - i, RUN);
     for (int k = 0; k < j->nop; k++)
       if (!(j->constant >> k & 1)) p[k] = element(j->op[k], i);
-    j->kernel((size_t)at_most(end - i, j->block), p, j->param);
+    if (j->stream) p[0] = result;
+    j->kernel((size_t)n, p, j->param);
+    if (j->stream)
+      stream(element(j->op[0], i), result, (size_t)n * mare_sizeof[j->op[0]->dtype]);
   }
+  if (j->stream) _mm_sfence();
 }
 
 static void flat_piece(void *ctx, int64_t piece) {
   const Job *j = ctx;
   int64_t i = piece * PIECE, n = at_most(j->op[0]->numel - i, PIECE);
-  if (j->constant) run_constants(j, i, n);
+  if (j->constant || j->stream) run_buffered(j, i, n);
   else run_flat(j, i, n);
 }
 
@@ -407,10 +442,10 @@ static void set_dims(Walk *w, mare_Tensor *const *op) {
   for (int k = 0; k < w->nop; k++) set_operand(w, &w->op[k], op[k]);
 }
 
-static void set_tiles(Walk *w, int64_t all, bool jumps) {
+static void set_tiles(Walk *w, bool jumps) {
   int64_t *shape = &w->shape[w->ndim - 2];
-  w->columns = at_most(shape[1], jumps ? 64 : all);
-  w->rows = at_most(shape[0], all / w->columns);
+  w->columns = at_most(shape[1], jumps ? 64 : RUN);
+  w->rows = at_most(shape[0], RUN / w->columns);
   w->down = (shape[0] + w->rows - 1) / w->rows;
   w->across = (shape[1] + w->columns - 1) / w->columns;
   w->ntile = w->down * w->across;
@@ -431,16 +466,20 @@ static void apply_strided(const Job *j) {
     o->gathered = o->step[last] != o->size || narrow;
     jumps |= o->step[last] != o->size && o->step[last] != 0;
   }
-  set_tiles(&w, j->block, jumps);
+  set_tiles(&w, jumps);
   mare_parallel((w.ntile + w.share - 1) / w.share, walk_piece, &w);
 }
 
 void mare_apply(mare_Kernel *k, const double *param, int nop, mare_Tensor *const *op) {
-  Job j = {k, param, nop, op, 0, BUFFER / 8};
+  Job j = {k, param, nop, op, 0, false};
   int64_t n = op[0]->numel;
   if (n == 0) return;
-  if (!all_flat(&j)) apply_strided(&j);
-  else if (n > PIECE) mare_parallel((n + PIECE - 1) / PIECE, flat_piece, &j);
-  else if (j.constant) run_constants(&j, 0, n);
-  else run_flat(&j, 0, n);
+  if (!all_flat(&j)) {
+    apply_strided(&j);
+  } else if (n > PIECE) {
+    j.stream = streams(&j);
+    mare_parallel((n + PIECE - 1) / PIECE, flat_piece, &j);
+  } else {
+    flat_piece(&j, 0);
+  }
 }
