@@ -51,6 +51,14 @@ function M.options(position, name, opts, known)
   end
 end
 
+--- A function, or something that can be called like one.
+function M.callable(position, name, f)
+  local meta = getmetatable(f)
+  if type(f) ~= "function" and not (type(meta) == "table" and meta.__call) then
+    M.argument(position, name, "function expected, got %s", f == nil and "no value" or type(f))
+  end
+end
+
 --- A number (or a default for nil), inside lo..hi when these are given.
 function M.number(position, name, value, default, lo, hi)
   if value == nil then value = default end

@@ -9,22 +9,25 @@ local check = require "mare.check"
 local M = {}
 
 local f = core.functions
-local is_tensor, grad_mode = f.is_tensor, f.grad_mode
+local is_tensor, recording = f.is_tensor, f.recording
 local ops = registry.ops
 
 -- -- switching the tape off and on -----------------------------------------------------
 
-local function with_mode(mode, fn, ...)
-  local _ <close> = registry.restore_grad_mode(grad_mode(mode))
+--- Calls fn(...) without recording; returns what it returns.
+--     mare.no_grad(function() w:sub_(w.grad * 0.1) end)
+function M.no_grad(fn, ...)
+  check.callable(1, "no_grad", fn)
+  local _ <close> = recording(false)
   return fn(...)
 end
 
---- Calls fn(...) without recording; returns what it returns.
---     mare.no_grad(function() w:sub_(w.grad * 0.1) end)
-function M.no_grad(fn, ...) return with_mode(false, fn, ...) end
-
 --- Calls fn(...) with recording on, as inside a no_grad.
-function M.enable_grad(fn, ...) return with_mode(true, fn, ...) end
+function M.enable_grad(fn, ...)
+  check.callable(1, "enable_grad", fn)
+  local _ <close> = recording(true)
+  return fn(...)
+end
 
 -- -- one operation -------------------------------------------------------------------------
 
@@ -147,7 +150,7 @@ function M.backward(y, options)
   for t, g in pairs(grads) do
     if t:is_leaf() then
       local old = t.grad
-      t.grad = old and old + g or g
+      t.grad = old and old + g or g:contiguous()     -- a copy would leave the tape
     end
   end
 end
@@ -216,8 +219,9 @@ end
 -- The first argument is a tensor or a nested table of tensors, and so is the
 -- gradient; f returns a single number as a tensor.
 function M.value_and_grad(fn)
+  check.callable(1, "value_and_grad", fn)
   return function(x, ...)
-    local _ <close> = registry.restore_grad_mode(grad_mode(true))
+    local _ <close> = recording(true)
     local nested = depth > 0
     local y, xs, list
     do
@@ -234,6 +238,7 @@ end
 --- A function that returns the gradient of f to its first argument.
 --     mare.grad(function(x) return (x * x):sum() end)(x)       --> 2 x
 function M.grad(fn)
+  check.callable(1, "grad", fn)
   local both = M.value_and_grad(fn)
   return function(...)
     local _, g = both(...)
@@ -243,7 +248,8 @@ end
 
 --- y, pullback = mare.vjp(f, x): pullback(g) is g times the Jacobian of f at x.
 function M.vjp(fn, x)
-  local _ <close> = registry.restore_grad_mode(grad_mode(true))
+  check.callable(1, "vjp", fn)
+  local _ <close> = recording(true)
   local nested = depth > 0
   local y, xs, list
   do
@@ -253,7 +259,7 @@ function M.vjp(fn, x)
   end
   if not is_tensor(y) then check_scalar(y, "vjp") end
   return nested and y or y:detach(), function(g)
-    local _ <close> = registry.restore_grad_mode(grad_mode(true))
+    local _ <close> = recording(true)
     return pull(y, xs, list, g, nested or depth > 0)
   end
 end
@@ -261,9 +267,11 @@ end
 --- y, t = mare.jvp(f, x, v): t is the Jacobian of f at x times v, by forward
 -- accumulation along the tape of f.  v has the structure of x.
 function M.jvp(fn, x, v)
-  local _ <close> = registry.restore_grad_mode(grad_mode(true))
+  check.callable(1, "jvp", fn)
+  local _ <close> = recording(true)
   local nested = depth > 0
-  local tangent, y = {}, nil
+  local tangent = {}
+  local y
   do
     local _ <close> = deeper()
     local xs = variables(x)
@@ -276,7 +284,7 @@ function M.jvp(fn, x, v)
     y = fn(xs)
   end
   if not is_tensor(y) then check_scalar(y, "jvp") end
-  grad_mode(nested)
+  local _ <close> = recording(nested)
   local order = y.is_tracked and f.topo(y) or {}
   for i = #order, 1, -1 do
     local t = order[i]
@@ -316,7 +324,7 @@ function M.hvp(fn, x, v)
   return t
 end
 
--- -- user's own operations and checks ----------------------------------------------------------------
+-- -- user's own operations and checks ------------------------------------------------------------
 
 --- An operation of the user's own.
 --     local cube = mare.op { name = "cube",
@@ -325,11 +333,15 @@ end
 -- forward is not recorded; backward returns a gradient (or nil) for each argument,
 -- written with operations, so that it can be differentiated again.
 function M.op(row)
+  if type(row) ~= "table" then check.argument(1, "op", "table expected, got %s", type(row)) end
   check.options(1, "op", row, {name = true, forward = true, backward = true, doc = true})
   for _, key in ipairs {"forward", "backward"} do
     if type(row[key]) ~= "function" then
       check.argument(1, "op", "'%s' is not a function", key)
     end
+  end
+  if row.name ~= nil and type(row.name) ~= "string" then
+    check.argument(1, "op", "'name' is not a string")
   end
   local id = f.define(row.name or "op")
   local made = {name = row.name or "op", structured = true, vjp = row.backward}

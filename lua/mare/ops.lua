@@ -36,13 +36,12 @@ function M.define(row)
     row.call = row.call or core.ops[row.name]
   else
     id = core.functions.define(row.name)
-    local fwd, record, grad_mode = row.fwd, core.functions.record, core.functions.grad_mode
-    row.call = function(...)
-      local was <close> = M.restore_grad_mode(grad_mode(false))
-      local y = fwd(...)
-      grad_mode(was.mode)
-      return record(y, id, ...)
+    local record, recording = core.functions.record, core.functions.recording
+    local function fwd(...)
+      local _ <close> = recording(false)
+      return row.fwd(...)
     end
+    row.call = function(...) return record((fwd(...)), id, ...) end
   end
   row.id = id
   core.functions.attach(id, row)
@@ -50,11 +49,6 @@ function M.define(row)
   if row.call and not row.internal then ops[row.name] = row.call end
   return row.call
 end
-
-local Mode = {__close = function(self) core.functions.grad_mode(self.mode) end}
-
---- A value to be closed that brings back whether operations are recorded.
-function M.restore_grad_mode(mode) return setmetatable({mode = mode}, Mode) end
 
 -- -- element-wise rows ---------------------------------------------------------------
 

@@ -237,18 +237,21 @@ void back_reduce_to(Back *b, const mare_Tensor *g, int ndim, const int64_t *shap
 
 /* -- element-wise operations: the row's kernels --------------------------------------------- */
 
-/* argument i as an operand of y's shape; a number stands in buf */
-static void operand(const mare_Tensor *y, const Arg *a, double *buf, mare_Tensor *v) {
+/* argument k as an operand of y's shape; a number stands in buf */
+static void operand(const mare_Row *row, int k, const mare_Tensor *y, const Arg *a, double *buf,
+                    mare_Tensor *v) {
   static const int64_t none[1];
+  mare_Tensor number;
   if (a->object) {
     mare_expand(&a->object->t, y->ndim, y->shape, v);
     return;
   }
-  mare_Tensor number;
-  mare_shape_set(&number, y->dtype, 0, none);
+  mare_Dtype dt = strcmp(row->arg[k], "mask") == 0 ? MARE_U8 : y->dtype;
+  mare_shape_set(&number, dt, 0, none);
   number.data = (char *)buf;
-  if (y->dtype == MARE_F32) *(float *)buf = (float)a->number;
-  else *buf = a->number;
+  if (dt == MARE_F64) *buf = a->number;
+  else if (dt == MARE_F32) *(float *)buf = (float)a->number;
+  else *(uint8_t *)buf = (uint8_t)a->number;
   mare_expand(&number, y->ndim, y->shape, v);
 }
 
@@ -265,10 +268,13 @@ static mare_Tensor *place_for(Back *b, int i, const Slot *s) {
   return back_tensor(b, y->dtype, y->ndim, y->shape);
 }
 
+/* what the derivative does not read may be closed by now: g stands for it */
 static void row_backward(Back *b, int i, const Slot *s, mare_Tensor *gx) {
-  const mare_Row *row = b->node->op->row;
+  const Op *rowop = b->node->op;
+  const mare_Row *row = rowop->row;
   const Arg *arg = b->node->arg;
-  mare_Tensor v[MARE_MAXARGS], y = b->y->t, g = *b->g, *out;
+  uint32_t needs = b->S->rowneeds[rowop - b->S->rowop][i];
+  mare_Tensor v[MARE_MAXARGS], y = needs & NEEDS_Y ? b->y->t : *b->g, g = *b->g, *out;
   mare_Tensor *op[MARE_MAXARGS + 3] = {NULL, &g, &y};
   double buf[MARE_MAXARGS], param[MARE_MAXPARAM];
   const mare_Tensor *x = &arg[i].object->t;
@@ -277,7 +283,8 @@ static void row_backward(Back *b, int i, const Slot *s, mare_Tensor *gx) {
     return;
   }
   for (int k = 0; k < row->nargs; k++) {
-    operand(&y, &arg[k], &buf[k], &v[k]);
+    if (needs & NEEDS(k)) operand(row, k, &y, &arg[k], &buf[k], &v[k]);
+    else v[k] = g;
     op[3 + k] = &v[k];
   }
   for (int k = 0; k < row->nparam; k++) param[k] = arg[row->nargs + k].number;
@@ -321,7 +328,7 @@ static void push_vjp(lua_State *L, const Op *op) {
 static void call_vjp(Back *b, int map) {
   lua_State *L = b->L;
   const Node *n = b->node;
-  bool mode = b->S->grad_mode;
+  Mode off;
   int status, y;
   luaL_checkstack(L, n->nargs + 8, NULL);
   lua_rawgetp(L, map, b->y);
@@ -330,9 +337,9 @@ static void call_vjp(Back *b, int map) {
   new_view(L, b->S, b->g);
   lua_pushvalue(L, y);
   for (int i = 0; i < n->nargs; i++) lua_getiuservalue(L, y, i + 2);
-  b->S->grad_mode = false;
+  enter_mode(L, b->S, &off, false);
   status = lua_pcall(L, 2 + n->nargs, n->nargs, 0);
-  b->S->grad_mode = mode;
+  leave_mode(b->S, &off);
   if (status != LUA_OK) lua_error(L);
 }
 
@@ -374,27 +381,39 @@ static void lua_backward(Back *b, int map) {
 
 /* -- one step of the pass ------------------------------------------------------------------------ */
 
-static void check_value(Back *b, const Object *o, uint32_t version, const char *what) {
+static void check_value(lua_State *L, const Op *op, const Object *o, uint32_t version,
+                        const char *what) {
   if (o->t.storage == NULL)
-    user_error(b->L, "backward of '%s' needs %s, which was closed", b->node->op->name, what);
+    user_error(L, "backward of '%s' needs %s, which was closed", op->name, what);
   if (o->t.storage->version != version)
-    user_error(b->L, "backward of '%s' needs %s, which was changed in place since",
-               b->node->op->name, what);
+    user_error(L, "backward of '%s' needs %s, which was changed in place since", op->name,
+               what);
 }
 
-static void check_versions(Back *b) {
+/* what the derivatives that are asked for read */
+static uint32_t needed(const State *S, const Node *n) {
+  uint32_t needs = 0;
+  if (n->op->row == NULL) return n->op->needs;
+  for (int i = 0; i < n->op->row->nargs; i++)
+    if (n->arg[i].object && n->arg[i].object->requires_grad)
+      needs |= S->rowneeds[n->op - S->rowop][i];
+  return needs;
+}
+
+void check_versions(lua_State *L, State *S, const Object *y) {
   static const char *const names[] = {"its argument #1", "its argument #2",
                                       "its argument #3", "a later argument"};
-  const Node *n = b->node;
+  const Node *n = y->node;
+  uint32_t needs = needed(S, n);
   for (int i = 0; i < n->nargs; i++)
-    if (n->arg[i].object && (n->op->needs & NEEDS(i < 31 ? i : 30)))
-      check_value(b, n->arg[i].object, n->arg[i].version, names[i < 3 ? i : 3]);
-  if (n->op->needs & NEEDS_Y) check_value(b, b->y, b->node->version, "its result");
+    if (n->arg[i].object && (needs & NEEDS(i < 31 ? i : 30)))
+      check_value(L, n->op, n->arg[i].object, n->arg[i].version, names[i < 3 ? i : 3]);
+  if (needs & NEEDS_Y) check_value(L, n->op, y, n->version, "its result");
 }
 
 static void step(Back *b, Slot *s, int map) {
   const Node *n = b->node;
-  check_versions(b);
+  check_versions(b->L, b->S, b->y);
   if (!n->op->vjp && !n->op->row) {
     lua_backward(b, map);
     return;

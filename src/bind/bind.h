@@ -29,13 +29,20 @@ typedef struct Node Node;
 typedef struct Walk Walk;
 typedef struct Scope Scope;
 
+typedef struct Mode { /* recording switched on or off, while a function runs */
+  struct Mode *outer;
+  lua_State *L; /* the coroutine that did it */
+  bool on;
+} Mode;
+
 typedef struct State { /* one for each Lua state: a userdata in the registry */
   mare_Heap *heap;
   Scope *scope;     /* the innermost open scope, or NULL */
   mare_Rng rng;     /* what mare.seed sets */
   Op *rowop;        /* an Op for each row of ops.def */
+  uint32_t (*rowneeds)[MARE_MAXARGS]; /* what the derivative to each argument reads */
   const mare_Row *add, *mul; /* rows that backward uses itself */
-  bool grad_mode;   /* false inside no_grad */
+  Mode *mode;       /* the innermost switch of recording; NULL: it is on */
 } State;
 
 struct Object {   /* a tensor */
@@ -48,7 +55,8 @@ struct Object {   /* a tensor */
   bool consumed;      /* backward has cleared its node */
   bool isview;
   mare_Storage *grad; /* contiguous, of t's shape and type; leaves only */
-  Object **link;      /* what points to it in the list of its scope, or NULL */
+  Scope *scope;       /* what will close it, or NULL */
+  Object **link;      /* what points to it in the list of its scope */
   Object *next;
 };
 
@@ -108,6 +116,10 @@ Object *new_result_view(lua_State *L, State *S, const Op *op, int first, int nar
 /* Replaces the tensor at index y by one on the tape, if any argument requires it. */
 void record(lua_State *L, State *S, const Op *op, int y, int nargs);
 bool wants_grad(const State *S, const Object *o);
+bool grad_on(const State *S); /* is recording on? */
+void enter_mode(lua_State *L, State *S, Mode *m, bool on);
+void leave_mode(State *S, Mode *m);
+void check_versions(lua_State *L, State *S, const Object *y); /* backward may run through y */
 bool any_wants(lua_State *L, State *S, int first, int nargs);
 void fill_node(lua_State *L, State *S, Object *o, const Op *op, int first, int nargs);
 
@@ -189,7 +201,7 @@ int index_value(lua_State *L, State *S, Object *o, int key); /* x[key], view.c *
 void assign_value(lua_State *L, State *S, Object *o, int key, int value);
 void push_grad(lua_State *L, State *S, Object *o, int idx); /* x.grad, tape.c */
 void set_grad(lua_State *L, State *S, Object *o, int idx, int value);
-void scope_add(State *S, Object *o); /* memory.c */
+void scope_add(lua_State *L, State *S, Object *o); /* memory.c */
 void scope_remove(Object *o);
 void open_scopes(lua_State *L); /* makes the metatables of scopes and guards */
 void open_rows(lua_State *L, State *S); /* elementwise.c: S->rowop */

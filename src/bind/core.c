@@ -43,7 +43,6 @@ static uint64_t fresh_seed(const void *p) {
 static State *push_state(lua_State *L) {
   State *S = lua_newuserdatauv(L, sizeof *S, 1);
   memset(S, 0, sizeof *S);
-  S->grad_mode = true;
   mare_rng_seed(&S->rng, fresh_seed(S));
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, state_gc);

@@ -255,25 +255,27 @@ static bool mentions(const char *text, const char *name) {
   return false;
 }
 
-static uint32_t needs_of(const mare_Row *row) {
+/* what the derivative to argument d reads */
+static uint32_t needs_of(const mare_Row *row, int d) {
   uint32_t needs = 0;
-  for (int d = 0; d < row->nargs; d++) {
-    if (row->derivative[d] == NULL) continue;
-    if (mentions(row->derivative[d], "y")) needs |= NEEDS_Y;
-    for (int i = 0; i < row->nargs; i++)
-      if (mentions(row->derivative[d], row->arg[i])) needs |= NEEDS(i);
-  }
+  if (row->derivative[d] == NULL) return 0;
+  if (mentions(row->derivative[d], "y")) needs |= NEEDS_Y;
+  for (int i = 0; i < row->nargs; i++)
+    if (mentions(row->derivative[d], row->arg[i])) needs |= NEEDS(i);
   return needs;
 }
 
 void open_rows(lua_State *L, State *S) { /* the State is on the top of the stack */
+  size_t n = (size_t)mare_nrows;
   S->add = mare_row_find("add");
   S->mul = mare_row_find("mul");
-  S->rowop = lua_newuserdatauv(L, (size_t)mare_nrows * sizeof *S->rowop, 0);
+  S->rowop = lua_newuserdatauv(L, n * (sizeof *S->rowop + sizeof *S->rowneeds), 0);
+  S->rowneeds = (void *)(S->rowop + n);
   lua_setiuservalue(L, -2, 1);
-  for (int i = 0; i < mare_nrows; i++) {
+  for (size_t i = 0; i < n; i++) {
     const mare_Row *row = &mare_rows[i];
-    S->rowop[i] = (Op){row->name, row_call, NULL, needs_of(row), row};
+    S->rowop[i] = (Op){row->name, row_call, NULL, 0, row};
+    for (int d = 0; d < row->nargs; d++) S->rowneeds[i][d] = needs_of(row, d);
   }
 }
 

@@ -8,6 +8,7 @@
 
 struct Scope {   /* a userdata; open while S->scope leads to it */
   State *S;
+  lua_State *L;  /* the coroutine that opened it: its user value */
   Object *first; /* what was made inside */
   Scope *outer;
 };
@@ -65,20 +66,33 @@ static int memory_reset_peak(lua_State *L) {
 /* -- scopes ---------------------------------------------------------------------- */
 
 void scope_remove(Object *o) {
-  if (o->link == NULL) return;
+  if (o->scope == NULL) return;
   *o->link = o->next;
   if (o->next) o->next->link = o->link;
-  o->link = NULL;
+  o->scope = NULL;
 }
 
 static void enter(Scope *s, Object *o) {
   o->next = s->first;
   if (o->next) o->next->link = &o->next;
   s->first = o;
+  o->scope = s;
   o->link = &s->first;
 }
 
-void scope_add(State *S, Object *o) { enter(S->scope, o); }
+/* the innermost scope, from s outwards, whose coroutine is not suspended */
+static Scope *active(Scope *s) {
+  while (s && lua_status(s->L) != LUA_OK) s = s->outer;
+  return s;
+}
+
+/* into the innermost scope of this coroutine, or of those that wait for it */
+void scope_add(lua_State *L, State *S, Object *o) {
+  Scope *s = S->scope;
+  while (s && s->L != L) s = s->outer;
+  if (s == NULL) s = active(S->scope);
+  if (s) enter(s, o);
+}
 
 /* takes the scope out of the chain of open ones, wherever it stands */
 static void leave(Scope *s) {
@@ -97,10 +111,13 @@ static Scope *check_scope(lua_State *L) {
 
 static int scope_new(lua_State *L) {
   State *S = get_state(L);
-  Scope *s = lua_newuserdatauv(L, sizeof *s, 0);
+  Scope *s = lua_newuserdatauv(L, sizeof *s, 1);
   s->S = S;
+  s->L = L;
   s->first = NULL;
   luaL_setmetatable(L, "mare.Scope");
+  lua_pushthread(L);
+  lua_setiuservalue(L, -2, 1);
   s->outer = S->scope;
   S->scope = s;
   return 1;
@@ -124,26 +141,49 @@ static int scope_gc(lua_State *L) { /* never closed: forget, but close nothing *
   return 0;
 }
 
-static void keep_value(lua_State *L, Scope *s, int idx) {
-  Object *o = test_tensor(L, s->S, idx);
-  if (o && o->link) {
-    scope_remove(o);
-    if (s->outer && s->S->scope == s) enter(s->outer, o);
+/* will o be closed no later than s? */
+static bool within(const Scope *s, const Object *o) {
+  if (o->scope == NULL) return false;
+  for (const Scope *p = s->S->scope; p && p != s; p = p->outer)
+    if (p == o->scope) return true;
+  return o->scope == s;
+}
+
+static void keep_tensor(Scope *s, Object *o) {
+  Scope *outer = active(s->outer);
+  if (!within(s, o)) return;
+  scope_remove(o);
+  if (outer) enter(outer, o);
+}
+
+/* the tensors in the table at idx; seen (a table at index 3) ends cycles */
+static void keep_table(lua_State *L, Scope *s, int idx) {
+  luaL_checkstack(L, 6, "table nested too deeply");
+  lua_pushvalue(L, idx);
+  if (lua_rawget(L, 3) == LUA_TNIL) {
+    lua_pushvalue(L, idx);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, 3);
+    for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+      Object *o = test_tensor(L, s->S, -1);
+      if (o) keep_tensor(s, o);
+      else if (lua_istable(L, -1)) keep_table(L, s, lua_gettop(L));
+    }
   }
-  if (!lua_istable(L, idx)) return;
-  luaL_checkstack(L, 4, "table nested too deeply");
-  lua_pushnil(L);
-  while (lua_next(L, idx)) {
-    keep_value(L, s, lua_gettop(L));
-    lua_pop(L, 1);
-  }
+  lua_pop(L, 1);
 }
 
 /* s:keep(v): v, a tensor or a table of tensors, outlives the scope; returns it */
 static int scope_keep(lua_State *L) {
   Scope *s = check_scope(L);
+  Object *o = test_tensor(L, s->S, 2);
   lua_settop(L, 2);
-  keep_value(L, s, 2);
+  if (o) keep_tensor(s, o);
+  if (lua_istable(L, 2)) {
+    lua_createtable(L, 0, 0);
+    keep_table(L, s, 2);
+    lua_settop(L, 2);
+  }
   return 1;
 }
 

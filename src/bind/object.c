@@ -104,7 +104,7 @@ static Object *push_open(lua_State *L, State *S, int nargs, mare_Dtype dt, int n
                mare_shape_text(buf, ndim, shape));
   }
   open_storage(L, S, o);
-  if (S->scope) scope_add(S, o);
+  if (S->scope) scope_add(L, S, o);
   return o;
 }
 
@@ -113,7 +113,7 @@ static Object *push_sharing(lua_State *L, State *S, int nargs, const mare_Tensor
   o->t = *v;
   mare_storage_retain(v->storage);
   o->isview = true;
-  if (S->scope) scope_add(S, o);
+  if (S->scope) scope_add(L, S, o);
   return o;
 }
 

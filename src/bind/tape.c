@@ -6,15 +6,71 @@
 
 #include "bind.h"
 
-bool wants_grad(const State *S, const Object *o) { return S->grad_mode && o->requires_grad; }
+/* -- whether operations are recorded ------------------------------------------------ */
+
+/* A coroutine that is suspended, or has died, keeps its switch to itself. */
+bool grad_on(const State *S) {
+  const Mode *m = S->mode;
+  while (m && lua_status(m->L) != LUA_OK) m = m->outer;
+  return m == NULL || m->on;
+}
+
+bool wants_grad(const State *S, const Object *o) { return o->requires_grad && grad_on(S); }
+
+void enter_mode(lua_State *L, State *S, Mode *m, bool on) {
+  *m = (Mode){S->mode, L, on};
+  S->mode = m;
+}
+
+void leave_mode(State *S, Mode *m) { /* wherever it stands by now */
+  for (Mode **p = &S->mode; *p; p = &(*p)->outer)
+    if (*p == m) {
+      *p = m->outer;
+      return;
+    }
+}
+
+typedef struct Guard { /* a userdata; its user value is the coroutine */
+  Mode mode;
+  State *S;
+} Guard;
+
+static int guard_close(lua_State *L) { /* __close, __gc */
+  Guard *g = luaL_checkudata(L, 1, "mare.Guard");
+  leave_mode(g->S, &g->mode);
+  return 0;
+}
+
+static int tape_grad_mode(lua_State *L) { /* grad_mode() -> whether recording is on */
+  lua_pushboolean(L, grad_on(get_state(L)));
+  return 1;
+}
+
+/* recording(on) -> a value to be closed: until then recording is on or off */
+static int tape_recording(lua_State *L) {
+  State *S = get_state(L);
+  bool on = lua_toboolean(L, 1);
+  Guard *g = lua_newuserdatauv(L, sizeof *g, 1);
+  g->S = S;
+  if (luaL_newmetatable(L, "mare.Guard")) {
+    lua_pushcfunction(L, guard_close);
+    lua_setfield(L, -2, "__close");
+    lua_pushcfunction(L, guard_close);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  lua_pushthread(L);
+  lua_setiuservalue(L, -2, 1);
+  enter_mode(L, S, &g->mode, on);
+  return 1;
+}
 
 /* -- recording -------------------------------------------------------------------- */
 
 bool any_wants(lua_State *L, State *S, int first, int nargs) {
-  if (!S->grad_mode) return false;
   for (int i = 0; i < nargs; i++) {
     const Object *o = test_tensor(L, S, first + i);
-    if (o && o->requires_grad) return true;
+    if (o && o->requires_grad) return grad_on(S);
   }
   return false;
 }
@@ -153,20 +209,13 @@ static int tensor_zero_grad(lua_State *L) { /* forgets the gradient */
   return 0;
 }
 
-static int tape_grad_mode(lua_State *L) { /* grad_mode([on]) -> what it was */
-  State *S = get_state(L);
-  bool was = S->grad_mode;
-  if (!lua_isnoneornil(L, 1)) S->grad_mode = opt_boolean(L, 1, true);
-  lua_pushboolean(L, was);
-  return 1;
-}
-
 /* -- looking at the tape from Lua ---------------------------------------------------------- */
 
 static int tape_node(lua_State *L) { /* node(t) -> op (light userdata), arguments ... */
   State *S = get_state(L);
   Object *o = check_tensor(L, S, 1);
   if (o->node == NULL) return 0;
+  check_versions(L, S, o);
   lua_pushlightuserdata(L, (void *)o->node->op);
   luaL_checkstack(L, o->node->nargs, NULL);
   for (int i = 0; i < o->node->nargs; i++) lua_getiuservalue(L, 1, i + 2);
@@ -214,6 +263,7 @@ static int tape_attach(lua_State *L) {
 const Function tape_functions[] = {
     {"requires_grad", tensor_requires_grad}, {"detach", tensor_detach},
     {"is_leaf", tensor_is_leaf},             {"zero_grad", tensor_zero_grad},
-    {"grad_mode", tape_grad_mode},           {"node", tape_node},
+    {"grad_mode", tape_grad_mode},           {"recording", tape_recording},
+    {"node", tape_node},
     {"record", tape_record},                 {"define", tape_define},
     {"attach", tape_attach},                 {NULL, NULL}};
