@@ -1,0 +1,417 @@
+-- memory_spec.lua -- memory that Lua's collector cannot see stays bounded: the pressure
+-- rule in both modes of the collector, scopes however they are left, limits, failed
+-- allocations, and finalizers that use tensors.
+
+local mare = require "mare"
+local support = require "spec.support"
+
+local fails, demand, live = support.fails, support.demand, support.live
+local MB = 1 << 20
+
+local function peak_of(f)
+  collectgarbage()
+  collectgarbage()
+  mare.memory_trim()
+  mare.memory_reset_peak()
+  f()
+  return mare.memory().peak
+end
+
+local function in_mode(mode, f)
+  local old = collectgarbage(mode)
+  local ok, why = pcall(f)
+  collectgarbage(old)
+  if not ok then error(why, 0) end
+end
+
+describe("pressure", function()
+  for _, mode in ipairs {"incremental", "generational"} do
+    it("20,000 dropped tensors of 64 KB keep the peak low, " .. mode, function()
+      in_mode(mode, function()
+        local peak = peak_of(function()
+          for _ = 1, 20000 do mare.zeros(128, 128) end
+        end)
+        demand(peak < 200 * MB, "a peak of %d MB", peak // MB)
+        demand(peak > 16 * MB, "a peak of %d MB: the collector ran all the time", peak // MB)
+      end)
+    end)
+
+    it("a training loop that never collects stays flat, " .. mode, function()
+      in_mode(mode, function()
+        local w = mare.randn(200, 100):requires_grad()
+        local x = mare.randn(500, 200)
+        local function train(n)
+          for _ = 1, n do
+            local y = x:matmul(w):tanh()
+            local loss = (y * y):mean()
+            w:zero_grad()
+            loss:backward()
+            mare.no_grad(function() w:sub_(w.grad * 0.01) end)
+          end
+        end
+        train(50)
+        local peak = peak_of(function() train(600) end)
+        demand(peak < 200 * MB, "a peak of %d MB", peak // MB)
+        local before = live()
+        train(50)
+        demand(live() <= before + MB, "%d bytes more after 50 steps", live() - before)
+      end)
+    end)
+  end
+
+  it("what is live is not collected, and the limit grows with it", function()
+    local kept = {}
+    for i = 1, 300 do kept[i] = mare.full({64, 1024}, i) end     -- 75 MB
+    for i = 1, 300 do assert.same(i, kept[i][{64, 1024}]:item()) end
+    kept = nil      -- luacheck: ignore
+  end)
+
+  it("a stopped collector is left alone", function()
+    live()
+    collectgarbage "stop"
+    local collected = false
+    setmetatable({}, {__gc = function() collected = true end})
+    for _ = 1, 1200 do mare.zeros(64, 1024) end     -- 300 MB
+    local stopped = not collectgarbage "isrunning"
+    local held, early = mare.memory().live, collected
+    collectgarbage "restart"
+    assert.is_true(stopped)
+    assert.is_false(early)
+    demand(held >= 300 * MB, "only %d MB are held", held // MB)
+    live()
+    assert.is_true(collected)
+    mare.memory_trim()
+  end)
+
+  it("counters tell what is held", function()
+    local before = live()
+    local x = mare.zeros(1000, 100)
+    local now = mare.memory().live - before
+    demand(now >= 400000 and now < 500000, "%d bytes for 400,000", now)
+    local view = x[1]
+    assert.same(before + now, mare.memory().live)
+    x:close()
+    assert.same(before + now, mare.memory().live)      -- the view holds it
+    view:close()
+    assert.same(before, mare.memory().live)
+    demand(mare.memory().cached >= 400000, "freed blocks are kept")
+    mare.memory_trim()
+    assert.same(0, mare.memory().cached)
+  end)
+end)
+
+describe("scopes", function()
+  it("close what was made inside", function()
+    local before = live()
+    local x, y, v
+    do
+      local s <close> = mare.scope()     -- luacheck: ignore
+      x = mare.zeros(100)
+      y = x + 1
+      v = x[{ {1, 10} }]
+      assert.is_false(x:isclosed())
+    end
+    assert.is_true(x:isclosed() and y:isclosed() and v:isclosed())
+    assert.same(before, mare.memory().live)
+    assert.is_false(mare.zeros(1):isclosed())
+  end)
+
+  it("on errors too", function()
+    local x
+    local ok = pcall(function()
+      local s <close> = mare.scope()     -- luacheck: ignore
+      x = mare.zeros(3)
+      error "out"
+    end)
+    assert.is_false(ok)
+    assert.is_true(x:isclosed())
+    local y = mare.zeros(3)
+    assert.is_false(y:isclosed())
+  end)
+
+  it("keep what is asked for", function()
+    local x, t, n
+    do
+      local s <close> = mare.scope()
+      x = s:keep(mare.ones(3))
+      t = s:keep {a = mare.ones(1), {mare.ones(2)}, 7, "text"}
+      n = mare.zeros(1)
+      assert.same(5, s:keep(5))
+      assert.is_nil(s:keep(nil))
+      local cycle = {mare.ones(1)}
+      cycle.self = cycle
+      assert.is_true(rawequal(cycle, s:keep(cycle)))
+      t.cycle = cycle
+    end
+    assert.same({1, 1, 1}, x:totable())
+    assert.same({1}, t.a:totable())
+    assert.same({1, 1}, t[1][1]:totable())
+    assert.same({1}, t.cycle[1]:totable())
+    assert.is_true(n:isclosed())
+  end)
+
+  it("nest", function()
+    local inner, kept, outer
+    do
+      local s <close> = mare.scope()     -- luacheck: ignore
+      outer = mare.zeros(1)
+      do
+        local c <close> = mare.scope()
+        inner = mare.zeros(1)
+        kept = c:keep(mare.zeros(1))
+        c:keep(outer)
+      end
+      assert.is_true(inner:isclosed())
+      assert.is_false(kept:isclosed() or outer:isclosed())
+    end
+    assert.is_true(kept:isclosed() and outer:isclosed())
+    local a <close> = mare.scope()        -- keeping is not for the scopes between
+    local x = mare.zeros(1)
+    do
+      local b <close> = mare.scope()      -- luacheck: ignore
+      do
+        local c <close> = mare.scope()
+        c:keep(x)
+      end
+    end
+    assert.is_false(x:isclosed())
+    local deep
+    do
+      local b <close> = mare.scope()
+      do
+        local c <close> = mare.scope()     -- luacheck: ignore
+        deep = b:keep(mare.zeros(1))       -- made inside c, kept by b
+      end
+      assert.is_false(deep:isclosed())
+    end
+    assert.is_false(deep:isclosed())
+    a:close()
+    assert.is_true(x:isclosed() and deep:isclosed())
+  end)
+
+  it("may be closed out of order, twice, or never", function()
+    local a = mare.scope()
+    local x = mare.zeros(1)
+    local b = mare.scope()
+    local y = mare.zeros(1)
+    a:close()
+    assert.is_true(x:isclosed())
+    assert.is_false(y:isclosed())
+    local z = mare.zeros(1)
+    b:close()
+    b:close()
+    a:close()
+    assert.is_true(y:isclosed() and z:isclosed())
+    local free = mare.zeros(1)
+    b:keep(free)
+    assert.is_false(free:isclosed())
+    local forgotten = mare.scope()
+    local w = mare.zeros(1)
+    assert.is_truthy(forgotten)
+    forgotten = nil     -- luacheck: ignore
+    collectgarbage()
+    collectgarbage()
+    assert.is_false(w:isclosed())
+    local c <close> = mare.scope()     -- luacheck: ignore
+    w:close()                          -- by hand, before the scope does
+    x:close()
+  end)
+
+  it("of a coroutine hold what it makes, not what others make", function()
+    local inside, between, again
+    local step = coroutine.wrap(function()
+      local s <close> = mare.scope()     -- luacheck: ignore
+      inside = mare.zeros(1)
+      coroutine.yield()
+      again = mare.zeros(1)
+      coroutine.yield()
+    end)
+    step()
+    between = mare.zeros(1)
+    step()
+    assert.is_false(inside:isclosed() or again:isclosed())
+    step()
+    assert.is_true(inside:isclosed() and again:isclosed())
+    assert.is_false(between:isclosed())
+    local made
+    do     -- a coroutine that runs inside a scope is inside it
+      local s <close> = mare.scope()     -- luacheck: ignore
+      coroutine.wrap(function() made = mare.zeros(1) end)()
+    end
+    assert.is_true(made:isclosed())
+    local dropped = coroutine.wrap(function()
+      local s <close> = mare.scope()     -- luacheck: ignore
+      coroutine.yield(mare.zeros(1))
+    end)
+    local t = dropped()
+    dropped = nil     -- luacheck: ignore
+    local after = mare.zeros(1)
+    live()
+    assert.is_false(t:isclosed() or after:isclosed())
+  end)
+
+  it("and backward: gradients of variables outside survive", function()
+    local w = mare.ones(3):requires_grad()
+    do
+      local s <close> = mare.scope()     -- luacheck: ignore
+      local loss = (w * w):sum()
+      loss:backward()
+    end
+    assert.same({2, 2, 2}, w.grad:totable())
+    do
+      local s <close> = mare.scope()     -- luacheck: ignore
+      ;(w * w):sum():backward()
+      assert.same({4, 4, 4}, w.grad:totable())
+    end
+    assert.same({4, 4, 4}, w.grad:totable())
+    local loss
+    do
+      local s <close> = mare.scope()
+      loss = s:keep(w:exp():sum())
+    end
+    fails("memory_spec.lua", function() loss:backward() end, "closed")
+  end)
+
+  it("closed while a backward runs", function()
+    local s = mare.scope()
+    local op = mare.op {
+      name = "closer", forward = function(v) return v * 2 end,
+      backward = function(g)
+        s:close()
+        return g * 2
+      end,
+    }
+    local w = mare.ones(3):requires_grad()
+    local ok = pcall(function() op((w * w):exp()):sum():backward() end)
+    s:close()
+    assert.is_true(ok or w.grad == nil)
+    local v = mare.ones(3):requires_grad()
+    ;(v * v):sum():backward()
+    assert.same({2, 2, 2}, v.grad:totable())
+  end)
+end)
+
+describe("limit", function()
+  local function limited(bytes, f)
+    live()
+    mare.memory_trim()
+    mare.memory_limit(mare.memory().live + bytes)
+    local ok, why = pcall(f)
+    mare.memory_limit()
+    if not ok then error(why, 0) end
+  end
+
+  it("is an error that says how much, and all goes on", function()
+    limited(10 * MB, function()
+      fails("memory_spec.lua", function() mare.zeros(1024, 10240) end, "not enough memory",
+        tostring(40 * MB), "limit")
+      local x = mare.zeros(1024, 1024)
+      assert.same(0, x:sum():item())
+      fails("memory_spec.lua", function() return x:add(1):mul(x):add(x) + x:exp() * x:exp() end,
+        "not enough memory")
+      assert.same({2, 2}, (mare.ones(2) * 2):totable())
+    end)
+    assert.is_nil(mare.memory().limit)
+    assert.same(1024 * 10240, mare.zeros(1024, 10240):numel())
+  end)
+
+  it("collects what was dropped before it gives up", function()
+    limited(10 * MB, function()
+      for _ = 1, 100 do mare.zeros(1024, 1024) end
+      local x = mare.ones(512, 1024):requires_grad()
+      for _ = 1, 50 do
+        x:zero_grad()
+        ;(x * 2):sum():backward()
+      end
+      assert.same(2, x.grad[{1, 1}]:item())
+    end)
+  end)
+
+  it("inside backward leaves everything usable", function()
+    local x = mare.ones(256, 1024):requires_grad()
+    limited(5 * MB, function()
+      local y = (x * x * x * x * x):sum()
+      local ok, why = pcall(y.backward, y)
+      demand(ok or tostring(why):find("not enough memory", 1, true), "%s", why)
+      if ok then error "the limit of this test is too high" end
+    end)
+    x:zero_grad()
+    ;(x * x):sum():backward()
+    assert.same(2, x.grad[{256, 1024}]:item())
+  end)
+
+  it("refuses nonsense", function()
+    fails("memory_spec.lua", function() mare.memory_limit(-1) end, "'memory_limit'", "negative")
+    fails("memory_spec.lua", function() mare.memory_limit(1.5) end, "'memory_limit'", "integer")
+    fails("memory_spec.lua", function() mare.memory_limit "x" end, "'memory_limit'", "integer")
+    mare.memory_limit()
+  end)
+
+  it("sizes that no machine has are errors before memory is asked for", function()
+    local before = live()
+    fails("memory_spec.lua", function() mare.zeros(2^40, 2^40) end,
+      "1099511627776x1099511627776")
+    fails("memory_spec.lua", function() mare.zeros(2^30, 2^30, 2^30, 2^30) end, "1073741824x")
+    fails("memory_spec.lua", function() mare.empty(math.maxinteger) end)
+    fails("memory_spec.lua", function() mare.empty(math.maxinteger // 8, "u8") end)
+    fails("memory_spec.lua", function() mare.zeros(0, 2^62, 2^62) end)
+    assert.same(before, live())
+  end)
+end)
+
+describe("finalizers", function()
+  it("may use tensors", function()
+    local done, grad = 0, nil
+    for i = 1, 50 do
+      local t = mare.full({10}, i)
+      setmetatable({}, {__gc = function()
+        local s = (t + 1):sum()
+        if s:item() == 10 * (i + 1) then done = done + 1 end
+        t:close()
+        local x = mare.ones(2):requires_grad()
+        ;(x * x):sum():backward()
+        grad = x.grad
+      end})
+    end
+    for _ = 1, 400 do mare.zeros(64, 1024) end     -- pressure runs some of them
+    live()
+    assert.same(50, done)
+    assert.same({2, 2}, grad:totable())
+  end)
+
+  it("that collect and close inside an operation do no harm", function()
+    local x = mare.ones(64, 1024):requires_grad()
+    local closed = 0
+    local function trap()
+      local victim = mare.zeros(64, 1024)
+      setmetatable({}, {__gc = function()
+        victim:close()
+        collectgarbage()
+        closed = closed + 1
+        if closed < 30 then trap() end
+      end})
+    end
+    trap()
+    for _ = 1, 400 do
+      local y = (x * 2):exp():sum()
+      x:zero_grad()
+      y:backward()
+    end
+    assert.is_true(math.abs(x.grad[{1, 1}]:item() - 2 * math.exp(2)) < 1e-4)
+    live()
+    assert.is_true(closed > 0)
+    closed = 30
+  end)
+
+  it("a tensor kept by one lives on", function()
+    local saved
+    do
+      local t = mare.full({3}, 7)
+      setmetatable({}, {__gc = function() saved = t end})
+    end
+    live()
+    live()
+    local ok, v = pcall(function() return saved:totable() end)
+    assert.is_true(not ok or v[1] == 7)      -- closed or whole, never rubbish
+  end)
+end)
