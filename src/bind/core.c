@@ -115,8 +115,7 @@ static void add_ops(lua_State *L, int ops, int ids, const Op *op) {
 static void push_functions(lua_State *L) {
   static const Function *const lists[] = {
       core_functions,     object_functions, create_functions, memory_functions,
-      tape_functions,     backward_functions, elementwise_functions, view_functions,
-      product_functions, reduce_functions, index_functions,  optim_functions,
+      tape_functions,     backward_functions, elementwise_functions, reduce_functions, index_functions,  optim_functions,
       io_functions};
   lua_createtable(L, 0, 64);
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) add_functions(L, lists[i]);

@@ -36,6 +36,15 @@ void mare_set_integer(mare_Tensor *t, int64_t offset, int64_t v);
 void mare_gather_block(const mare_Tensor *t, int64_t i, int64_t n, void *out);
 void mare_scatter_block(mare_Tensor *t, int64_t i, int64_t n, const void *in);
 
+typedef struct mare_Grid { /* elements in strided memory */
+  int64_t rows, columns;
+  int64_t down, across; /* bytes to the next row, to the next column */
+} mare_Grid;
+
+/* between a grid of elements of size 1, 4 or 8 at p and a contiguous buffer b */
+void mare_gather_grid(void *b, const char *p, const mare_Grid *g, int64_t size);
+void mare_scatter_grid(const void *b, char *p, const mare_Grid *g, int64_t size);
+
 /* -- reduce.c: bit k of axes set means that dimension k is reduced ----------- */
 
 typedef enum mare_Reduction {
@@ -97,8 +106,11 @@ void mare_cross_entropy_backward(const mare_CrossEntropy *ce, const mare_Tensor 
 /* every position in 1..limit or -limit..-1; otherwise the first bad one in *bad */
 bool mare_index_check(const mare_Tensor *index, int64_t limit, int64_t *bad);
 void mare_index_select(int dim, const mare_Tensor *x, const mare_Tensor *index, mare_Tensor *y);
-/* y[.., index[i], ..] += x[.., i, ..], in a fixed order; real types and i64 */
+/* y[.., index[i], ..] += (or =) x[.., i, ..], in the order of the index; both contiguous */
+void mare_index_put(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x,
+                    bool add);
 void mare_index_add(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x);
+/* index is contiguous, and so is y or x, which has its shape */
 void mare_gather(int dim, const mare_Tensor *x, const mare_Tensor *index, mare_Tensor *y);
 void mare_scatter_add(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x);
 void mare_scatter(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x);
