@@ -15,8 +15,9 @@ typedef struct mare_Partial {
   int64_t i;   /* a position or a count */
 } mare_Partial;
 
-/* s = the partial of n contiguous values, n > 0 */
-typedef void mare_Chunk(int64_t n, const void *x, double param, mare_Partial *s);
+/* s (rows) = the partials of n > 0 contiguous values each, stride apart */
+typedef void mare_Chunk(int64_t n, int64_t rows, const void *x, int64_t stride, double param,
+                        mare_Partial *s);
 
 /*
 ** Folds of columns: x is (rows, m) with unit stride in its rows and stride between

@@ -4,6 +4,7 @@
 ** an array, a trip count it knows, no early exit.
 */
 #pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
+#pragma GCC optimize("no-tree-loop-distribute-patterns") /* 128 bytes are not worth a memcpy */
 
 #include <math.h>
 #include <string.h>
@@ -14,12 +15,28 @@
 ** is on when the compiler makes its builtins, and would keep the loops scalar */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define VECTOR __attribute__((const, simd("notinbranch")))
-extern VECTOR float expf(float);
 extern VECTOR double exp(double);
 extern VECTOR double log(double);
 #endif
 
 #define LANES 32
+
+/*
+** e^x for -87.3 <= x <= 0 and NaN: x = n log 2 + r, e^r = 1 + r + r^2 q(r) with q fitted
+** for the least relative error.  Within 1 ulp; twice as fast as libmvec's, which
+** must be called, and everywhere.
+*/
+static inline __attribute__((always_inline)) float exp_f32(float x) {
+  union { float f; uint32_t u; } t = {x * 1.44269504f + 0x1.8p23f}, power;
+  float n = t.f - 0x1.8p23f, r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  float q = 1.3814539877e-3f;
+  q = q * r + 8.3687451272e-3f;
+  q = q * r + 4.1668390790e-2f;
+  q = q * r + 1.6666520399e-1f;
+  q = q * r + 4.9999993432e-1f;
+  power.u = (t.u << 23) + 0x3f800000u; /* the low bits of t are n */
+  return (q * (r * r) + r + 1) * power.f;
+}
 
 #define REAL 1
 #define ADD(a, b) ((a) + (b))
@@ -30,9 +47,8 @@ extern VECTOR double log(double);
 #define WIDEST 0
 #define T float
 #define K(name) name##_f32
-#define BLOCK n
-#define EXP expf
-#define FABS fabsf
+#define BLOCK INT64_MAX
+#define EXP exp_f32
 #define LOWEST -87.3f
 #include "reduce.inc.c"
 #include "softmax.inc.c"
@@ -41,7 +57,6 @@ extern VECTOR double log(double);
 #undef K
 #undef BLOCK
 #undef EXP
-#undef FABS
 #undef LOWEST
 
 #define WIDEST 1
@@ -49,7 +64,6 @@ extern VECTOR double log(double);
 #define K(name) name##_f64
 #define BLOCK 1024
 #define EXP exp
-#define FABS fabs
 #define LOWEST -708.0
 #include "reduce.inc.c"
 #include "softmax.inc.c"
@@ -67,7 +81,7 @@ extern VECTOR double log(double);
 #define ADD(a, b) ((int64_t)((uint64_t)(a) + (uint64_t)(b)))
 #define MUL(a, b) ((int64_t)((uint64_t)(a) * (uint64_t)(b)))
 #define WIDE int64_t
-#define BLOCK n
+#define BLOCK INT64_MAX
 
 #define WIDEST 1
 #define T int64_t
@@ -112,8 +126,7 @@ static void powers(int64_t n, const double *x, double p, double *t) {
 static double largest(double a, double b) { return b > a || b != b ? b : a; }
 static double smallest(double a, double b) { return b < a || b != b ? b : a; }
 
-static void norm_chunk(int64_t n, const void *x0, double p, mare_Partial *s) {
-  const double *x = x0;
+static double norm_row(int64_t n, const double *x, double p) {
   double t[256], a = p == -INFINITY ? INFINITY : 0;
   for (int64_t i = 0; i < n; i += 256) {
     int64_t r = n - i < 256 ? n - i : 256;
@@ -122,31 +135,43 @@ static void norm_chunk(int64_t n, const void *x0, double p, mare_Partial *s) {
     else if (p == -INFINITY) a = smallest(a, min_row_f64(r, t));
     else a += sum_row_f64(r, t);
   }
-  s->a = a;
+  return a;
+}
+
+static void norm_chunk(int64_t n, int64_t rows, const void *x, int64_t stride, double p,
+                       mare_Partial *s) {
+  for (int64_t i = 0; i < rows; i++) s[i].a = norm_row(n, (const double *)x + i * stride, p);
+}
+
+static double deviations(int64_t n, const double *x, double mean) {
+  double t[256], sum = 0;
+  for (int64_t i = 0; i < n; i += 256) {
+    int64_t r = n - i < 256 ? n - i : 256;
+    for (int64_t j = 0; j < r; j++) t[j] = (x[i + j] - mean) * (x[i + j] - mean);
+    sum += sum_row_f64(r, t);
+  }
+  return sum;
 }
 
 /* a = mean, b = sum of (x - mean)^2, i = n */
-static void var_chunk(int64_t n, const void *x0, double c, mare_Partial *s) {
-  const double *x = x0;
-  double t[256];
-  sum_chunk_f64(n, x, c, s);
-  s->a /= (double)n;
-  s->b = 0;
-  s->i = n;
-  for (int64_t i = 0; i < n; i += 256) {
-    int64_t r = n - i < 256 ? n - i : 256;
-    for (int64_t j = 0; j < r; j++) t[j] = (x[i + j] - s->a) * (x[i + j] - s->a);
-    s->b += sum_row_f64(r, t);
+static void var_chunk(int64_t n, int64_t rows, const void *x0, int64_t stride, double c,
+                      mare_Partial *s) {
+  (void)c;
+  for (int64_t i = 0; i < rows; i++) {
+    const double *x = (const double *)x0 + i * stride;
+    s[i].a = sum_blocks_f64(n, x) / (double)n;
+    s[i].b = deviations(n, x, s[i].a);
+    s[i].i = n;
   }
 }
 
 #define EACH(f) {f##_f32, f##_f64, f##_i64, f##_u8}
 #define REALS(f) {f##_f32, f##_f64}
-#define COLUMN(f, t, sum) {f##_columns_##t, f##_join_##t, f##_start_##t, sum}
-#define OWN(f) {COLUMN(f, f32, MARE_F32), COLUMN(f, f64, MARE_F64), \
-                COLUMN(f, i64, MARE_I64), COLUMN(f, u8, MARE_U8)}
-#define SUMS {COLUMN(sum, f32, MARE_F64), COLUMN(sum, f64, MARE_F64), \
-              COLUMN(sum, i64, MARE_I64), COLUMN(sum, u8, MARE_I64)}
+#define COLUMN(f, j, t, acc) {f##_columns_##t, f##_##j##_##t, f##_start_##t, acc}
+#define OWN(f) {COLUMN(f, columns, f32, MARE_F32), COLUMN(f, columns, f64, MARE_F64), \
+                COLUMN(f, columns, i64, MARE_I64), COLUMN(f, columns, u8, MARE_U8)}
+#define SUMS {COLUMN(sum, join, f32, MARE_F64), COLUMN(sum, join, f64, MARE_F64), \
+              COLUMN(sum, join, i64, MARE_I64), COLUMN(sum, join, u8, MARE_I64)}
 
 const mare_Lanes ISA(mare_lanes_) = {
   .chunk = {
@@ -157,7 +182,8 @@ const mare_Lanes ISA(mare_lanes_) = {
     [MARE_ARGMAX] = EACH(argmax_chunk), [MARE_ARGMIN] = EACH(argmin_chunk),
   },
   .columns = {
-    [MARE_SUM] = SUMS, [MARE_MEAN] = {COLUMN(sum, f32, MARE_F64), COLUMN(sum, f64, MARE_F64)},
+    [MARE_SUM] = SUMS, [MARE_MEAN] = {COLUMN(sum, join, f32, MARE_F64),
+                                      COLUMN(sum, join, f64, MARE_F64)},
     [MARE_MAX] = OWN(max), [MARE_MIN] = OWN(min),
   },
   .widen = {

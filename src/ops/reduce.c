@@ -15,7 +15,7 @@
 
 #define PIECE 65536 /* elements of one piece of a parallel job */
 #define CHUNK 4096  /* elements folded by one call of a kernel */
-#define GROUP 16    /* results of a transposed block */
+#define GROUP 16    /* results folded by one call of a kernel */
 #define WIDTH 512   /* columns folded at once */
 
 /* -- what each reduction is ---------------------------------------------------------- */
@@ -147,7 +147,8 @@ typedef struct Plan {
   mare_Tensor kept; /* x along its kept dimensions: numel results ... */
   mare_Tensor part; /* ... of part.numel elements each */
   mare_Tensor *y;
-  int64_t group;    /* results folded together */
+  bool side_by_side; /* elements of different results are neighbours */
+  int64_t group;     /* results folded together */
   int64_t each;     /* results (or tables of columns) of one piece ... */
   int64_t npart;    /* ... or pieces of one result */
   int64_t rows;     /* of a piece of columns */
@@ -204,22 +205,41 @@ static int64_t step(const mare_Tensor *t) { return t->stride[t->ndim - 1]; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static void put(const Plan *p, int64_t o, const mare_Partial *s) {
-  if (p->rule->by_place) mare_set_integer(p->y, o, s->i + 1);
-  else if (p->rule->integer || p->integer) mare_set_integer(p->y, o, s->v);
-  else mare_set_real(p->y, o, p->rule->finish(s, p->part.numel, p->param));
+/* results o .. o + n - 1 from their partials */
+static void put(const Plan *p, int64_t o, int64_t n, const mare_Partial *s) {
+  mare_Tensor *y = p->y;
+  if (p->rule->by_place)
+    for (int64_t j = 0; j < n; j++) ((int64_t *)y->data)[o + j] = s[j].i + 1;
+  else if (p->rule->integer || p->integer)
+    for (int64_t j = 0; j < n; j++) mare_set_integer(y, o + j, s[j].v);
+  else if (y->dtype == MARE_F32)
+    for (int64_t j = 0; j < n; j++)
+      ((float *)y->data)[o + j] = (float)p->rule->finish(&s[j], p->part.numel, p->param);
+  else
+    for (int64_t j = 0; j < n; j++)
+      mare_set_real(y, o + j, p->rule->finish(&s[j], p->part.numel, p->param));
 }
 
-/* -- rows: one result, or a few whose elements lie side by side ----------------------- */
+/* -- rows: results whose own elements are neighbours, or a group that is transposed ---- */
 
-/* s = s and n contiguous elements, of which the first is number i */
-static void add_run(const Plan *p, int64_t i, int64_t n, const void *x, mare_Partial *s) {
+/* s (g) = s and n elements each, stride apart, of which the first is number i */
+static void add_runs(const Plan *p, int64_t g, int64_t i, int64_t n, const void *x,
+                     int64_t stride, mare_Partial *s) {
+  mare_Partial t[GROUP];
+  memset(t, 0, (size_t)g * sizeof *t);
+  p->chunk(n, g, x, stride, p->param, t);
+  for (int64_t j = 0; j < g; j++) {
+    if (p->rule->by_place) t[j].i += i;
+    p->rule->join(&s[j], &t[j], p->param);
+  }
+}
+
+/* the same for CHUNK elements at most, in the type of x */
+static void widen_and_add(const Plan *p, int64_t g, int64_t i, int64_t n, const void *x,
+                          mare_Partial *s) {
   double wide[CHUNK];
-  mare_Partial t = {0, 0, 0, 0};
-  if (p->widen) p->widen(n, x, wide);
-  p->chunk(n, p->widen ? wide : x, p->param, &t);
-  if (p->rule->by_place) t.i += i;
-  p->rule->join(s, &t, p->param);
+  if (p->widen) p->widen(g * n, x, wide);
+  add_runs(p, g, i, n, p->widen ? wide : x, n, s);
 }
 
 /* s = elements i .. end - 1 of the result that starts at x */
@@ -228,21 +248,23 @@ static void fold_row(const Plan *p, const char *x, int64_t i, int64_t end, mare_
   double block[CHUNK];
   bool plain = part.ndim == 1 && (part.stride[0] == 1 || part.numel == 1);
   part.data = (char *)(uintptr_t)x;
-  *s = p->rule->start;
   for (int64_t n; i < end; i += n) {
     n = least(end - i, CHUNK);
     if (!plain) mare_gather_block(&part, i, n, block);
-    add_run(p, i, n, plain ? x + i * (int64_t)p->size : (const char *)block, s);
+    widen_and_add(p, 1, i, n, plain ? x + i * (int64_t)p->size : (const char *)block, s);
   }
 }
 
-/* a (n, m) to b (m, n) */
-static void transpose(size_t size, int64_t n, int64_t m, const void *a, void *b) {
-  for (int64_t j = 0; j < m; j++)
-    for (int64_t i = 0; i < n; i++)
-      if (size == 4) ((float *)b)[j * n + i] = ((const float *)a)[i * m + j];
-      else if (size == 8) ((double *)b)[j * n + i] = ((const double *)a)[i * m + j];
-      else ((char *)b)[j * n + i] = ((const char *)a)[i * m + j];
+#define TRANSPOSE(type) \
+  for (int64_t i = 0; i < n; i++, x = (const type *)x + rs) \
+    for (int64_t j = 0; j < g; j++) ((type *)b)[j * n + i] = ((const type *)x)[j * ks]
+
+/* b (g, n) = x (n, g) with these strides */
+static void transpose(size_t size, int64_t n, int64_t g, const void *x, int64_t rs, int64_t ks,
+                      void *b) {
+  if (size == 4) TRANSPOSE(float);
+  else if (size == 8) TRANSPOSE(double);
+  else TRANSPOSE(char);
 }
 
 /* the same for g results, each a step of kept after the other */
@@ -254,20 +276,27 @@ static void fold_group(const Plan *p, const char *x, int64_t g, int64_t i, int64
   t.shape[t.ndim] = g;
   t.stride[t.ndim++] = step(&p->kept);
   t.numel *= g;
-  for (int64_t j = 0; j < g; j++) s[j] = p->rule->start;
   for (int64_t n; i < end; i += n) {
-    n = least(end - i, CHUNK / g);
-    mare_gather_block(&t, i * g, n * g, a);
-    transpose(p->size, n, g, a, b);
-    for (int64_t j = 0; j < g; j++)
-      add_run(p, i, n, (char *)b + (size_t)(j * n) * p->size, s + j);
+    n = least(end - i, CHUNK / GROUP);
+    if (t.ndim == 2) {
+      transpose(p->size, n, g, x + i * t.stride[0] * (int64_t)p->size, t.stride[0],
+                t.stride[1], b);
+    } else {
+      mare_gather_block(&t, i * g, n * g, a);
+      transpose(p->size, n, g, a, g, 1, b);
+    }
+    widen_and_add(p, g, i, n, b, s);
   }
 }
 
-/* elements i .. end - 1 of g results from o on; they lie along the last kept dimension */
+/* elements i .. end - 1 of g results from x on; they lie along the last kept dimension */
 static void fold(const Plan *p, const char *x, int64_t g, int64_t i, int64_t end,
                  mare_Partial *s) {
-  if (p->group > 1 && g > 1) fold_group(p, x, g, i, end, s);
+  for (int64_t j = 0; j < g; j++) s[j] = p->rule->start;
+  if (p->side_by_side && g > 1)
+    fold_group(p, x, g, i, end, s);
+  else if (!p->widen && p->part.ndim == 1 && p->part.stride[0] == 1 && i == 0 && end <= CHUNK)
+    add_runs(p, g, 0, end, x, step(&p->kept), s);
   else
     for (int64_t j = 0; j < g; j++)
       fold_row(p, x + j * step(&p->kept) * (int64_t)p->size, i, end, s + j);
@@ -283,7 +312,7 @@ static void whole_results(void *ctx, int64_t piece) {
     for (int64_t g; run > 0; run -= g, o += g, x += g * step(&p->kept) * (int64_t)p->size) {
       g = least(run, GROUP);
       fold(p, x, g, 0, p->part.numel, s);
-      for (int64_t j = 0; j < g; j++) put(p, o + j, s + j);
+      put(p, o, g, s);
     }
   }
 }
@@ -314,8 +343,8 @@ static void run_pieces(int64_t n, mare_Piece *run, Plan *p) {
 
 static mare_Status reduce_rows(mare_Heap *h, Plan *p) {
   int64_t n = p->part.numel, nout = p->kept.numel;
-  bool across = reach(step(&p->kept)) < reach(step(&p->part)) && inner(&p->kept) > 1 && n > 1;
-  p->group = across ? GROUP : 1;
+  p->side_by_side = reach(step(&p->kept)) < reach(step(&p->part)) && inner(&p->kept) > 1 && n > 1;
+  p->group = p->side_by_side ? GROUP : 1;
   p->rows = PIECE / p->group;
   p->npart = ceil_div(n, p->rows);
   if (p->npart <= 1) {
@@ -329,7 +358,7 @@ static mare_Status reduce_rows(mare_Heap *h, Plan *p) {
              part_of_results, p);
   for (int64_t o = 0; o < nout; o++) {
     join_all_of(p, p->partial + o * p->npart, p->npart);
-    put(p, o, p->partial + o * p->npart);
+    put(p, o, 1, p->partial + o * p->npart);
   }
   mare_scratch_free(h, p->partial);
   return MARE_OK;

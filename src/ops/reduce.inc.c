@@ -29,28 +29,30 @@ static A K(name##_row)(int64_t n, const T *x) { \
   return l[0]; \
 }
 
+/* one row after the other */
+#define FOLD(fname, A, X, pre, join) \
+static void K(fname)(int64_t rows, int64_t m, const void *x0, int64_t s, void *acc0) { \
+  A *restrict acc = acc0; \
+  for (const X *restrict x = x0; rows > 0; rows--, x += s) \
+    for (int64_t j = 0; j < m; j++) { X v = x[j]; A a = acc[j], b = pre; acc[j] = join; } \
+}
+
 /* eight rows at a time, as a tree: acc is read and written once for eight */
-#define FOLD(fname, A, X, zero, pre, join) \
-static inline A K(fname##_1)(X v) { return pre; } \
-static inline A K(fname##_2)(A a, A b) { return join; } \
+#define PLUS(A, a, b) ADD((A)x[j + a * s], (A)x[j + b * s])
+#define TREE(fname, A, X) \
 static void K(fname)(int64_t rows, int64_t m, const void *x0, int64_t s, void *acc0) { \
   A *restrict acc = acc0; \
   const X *restrict x = x0; \
   for (; rows >= 8; rows -= 8, x += 8 * s) \
     for (int64_t j = 0; j < m; j++) { \
-      A a = K(fname##_2)(K(fname##_1)(x[j]), K(fname##_1)(x[j + s])); \
-      A b = K(fname##_2)(K(fname##_1)(x[j + 2 * s]), K(fname##_1)(x[j + 3 * s])); \
-      A d = K(fname##_2)(K(fname##_1)(x[j + 4 * s]), K(fname##_1)(x[j + 5 * s])); \
-      A e = K(fname##_2)(K(fname##_1)(x[j + 6 * s]), K(fname##_1)(x[j + 7 * s])); \
-      acc[j] = K(fname##_2)(acc[j], K(fname##_2)(K(fname##_2)(a, b), K(fname##_2)(d, e))); \
+      A a = ADD(PLUS(A, 0, 1), PLUS(A, 2, 3)), b = ADD(PLUS(A, 4, 5), PLUS(A, 6, 7)); \
+      acc[j] = ADD(acc[j], ADD(a, b)); \
     } \
   for (; rows > 0; rows--, x += s) \
-    for (int64_t j = 0; j < m; j++) acc[j] = K(fname##_2)(acc[j], K(fname##_1)(x[j])); \
+    for (int64_t j = 0; j < m; j++) acc[j] = ADD(acc[j], (A)x[j]); \
 }
 
-#define COLUMNS(name, A, zero, pre, join) \
-FOLD(name##_columns, A, T, zero, pre, join) \
-FOLD(name##_join, A, A, zero, v, join) \
+#define START(name, A, zero) \
 static void K(name##_start)(int64_t m, void *acc) { \
   for (int64_t j = 0; j < m; j++) ((A *)acc)[j] = zero; \
 }
@@ -82,17 +84,22 @@ static A K(name##_row)(int64_t n, const T *x) { return K(name##_few)(n, x); }
 RUNS(sum, WIDE, 0, (WIDE)v, ADD(a, b))
 RUNS(max, T, LOW, v, LARGER(a, b))
 RUNS(min, T, HIGH, v, SMALLER(a, b))
-COLUMNS(sum, WIDE, 0, (WIDE)v, ADD(a, b))
-COLUMNS(max, T, LOW, v, LARGER(a, b))
-COLUMNS(min, T, HIGH, v, SMALLER(a, b))
+TREE(sum_columns, WIDE, T)
+TREE(sum_join, WIDE, WIDE)
+FOLD(max_columns, T, T, v, LARGER(a, b))
+FOLD(min_columns, T, T, v, SMALLER(a, b))
+START(sum, WIDE, 0)
+START(max, T, LOW)
+START(min, T, HIGH)
 FEW(any, int, 0, v != 0, a | b)
 FEW(all, int, 1, v != 0, a & b)
 
 #define TRUTH(s, x) ((s)->v = (x))
 #define CHUNK(name, how, put) \
-static void K(name##_chunk)(int64_t n, const void *x, double c, mare_Partial *s) { \
+static void K(name##_chunk)(int64_t n, int64_t rows, const void *x, int64_t stride, double c, \
+                            mare_Partial *s) { \
   (void)c; \
-  put(s, K(how)(n, x)); \
+  for (int64_t i = 0; i < rows; i++) put(&s[i], K(how)(n, (const T *)x + i * stride)); \
 }
 
 CHUNK(max, max_row, PUT)
@@ -101,14 +108,15 @@ CHUNK(any, any_few, TRUTH)
 CHUNK(all, all_few, TRUTH)
 
 /* blocks keep the chains of additions short: the error of pairwise summation */
-static void K(sum_chunk)(int64_t n, const void *x0, double c, mare_Partial *s) {
-  const T *x = x0;
+static WIDE K(sum_blocks)(int64_t n, const T *x) {
   WIDE sum = 0;
-  (void)c;
+  if (n <= BLOCK) return K(sum_row)(n, x);
   for (int64_t i = 0; i < n; i += BLOCK)
     sum = ADD(sum, K(sum_row)(n - i < BLOCK ? n - i : BLOCK, x + i));
-  PUT(s, sum);
+  return sum;
 }
+
+CHUNK(sum, sum_blocks, PUT)
 
 /* -- the position of the largest --------------------------------------------------- */
 
@@ -127,22 +135,37 @@ static int64_t K(find)(int64_t n, const T *x, T v) {
   return i;
 }
 
-#define WHERE(name, of) \
-static void K(name##_chunk)(int64_t n, const void *x, double c, mare_Partial *s) { \
-  T v = K(of##_row)(n, x); \
+/* for a few values: only the comparison is a chain, without branches */
+#define WHERE(name, of, op) \
+static T K(name##_few)(int64_t n, const T *x, int64_t *at) { \
+  T a = x[0]; \
+  int nan = 0; \
+  for (int64_t i = 0; i < n; i++) { a = x[i] op a ? x[i] : a; nan |= NAN_IN(x[i]); } \
+  if (nan) a = K(of##_few)(n, x); \
+  if (nan) *at = K(find)(n, x, a); \
+  else \
+    for (int64_t i = n; i-- > 0;) *at = x[i] == a ? i : *at; \
+  return a; \
+} \
+static void K(name##_chunk)(int64_t n, int64_t rows, const void *x0, int64_t stride, double c, \
+                            mare_Partial *s) { \
   (void)c; \
-  PUT(s, v); \
-  s->i = K(find)(n, x, v); \
+  for (int64_t i = 0; i < rows; i++) { \
+    const T *x = (const T *)x0 + i * stride; \
+    T v = n < 16 ? K(name##_few)(n, x, &s[i].i) : K(of##_row)(n, x); \
+    if (n >= 16) s[i].i = K(find)(n, x, v); \
+    PUT(&s[i], v); \
+  } \
 }
 
-WHERE(argmax, max)
-WHERE(argmin, min)
+WHERE(argmax, max, >)
+WHERE(argmin, min, <)
 
 #if REAL
 
 /*
-** exp(d) for d <= 0; below LOWEST it is 0, which keeps libmvec off its slow path for
-** results that are not normal numbers.  NaN stays NaN.
+** exp(d) for d <= 0; below LOWEST it is 0, not the last small numbers: they have no fast
+** path.  NaN stays NaN.
 */
 static inline __attribute__((always_inline)) void K(exps)(const T *x, T m, T *e, const int L) {
   for (int j = 0; j < L; j++) {
@@ -165,14 +188,16 @@ static double K(exp_few)(int64_t n, const T *x, T m, T *y) {
   for (; i + LANES <= n; i += LANES) {
     K(exps)(x + i, m, e, LANES);
     for (int j = 0; j < LANES; j++) l[j] += (double)e[j];
-    if (y) memcpy(y + i, e, sizeof e);
+    if (y)
+      for (int j = 0; j < LANES; j++) y[i + j] = e[j];
   }
   for (; i < n; i += 16) {
     int64_t r = n - i < 16 ? n - i : 16;
     if (r == 16) K(exps)(x + i, m, e, 16);
     else K(exps_tail)(r, x + i, m, e);
     for (int64_t j = 0; j < r; j++) l[j] += (double)e[j];
-    if (y) memcpy(y + i, e, (size_t)r * sizeof(T));
+    if (y)
+      for (int64_t j = 0; j < r; j++) y[i + j] = e[j];
   }
   for (int w = n < LANES ? 8 : LANES / 2; w > 0; w /= 2)
     for (int j = 0; j < w; j++) l[j] += l[j + w];
@@ -188,11 +213,14 @@ static double K(exp_row)(int64_t n, const T *x, T m, T *y) {
 }
 
 /* a = max, b = sum exp(x - max); an infinite max counts as one term */
-static void K(logsumexp_chunk)(int64_t n, const void *x, double c, mare_Partial *s) {
-  T m = K(max_row)(n, x);
+static void K(logsumexp_chunk)(int64_t n, int64_t rows, const void *x0, int64_t stride,
+                               double c, mare_Partial *s) {
   (void)c;
-  s->a = (double)m;
-  s->b = isinf(m) ? 1 : K(exp_row)(n, x, m, NULL);
+  for (int64_t i = 0; i < rows; i++) {
+    const T *x = (const T *)x0 + i * stride, m = K(max_row)(n, x);
+    s[i].a = (double)m;
+    s[i].b = isinf(m) ? 1 : K(exp_row)(n, x, m, NULL);
+  }
 }
 
 static void K(divide)(int64_t m, const double *acc, double by, void *y0) {

@@ -107,7 +107,7 @@ static int64_t offset(const Long *p, int64_t piece) {
 static void long_max(void *ctx, int64_t i) {
   Long *p = ctx;
   mare_Partial s = {0, 0, 0, 0};
-  p->k->chunk[MARE_MAX][p->dt](least(p->each, p->c - i * p->each), p->x + offset(p, i), 0, &s);
+  p->k->chunk[MARE_MAX][p->dt](least(p->each, p->c - i * p->each), 1, p->x + offset(p, i), 0, 0, &s);
   p->part[i] = s.a;
 }
 

@@ -53,7 +53,7 @@ static void K(softmax_back_row)(int64_t c, const T *y, const T *g, T *gx, bool l
 /* one value of each lane; the lanes past nl repeat the first */
 INLINE void K(load)(T *t, const T *x, int64_t xl, int64_t nl) {
   if (xl == 1 && nl == TILE) {
-    memcpy(t, x, TILE * sizeof(T));
+    for (int j = 0; j < TILE; j++) t[j] = x[j];
     return;
   }
   for (int64_t j = 0; j < nl; j++) t[j] = x[j * xl];
@@ -62,13 +62,13 @@ INLINE void K(load)(T *t, const T *x, int64_t xl, int64_t nl) {
 
 INLINE void K(store)(T *y, int64_t yl, int64_t nl, const T *t) {
   if (yl == 1 && nl == TILE) {
-    memcpy(y, t, TILE * sizeof(T));
+    for (int j = 0; j < TILE; j++) y[j] = t[j];
     return;
   }
   for (int64_t j = 0; j < nl; j++) y[j * yl] = t[j];
 }
 
-INLINE void K(exp_lanes)(const T *x, const T *m, T *e) {
+INLINE void K(exp_lanes)(const T *restrict x, const T *restrict m, T *restrict e) {
   for (int j = 0; j < TILE; j++) {
     T d = x[j] - m[j], y = EXP(d < LOWEST ? LOWEST : d);
     e[j] = d < LOWEST ? 0 : y;
@@ -76,19 +76,23 @@ INLINE void K(exp_lanes)(const T *x, const T *m, T *e) {
 }
 
 static void K(max_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl, T *m) {
-  T t[TILE];
-  K(load)(m, x, xl, nl);
+  T t[TILE], top[TILE];
+  K(load)(top, x, xl, nl);
   for (int64_t i = 1; i < c; i++) {
     K(load)(t, x + i * xs, xl, nl);
-    for (int j = 0; j < TILE; j++) m[j] = t[j] > m[j] || t[j] != t[j] ? t[j] : m[j];
+    for (int j = 0; j < TILE; j++) {
+      T a = top[j], b = t[j];
+      top[j] = (b > a) | (b != b) ? b : a;
+    }
   }
+  for (int j = 0; j < TILE; j++) m[j] = top[j];
 }
 
 /* s = sum exp(x - m); y = exp(x - m), unless NULL */
 static void K(sum_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl, T *y,
                          int64_t ys, int64_t yl, const T *m, double *s) {
   T t[TILE], e[TILE];
-  memset(s, 0, TILE * sizeof(double));
+  for (int j = 0; j < TILE; j++) s[j] = 0;
   for (int64_t first = 0; first < c; first += 256) { /* short chains of additions */
     double sum[TILE] = {0};
     for (int64_t i = first; i < c && i < first + 256; i++) {
@@ -104,13 +108,16 @@ static void K(sum_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t 
 static void K(softmax_lanes)(const mare_Tile *p, int64_t nl, const T *x, int64_t xs, int64_t xl,
                              T *y, int64_t ys, int64_t yl) {
   T m[TILE], k[TILE], t[TILE];
-  double s[TILE];
+  double s[TILE], f[TILE];
   K(max_lanes)(p->c, nl, x, xs, xl, m);
   K(sum_lanes)(p->c, nl, x, xs, xl, p->logarithm ? NULL : y, ys, yl, m, s);
+  for (int j = 0; j < TILE; j++) f[j] = 1;
+  if (p->scale) memcpy(f, p->scale, (size_t)p->nl * sizeof *f);
   if (p->logarithm)
-    for (int j = 0; j < TILE; j++) k[j] = (T)LOG(s[j]);
+    for (int j = 0; j < TILE; j++) f[j] = LOG(s[j]);
   else
-    for (int j = 0; j < TILE; j++) k[j] = (T)((p->scale && j < p->nl ? p->scale[j] : 1) / s[j]);
+    for (int j = 0; j < TILE; j++) f[j] /= s[j];
+  for (int j = 0; j < TILE; j++) k[j] = (T)f[j];
   for (int64_t i = 0; i < p->c; i++) {
     K(load)(t, p->logarithm ? x + i * xs : y + i * ys, p->logarithm ? xl : yl, nl);
     if (p->logarithm)
@@ -123,11 +130,18 @@ static void K(softmax_lanes)(const mare_Tile *p, int64_t nl, const T *x, int64_t
 
 /* copies between lanes anywhere and a block (c, TILE) */
 static void K(gather)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl, T *b) {
-  for (int64_t i = 0; i < c; i++) K(load)(b + i * TILE, x + i * xs, xl, nl);
+  for (int64_t i = 0; i < c; i++, x += xs, b += TILE) {
+#pragma GCC unroll 8
+    for (int64_t j = 0; j < nl; j++) b[j] = x[j * xl];
+    for (int64_t j = nl; j < TILE; j++) b[j] = x[0];
+  }
 }
 
 static void K(scatter)(int64_t c, int64_t nl, T *y, int64_t ys, int64_t yl, const T *b) {
-  for (int64_t i = 0; i < c; i++) K(store)(y + i * ys, yl, nl, b + i * TILE);
+  for (int64_t i = 0; i < c; i++, y += ys, b += TILE) {
+#pragma GCC unroll 8
+    for (int64_t j = 0; j < nl; j++) y[j * yl] = b[j];
+  }
 }
 
 static void K(softmax)(const mare_Tile *p) {
@@ -149,7 +163,7 @@ static void K(softmax)(const mare_Tile *p) {
 static void K(softmax_back_lanes)(const mare_Tile *p, int64_t nl, const T *y, int64_t ys,
                                   int64_t yl, const T *g, int64_t gs, int64_t gl, T *gx,
                                   int64_t os, int64_t ol) {
-  T t[TILE], u[TILE], k[TILE], zero[TILE] = {0};
+  T t[TILE], u[TILE], e[TILE], k[TILE], zero[TILE] = {0};
   double s[TILE] = {0};
   for (int64_t i = 0; i < p->c; i++) {
     K(load)(u, g + i * gs, gl, nl);
@@ -161,8 +175,8 @@ static void K(softmax_back_lanes)(const mare_Tile *p, int64_t nl, const T *y, in
     K(load)(u, g + i * gs, gl, nl);
     K(load)(t, y + i * ys, yl, nl);
     if (p->logarithm) {
-      K(exp_lanes)(t, zero, t);
-      for (int j = 0; j < TILE; j++) u[j] -= t[j] * k[j];
+      K(exp_lanes)(t, zero, e);
+      for (int j = 0; j < TILE; j++) u[j] -= e[j] * k[j];
     } else
       for (int j = 0; j < TILE; j++) u[j] = t[j] * (u[j] - k[j]);
     K(store)(gx + i * os, ol, nl, u);
@@ -205,10 +219,9 @@ static void K(stats)(const mare_Tile *p, double *m, double *l) {
     K(sum_lanes)(p->c, p->nl, x, p->xs, p->xl, NULL, 0, 1, top, sum);
   }
   for (int64_t j = p->nl; j < TILE; j++) top[j] = 0, sum[j] = 1;
-  for (int j = 0; j < TILE; j++) {
-    m[j] = (double)top[j];
-    l[j] = LOG(sum[j]);
-  }
+  for (int j = 0; j < TILE; j++) sum[j] = LOG(sum[j]);
+  for (int j = 0; j < TILE; j++) m[j] = (double)top[j];
+  for (int j = 0; j < TILE; j++) l[j] = sum[j];
 }
 
 INLINE double K(mix)(const mare_Mix *q, int64_t k) {
