@@ -242,13 +242,17 @@ static bool all_flat(Job *j) {
 ** into a buffer that stays in the first cache.  A tile that is contiguous in every
 ** operand is one run of the kernel, otherwise each of its rows is.
 */
-#define NARROW 64   /* rows shorter than this are gathered, so that runs are long */
+#define BUFFERS 65536  /* bytes of all buffers of a tile */
+#define JUMPING 32768  /* bytes of an operand gathered across its rows */
+#define LINE 64        /* bytes of a cache line */
+#define NARROW 64      /* rows shorter than this are gathered, so that runs are long */
 
 typedef struct Operand {
   char *data;
   int64_t size;                /* of an element */
   int64_t step[MARE_MAXDIM];   /* bytes */
   bool gathered;
+  int64_t buffer;              /* where its buffer begins */
 } Operand;
 
 typedef struct Walk {
@@ -269,44 +273,9 @@ typedef struct Tile {
   char *at[MAXOPS];            /* the first element of the tile */
 } Tile;
 
-/* b (rows, columns), contiguous = the tile at p */
-#define MOVERS(size, utype) \
-  static void gather##size(utype *restrict b, const char *p, int64_t down, int64_t across, \
-                           int64_t rows, int64_t columns) { \
-    for (int64_t r = 0; r < rows; r++, p += down, b += columns) { \
-      const utype *restrict from = (const utype *)p; \
-      if (across == size) \
-        for (int64_t c = 0; c < columns; c++) b[c] = from[c]; \
-      else if (across == 0) \
-        for (int64_t c = 0; c < columns; c++) b[c] = *from; \
-      else \
-        for (int64_t c = 0; c < columns; c++) b[c] = *(const utype *)(p + c * across); \
-    } \
-  } \
-  static void scatter##size(char *p, const utype *restrict b, int64_t down, int64_t across, \
-                            int64_t rows, int64_t columns) { \
-    for (int64_t r = 0; r < rows; r++, p += down) \
-      for (int64_t c = 0; c < columns; c++) *(utype *)(p + c * across) = *b++; \
-  }
-
-MOVERS(1, uint8_t)
-MOVERS(4, uint32_t)
-MOVERS(8, uint64_t)
-
-static void gather(const Walk *w, const Operand *o, const Tile *t, char *b) {
-  int64_t down = o->step[w->ndim - 2], across = o->step[w->ndim - 1];
-  const char *p = t->at[o - w->op];
-  if (o->size == 4) gather4((uint32_t *)b, p, down, across, t->rows, t->columns);
-  else if (o->size == 8) gather8((uint64_t *)b, p, down, across, t->rows, t->columns);
-  else gather1((uint8_t *)b, p, down, across, t->rows, t->columns);
-}
-
-static void scatter(const Walk *w, const Operand *o, const Tile *t, const char *b) {
-  int64_t down = o->step[w->ndim - 2], across = o->step[w->ndim - 1];
-  char *p = t->at[o - w->op];
-  if (o->size == 4) scatter4(p, (const uint32_t *)b, down, across, t->rows, t->columns);
-  else if (o->size == 8) scatter8(p, (const uint64_t *)b, down, across, t->rows, t->columns);
-  else scatter1(p, (const uint8_t *)b, down, across, t->rows, t->columns);
+static mare_Grid grid(const Walk *w, const Tile *t, int k) {
+  const int64_t *step = &w->op[k].step[w->ndim - 2];
+  return (mare_Grid){t->rows, t->columns, step[0], step[1]};
 }
 
 static void enter_plane(const Walk *w, Tile *t) {
@@ -362,20 +331,27 @@ static void run_tile(const Walk *w, const Tile *t, void **p, const int64_t *down
 }
 
 /* Gathers what must be; held: what each buffer holds since the tile before. */
-static void prepare(const Walk *w, const Tile *t, char (*buffer)[BUFFER], const char **held,
-                    void **p, int64_t *down) {
+static void prepare(const Walk *w, const Tile *t, char *buffers, const char **held, void **p,
+                    int64_t *down) {
   for (int k = 0; k < w->nop; k++) {
     const Operand *o = &w->op[k];
-    p[k] = o->gathered ? buffer[k] : t->at[k];
-    down[k] = o->gathered ? t->columns * o->size : o->step[w->ndim - 2];
+    mare_Grid g = grid(w, t, k);
+    p[k] = o->gathered ? buffers + o->buffer : t->at[k];
+    down[k] = o->gathered ? t->columns * o->size : g.down;
     if (k == 0 || !o->gathered || held[k] == t->at[k]) continue;
-    gather(w, o, t, buffer[k]);
+    mare_gather_grid(p[k], t->at[k], &g, o->size);
     held[k] = t->at[k];
   }
 }
 
+static void finish(const Walk *w, const Tile *t, const char *buffers) {
+  mare_Grid g = grid(w, t, 0);
+  if (w->op[0].gathered)
+    mare_scatter_grid(buffers + w->op[0].buffer, t->at[0], &g, w->op[0].size);
+}
+
 static void walk_piece(void *ctx, int64_t piece) {
-  _Alignas(64) char buffer[MAXOPS][BUFFER];
+  _Alignas(64) char buffers[BUFFERS];
   const Walk *w = ctx;
   const char *held[MAXOPS] = {NULL};
   int64_t i = piece * w->share, n = at_most(w->ntile - i, w->share), rows = 0, columns = 0;
@@ -386,9 +362,9 @@ static void walk_piece(void *ctx, int64_t piece) {
     if (t.rows != rows || t.columns != columns) memset(held, 0, sizeof held);
     rows = t.rows;
     columns = t.columns;
-    prepare(w, &t, buffer, held, p, down);
+    prepare(w, &t, buffers, held, p, down);
     run_tile(w, &t, p, down);
-    if (w->op[0].gathered) scatter(w, &w->op[0], &t, buffer[0]);
+    finish(w, &t, buffers);
   }
 }
 
@@ -442,10 +418,16 @@ static void set_dims(Walk *w, mare_Tensor *const *op) {
   for (int k = 0; k < w->nop; k++) set_operand(w, &w->op[k], op[k]);
 }
 
-static void set_tiles(Walk *w, bool jumps) {
-  int64_t *shape = &w->shape[w->ndim - 2];
-  w->columns = at_most(shape[1], jumps ? 64 : RUN);
-  w->rows = at_most(shape[0], RUN / w->columns);
+/*
+** A tile with an operand that jumps along its rows (jumping: bytes of its elements)
+** takes whole cache lines of it and as many columns as fit; otherwise RUN elements,
+** in rows as long as they are.
+*/
+static void set_tiles(Walk *w, int64_t jumping, int64_t gathered) {
+  int64_t *shape = &w->shape[w->ndim - 2], elements = RUN;
+  if (jumping) elements = at_most(JUMPING / jumping, (BUFFERS - MAXOPS * LINE) / gathered);
+  w->columns = at_most(shape[1], jumping ? elements * jumping / LINE : RUN);
+  w->rows = at_most(shape[0], elements / w->columns);
   w->down = (shape[0] + w->rows - 1) / w->rows;
   w->across = (shape[1] + w->columns - 1) / w->columns;
   w->ntile = w->down * w->across;
@@ -453,20 +435,32 @@ static void set_tiles(Walk *w, bool jumps) {
   w->share = 1 + PIECE / (w->rows * w->columns);
 }
 
+/* Decides what is gathered; sets the tiles and the buffers. */
+static void set_buffers(Walk *w) {
+  int last = w->ndim - 1;
+  int64_t jumping = 0, gathered = 0, begin = 0; /* bytes of an element of each sort */
+  for (int k = 0; k < w->nop; k++) {
+    Operand *o = &w->op[k];
+    bool narrow = w->shape[last] < NARROW && o->step[last - 1] != w->shape[last] * o->size;
+    bool jumps = o->step[last] != o->size && o->step[last] != 0;
+    o->gathered = o->step[last] != o->size || narrow;
+    if (o->gathered) gathered += o->size;
+    if (jumps && o->size > jumping) jumping = o->size;
+  }
+  set_tiles(w, jumping, gathered);
+  for (int k = 0; k < w->nop; k++) {
+    w->op[k].buffer = begin;
+    if (w->op[k].gathered)
+      begin += (w->rows * w->columns * w->op[k].size + LINE - 1) / LINE * LINE;
+  }
+}
+
 static void apply_strided(const Job *j) {
   mare_Tensor copy[MAXOPS], *op[MAXOPS];
   Walk w = {.kernel = j->kernel, .param = j->param, .nop = j->nop};
-  bool jumps = false;
   for (int k = 0; k < j->nop; k++) *(op[k] = &copy[k]) = *j->op[k];
   set_dims(&w, op);
-  int last = w.ndim - 1;
-  for (int k = 0; k < j->nop; k++) {
-    Operand *o = &w.op[k];
-    bool narrow = w.shape[last] < NARROW && o->step[last - 1] != w.shape[last] * o->size;
-    o->gathered = o->step[last] != o->size || narrow;
-    jumps |= o->step[last] != o->size && o->step[last] != 0;
-  }
-  set_tiles(&w, jumps);
+  set_buffers(&w);
   mare_parallel((w.ntile + w.share - 1) / w.share, walk_piece, &w);
 }
 

@@ -4,8 +4,15 @@
 ** walking.
 */
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "ops.h"
+
+#ifndef __clang__
+#pragma GCC optimize("O3") /* the loops that convert, gather and scatter */
+#endif
 
 /* -- one element ------------------------------------------------------------------ */
 
@@ -141,32 +148,95 @@ void mare_fill_integer(mare_Tensor *y, int64_t v) {
   fill_with(y, &bytes);
 }
 
-/* -- blocks: strided memory to and from a contiguous buffer ------------------------------ */
+/* -- grids: rows and columns of strided memory, to and from a contiguous buffer ------------- */
 
 #define MOVERS(size, utype) \
-  static void gather##size (utype *restrict b, const utype *t, int64_t step, int64_t n) { \
-    for (int64_t i = 0; i < n; i++) b[i] = t[i * step]; \
+  static void gather##size(utype *restrict b, const char *p, const mare_Grid *g) { \
+    for (int64_t r = 0; r < g->rows; r++, p += g->down, b += g->columns) \
+      for (int64_t c = 0; c < g->columns; c++) b[c] = *(const utype *)(p + c * g->across); \
   } \
-  static void scatter##size (utype *t, int64_t step, const utype *restrict b, int64_t n) { \
-    for (int64_t i = 0; i < n; i++) t[i * step] = b[i]; }
+  static void repeat##size(utype *restrict b, const char *p, const mare_Grid *g) { \
+    for (int64_t r = 0; r < g->rows; r++, p += g->down, b += g->columns) \
+      for (int64_t c = 0; c < g->columns; c++) b[c] = *(const utype *)p; \
+  } \
+  static void scatter##size(const utype *restrict b, char *p, const mare_Grid *g) { \
+    for (int64_t r = 0; r < g->rows; r++, p += g->down, b += g->columns) \
+      for (int64_t c = 0; c < g->columns; c++) *(utype *)(p + c * g->across) = b[c]; \
+  }
 
 MOVERS(1, uint8_t)
 MOVERS(4, uint32_t)
 MOVERS(8, uint64_t)
 
-static void gather_run(size_t size, void *b, const void *t, int64_t step, int64_t n) {
-  if (step == 1) memcpy(b, t, (size_t)n * size);
-  else if (size == 1) gather1(b, t, step, n);
-  else if (size == 4) gather4(b, t, step, n);
-  else gather8(b, t, step, n);
+#ifdef __SSE2__
+static void turn_square4(uint32_t *b, int64_t pitch, const char *p, int64_t across) {
+  __m128 a0 = _mm_loadu_ps((const float *)p), a1 = _mm_loadu_ps((const float *)(p + across));
+  __m128 a2 = _mm_loadu_ps((const float *)(p + 2 * across));
+  __m128 a3 = _mm_loadu_ps((const float *)(p + 3 * across));
+  _MM_TRANSPOSE4_PS(a0, a1, a2, a3);
+  _mm_storeu_ps((float *)b, a0);
+  _mm_storeu_ps((float *)(b + pitch), a1);
+  _mm_storeu_ps((float *)(b + 2 * pitch), a2);
+  _mm_storeu_ps((float *)(b + 3 * pitch), a3);
 }
 
-static void scatter_run(size_t size, void *t, int64_t step, const void *b, int64_t n) {
-  if (step == 1) memcpy(t, b, (size_t)n * size);
-  else if (size == 1) scatter1(t, step, b, n);
-  else if (size == 4) scatter4(t, step, b, n);
-  else scatter8(t, step, b, n);
+static void turn_square8(uint64_t *b, int64_t pitch, const char *p, int64_t across) {
+  __m128d a0 = _mm_loadu_pd((const double *)p);
+  __m128d a1 = _mm_loadu_pd((const double *)(p + across));
+  _mm_storeu_pd((double *)b, _mm_unpacklo_pd(a0, a1));
+  _mm_storeu_pd((double *)(b + pitch), _mm_unpackhi_pd(a0, a1));
 }
+
+enum { SQUARE4 = 4, SQUARE8 = 2 };
+#else
+#define turn_square4(b, pitch, p, across) (*(b) = *(const uint32_t *)(p))
+#define turn_square8(b, pitch, p, across) (*(b) = *(const uint64_t *)(p))
+enum { SQUARE4 = 1, SQUARE8 = 1 };
+#endif
+
+/* A grid whose columns are contiguous: squares of n x n, then what is left at its edges. */
+#define TURN(size, utype, n, square) \
+  static void turn##size(utype *b, const char *p, const mare_Grid *g) { \
+    int64_t rows = g->rows / n * n, columns = g->columns / n * n; \
+    for (int64_t c = 0; c < columns; c += n) \
+      for (int64_t r = 0; r < rows; r += n) \
+        square(b + r * g->columns + c, g->columns, p + c * g->across + r * size, g->across); \
+    for (int64_t c = 0; c < g->columns; c++) \
+      for (int64_t r = c < columns ? rows : 0; r < g->rows; r++) \
+        b[r * g->columns + c] = *(const utype *)(p + c * g->across + r * size); \
+  }
+
+TURN(4, uint32_t, SQUARE4, turn_square4)
+TURN(8, uint64_t, SQUARE8, turn_square8)
+
+static void rows_to(char *b, const char *p, const mare_Grid *g, int64_t size) {
+  for (int64_t r = 0; r < g->rows; r++)
+    memcpy(b + r * g->columns * size, p + r * g->down, (size_t)(g->columns * size));
+}
+
+static void rows_from(const char *b, char *p, const mare_Grid *g, int64_t size) {
+  for (int64_t r = 0; r < g->rows; r++)
+    memcpy(p + r * g->down, b + r * g->columns * size, (size_t)(g->columns * size));
+}
+
+#define PICK(how, size, b, p, g) \
+  ((size) == 4 ? how##4((void *)(b), p, g) : (size) == 8 ? how##8((void *)(b), p, g) \
+                                                         : how##1((void *)(b), p, g))
+
+void mare_gather_grid(void *b, const char *p, const mare_Grid *g, int64_t size) {
+  if (g->across == size && g->columns >= 16) rows_to(b, p, g, size);
+  else if (g->across == 0) PICK(repeat, size, b, p, g);
+  else if (g->down == size && size == 4 && g->rows >= 4) turn4(b, p, g);
+  else if (g->down == size && size == 8 && g->rows >= 4) turn8(b, p, g);
+  else PICK(gather, size, b, p, g);
+}
+
+void mare_scatter_grid(const void *b, char *p, const mare_Grid *g, int64_t size) {
+  if (g->across == size) rows_from(b, p, g, size);
+  else PICK(scatter, size, b, p, g);
+}
+
+/* -- blocks: a run of elements in row-major order --------------------------------------------- */
 
 /* A position in a collapsed tensor, moved run by run along the last dimension. */
 typedef struct Cursor {
@@ -210,27 +280,29 @@ static void cursor_move(Cursor *u, int64_t n) {
 }
 
 void mare_gather_block(const mare_Tensor *t, int64_t i, int64_t n, void *out) {
-  size_t size = mare_sizeof[t->dtype];
+  int64_t size = (int64_t)mare_sizeof[t->dtype];
   Cursor u;
   if (n <= 0) return;
   for (cursor_set(&u, t, i); n > 0;) {
     int64_t run = cursor_run(&u, n);
-    gather_run(size, out, u.p, u.t.stride[u.t.ndim - 1], run);
+    mare_Grid g = {1, run, 0, u.t.stride[u.t.ndim - 1] * size};
+    mare_gather_grid(out, u.p, &g, size);
     cursor_move(&u, run);
-    out = (char *)out + (size_t)run * size;
+    out = (char *)out + run * size;
     n -= run;
   }
 }
 
 void mare_scatter_block(mare_Tensor *t, int64_t i, int64_t n, const void *in) {
-  size_t size = mare_sizeof[t->dtype];
+  int64_t size = (int64_t)mare_sizeof[t->dtype];
   Cursor u;
   if (n <= 0) return;
   for (cursor_set(&u, t, i); n > 0;) {
     int64_t run = cursor_run(&u, n);
-    scatter_run(size, u.p, u.t.stride[u.t.ndim - 1], in, run);
+    mare_Grid g = {1, run, 0, u.t.stride[u.t.ndim - 1] * size};
+    mare_scatter_grid(in, u.p, &g, size);
     cursor_move(&u, run);
-    in = (const char *)in + (size_t)run * size;
+    in = (const char *)in + run * size;
     n -= run;
   }
 }
