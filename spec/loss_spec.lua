@@ -310,6 +310,15 @@ describe("losses refuse", function()
       loss.triplet, a, a, a, { m = 1 })
   end)
 
+  it("parameters outside their range", function()
+    refuses("bad argument #3 to 'huber' (-1 is outside 0 to inf)", loss.huber, a, a,
+      { delta = -1 })
+    refuses("bad argument #3 to 'quantile' (1.5 is outside 0 to 1)", loss.quantile, a, a,
+      { q = 1.5 })
+    refuses("bad argument #3 to 'huber' (number expected, got string)", loss.huber, a, a,
+      { delta = "1" })
+  end)
+
   it("labels that do not fit", function()
     refuses("bad argument #2 to 'cross_entropy' "
       .. "(2 labels expected for logits of shape 2x3, got shape 3)",

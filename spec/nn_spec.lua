@@ -175,6 +175,12 @@ describe("Module", function()
     assert.equal("ReLU", tostring(nn.ReLU()))
   end)
 
+  it("asks for a colon", function()
+    local m = nn.Linear(2, 2)
+    refuses("a module expected before the name, got nil: write model:name(...)", m.parameters)
+    refuses("a module expected before the name, got table: write model:name(...)", m.train, {})
+  end)
+
   it("refuses classes without a name", function()
     refuses("bad argument #1 to 'extend' (name expected, got nil)", nn.Module.extend, nn.Module)
     refuses("bad argument #2 to 'extend' (table of methods expected, got function)",

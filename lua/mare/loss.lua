@@ -113,6 +113,14 @@ local renamed = {
   squared_error = "mse", absolute_error = "mae", squared_log_error = "msle"
 }
 
+-- Where the parameters of rows make sense; others may be any number.
+local ranges = { delta = { 0 }, beta = { 0 }, gamma = { 0 }, q = { 0, 1 } }
+
+local function in_range(name, param, value)
+  local range = ranges[param] or {}
+  return check.number(3, name, value, nil, range[1], range[2])
+end
+
 --- One loss for each row of ops.def whose operands are a prediction x and a target t:
 -- mse mae msle log_cosh bce bce_logits kl_div poisson_nll hinge squared_hinge
 -- soft_margin zero_one, and, with an option of that name, huber(delta = 1)
@@ -129,7 +137,8 @@ local function from_row(row, name)
     same_shape(2, name, prediction, target)
     if not opts then return op(prediction, target):mean() end
     check.options(3, name, opts, known)
-    return finish(3, name, op(prediction, target, param and opts[param]), opts)
+    local value = param and opts[param] and in_range(name, param, opts[param]) or nil
+    return finish(3, name, op(prediction, target, value), opts)
   end
 end
 

@@ -121,10 +121,17 @@ local function walk(holder, prefix, seen, visit)
   end
 end
 
+local function check_self(self)
+  if not is_module(self) then
+    check.fail("a module expected before the name, got %s: write model:name(...)", type(self))
+  end
+end
+
 -- The tensors (kind true: parameters, false: buffers, nil: both) below a module,
 -- and their names, as two lists.
 local function tensors(self, kind)
   local list, names = {}, {}
+  check_self(self)
   walk(self, "", {}, function(value, name)
     if is_tensor(value) and value:is_leaf() and (kind == nil or value.is_tracked == kind) then
       list[#list + 1], names[#names + 1] = value, name
@@ -158,6 +165,7 @@ function Module:named_buffers() return named(tensors(self, false)) end
 -- The module itself (name "") and all modules below it, as two lists.
 local function modules(self)
   local list, names = { self }, { "" }
+  check_self(self)
   walk(self, "", {}, function(value, name)
     if is_module(value) then list[#list + 1], names[#names + 1] = value, name end
   end)
