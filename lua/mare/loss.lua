@@ -33,12 +33,7 @@ end
 
 -- Refuses a target at this position that has not x's shape.
 local function same_shape(position, name, x, t)
-  if not (is_tensor(x) and is_tensor(t)) then differ(position, name, x, t) end
-  local n = dim(x)
-  if dim(t) ~= n then differ(position, name, x, t) end
-  for d = 1, n do
-    if size(x, d) ~= size(t, d) then differ(position, name, x, t) end
-  end
+  if not core.same_shape(x, t) then differ(position, name, x, t) end
 end
 
 local function matrix(position, name, t)

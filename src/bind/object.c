@@ -233,6 +233,13 @@ static int tensor_iscontiguous(lua_State *L) {
   return 1;
 }
 
+static int same_shape(lua_State *L) { /* same_shape(a, b): open tensors of one shape? */
+  State *S = get_state(L);
+  const Object *a = test_tensor(L, S, 1), *b = test_tensor(L, S, 2);
+  lua_pushboolean(L, a && b && a->t.storage && b->t.storage && mare_same_shape(&a->t, &b->t));
+  return 1;
+}
+
 static int is_tensor(lua_State *L) { /* mare.is_tensor(v) */
   lua_pushboolean(L, test_tensor(L, get_state(L), 1) != NULL);
   return 1;
@@ -317,4 +324,4 @@ const Function object_functions[] = {
     {"close", tensor_close}, {"size", tensor_size}, {"dim", tensor_dim},
     {"numel", tensor_numel}, {"stride", tensor_stride}, {"isview", tensor_isview},
     {"isclosed", tensor_isclosed}, {"iscontiguous", tensor_iscontiguous},
-    {"is_tensor", is_tensor}, {"len", tensor_len}, {NULL, NULL}};
+    {"is_tensor", is_tensor}, {"same_shape", same_shape}, {"len", tensor_len}, {NULL, NULL}};
