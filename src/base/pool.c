@@ -34,9 +34,10 @@
 
 typedef struct Slot {
   _Alignas(64) atomic_bool taken; /* some caller owns it */
-  mare_Piece *run;                /* these three are stable while pieces are left ... */
+  mare_Piece *run;                /* stable while pieces are left, like ctx and base ... */
   void *ctx;
   int64_t base;                   /* ... added to the number of a piece */
+  atomic_int core;                /* where its caller is */
   _Alignas(64) _Atomic uint64_t word; /* pieces << 32 | next piece */
   _Alignas(64) _Atomic int64_t done;  /* pieces that ran */
 } Slot;
@@ -131,9 +132,36 @@ static void reset_sleep(void) {
 
 /* -- workers ------------------------------------------------------------------ */
 
-static bool help(int id) {
+/* the core that this thread is on, or -1 */
+static int here(void) {
+#ifdef __linux__
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+static bool open_job(Slot *s) {
+  uint64_t w = atomic_load_explicit(&s->word, memory_order_relaxed);
+  return (uint32_t)w < w >> 32;
+}
+
+/*
+** Helps wherever it can; true if that was anywhere.  A worker that was given the
+** core of a caller only keeps it from its work: then *aside is true.
+*/
+static bool help(int id, bool *aside) {
+  int core = here();
   bool any = false;
-  for (int i = 0; i < NSLOT; i++) any |= work(&slots[(id + i) % NSLOT]);
+  *aside = false;
+  for (int i = 0; i < NSLOT; i++) {
+    Slot *s = &slots[(id + i) % NSLOT];
+    if (!open_job(s)) continue;
+    if (core >= 0 && core == atomic_load_explicit(&s->core, memory_order_relaxed))
+      *aside = true;
+    else
+      any |= work(s);
+  }
   return any;
 }
 
@@ -148,8 +176,8 @@ static bool spin(unsigned seen) {
   return false;
 }
 
-static void rest(unsigned seen) {
-  if (spin(seen)) return;
+static void rest(unsigned seen, bool aside) {
+  if (!aside && spin(seen)) return;
   atomic_fetch_add(&nsleep, 1);
   while (atomic_load(&news) == seen) doze(seen);
   atomic_fetch_sub(&nsleep, 1);
@@ -184,12 +212,13 @@ static void be_polite(void) {
 
 static void *worker(void *arg) {
   int id = (int)(intptr_t)arg;
+  bool aside;
   inside = true;
   be_polite();
   for (;;) {
     unsigned seen = atomic_load(&news);
     if (id >= atomic_load(&nwanted) && leave(id)) return NULL;
-    if (!help(id)) rest(seen);
+    if (!help(id, &aside)) rest(seen, aside);
   }
 }
 
@@ -269,7 +298,7 @@ static Slot *take(void) {
   return NULL;
 }
 
-static void wait(Slot *s, int64_t n) {
+static void await(Slot *s, int64_t n) {
   for (int i = 0; atomic_load_explicit(&s->done, memory_order_acquire) < n; i++)
     if (i < WAIT_SPINS)
       relax();
@@ -281,13 +310,14 @@ static void share(Slot *s, int64_t n, int64_t base, mare_Piece *run, void *ctx) 
   s->run = run;
   s->ctx = ctx;
   s->base = base;
+  atomic_store_explicit(&s->core, here(), memory_order_relaxed);
   atomic_store_explicit(&s->done, 0, memory_order_relaxed);
   atomic_store_explicit(&s->word, (uint64_t)n << 32, memory_order_release);
   call(n - 1);
   inside = true;
   work(s);
   inside = false;
-  wait(s, n);
+  await(s, n);
 }
 
 void mare_parallel(int64_t n, mare_Piece *run, void *ctx) {
