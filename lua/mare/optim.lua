@@ -6,6 +6,8 @@
 local core = require "mare.core".functions
 local check = require "mare.check"
 
+local step, zero_grad = core.optim_step, core.optim_zero_grad
+
 local M = { rows = {} }
 
 -- -- groups of parameters -------------------------------------------------------------
@@ -110,10 +112,12 @@ end
 
 -- -- optimizers -----------------------------------------------------------------------
 
+-- What a training loop calls stands in the object itself, where Lua looks first.
 local function construct(row, params, opts)
   check.options(2, row.name, opts, known_options(row))
   return setmetatable({
     name = row.name, row = row, steps = 0, groups = make_groups(row, params, opts or {}),
+    step = Optimizer.step, zero_grad = Optimizer.zero_grad,
   }, Optimizer)
 end
 
@@ -125,15 +129,15 @@ function Optimizer:step()
     local group = groups[i]
     local rate = group[schedule]
     if rate then core.optim_set(group[handle], "lr", rate(steps)) end
-    core.optim_step(group[handle])
+    step(group[handle])
   end
-  rawset(self, "steps", steps)
+  self.steps = steps
 end
 
 --- Forgets the gradients of all parameters.
 function Optimizer:zero_grad()
   local groups = self.groups
-  for i = 1, #groups do core.optim_zero_grad(groups[i][handle]) end
+  for i = 1, #groups do zero_grad(groups[i][handle]) end
 end
 
 -- opt.lr, opt.momentum ...: read from the first group, written to all.
@@ -253,7 +257,7 @@ function Optimizer:load_state(state)
       core.optim_count(group[handle], k, t)
     end
   end
-  rawset(self, "steps", state.steps:item())
+  self.steps = state.steps:item()
 end
 
 -- -- the table ------------------------------------------------------------------------

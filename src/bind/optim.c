@@ -18,6 +18,7 @@ typedef struct Member {
 } Member;
 
 typedef struct Group {
+  struct Group *self; /* tells a group from other userdata at no cost */
   const mare_Optimizer *row;
   double h[MARE_MAXHYPER + MARE_MAXSTEP];
   int n;
@@ -29,6 +30,8 @@ typedef struct Group {
 /* -- making ------------------------------------------------------------------------- */
 
 static Group *check_group(lua_State *L) {
+  Group *G = lua_touserdata(L, 1);
+  if (G && lua_rawlen(L, 1) >= sizeof *G && G->self == G) return G;
   return luaL_checkudata(L, 1, GROUP);
 }
 
@@ -46,6 +49,7 @@ static Group *push_group(lua_State *L, const mare_Optimizer *row, int n) {
   size_t members = (size_t)n * sizeof(Member), params = (size_t)n * sizeof(mare_Param);
   Group *G = lua_newuserdatauv(L, sizeof *G + members + params, 1);
   memset(G, 0, sizeof *G + members);
+  G->self = G;
   G->row = row;
   G->param = (mare_Param *)(void *)((char *)G->member + members);
   for (int i = 0; i < row->nhyper; i++) G->h[i] = row->hyper[i].value;

@@ -107,9 +107,9 @@ bool mare_optim_keeps(const mare_Optimizer *o, int k, const double *hyper) {
 static mare_Update *const *kernels(const mare_Optimizer *o) {
   ptrdiff_t row = o - mare_optimizers;
 #ifdef __x86_64__
-  const char *isa = mare_isa();
-  if (strcmp(isa, "avx512") == 0) return mare_optim_avx512[row];
-  if (strcmp(isa, "avx2") == 0) return mare_optim_avx2[row];
+  const char *isa = mare_isa(); /* "base", "avx2" or "avx512" */
+  if (isa[3] == '5') return mare_optim_avx512[row];
+  if (isa[3] == '2') return mare_optim_avx2[row];
 #endif
   return mare_optim_base[row];
 }
