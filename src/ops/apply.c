@@ -262,6 +262,7 @@ typedef struct Walk {
   int64_t shape[MARE_MAXDIM];
   int64_t rows, columns;       /* of a tile */
   int64_t down, across;        /* tiles in a plane */
+  bool downward;               /* the next tile is the one below */
   int64_t ntile, share;        /* in all; in a piece */
   Operand op[MAXOPS];
 } Walk;
@@ -297,21 +298,30 @@ static void enter_tile(const Walk *w, Tile *t) {
 }
 
 static void first_tile(const Walk *w, int64_t i, Tile *t) {
-  t->c = i % w->across * w->columns;
-  t->r = i / w->across % w->down * w->rows;
-  t->plane = i / (w->across * w->down);
+  int64_t n = w->downward ? w->down : w->across, m = w->downward ? w->across : w->down;
+  int64_t inner = i % n, outer = i / n % m;
+  t->c = (w->downward ? outer : inner) * w->columns;
+  t->r = (w->downward ? inner : outer) * w->rows;
+  t->plane = i / (n * m);
   enter_plane(w, t);
   enter_tile(w, t);
 }
 
+/* Moves a coordinate; true when it begins again. */
+static bool step(int64_t *at, int64_t by, int64_t end) {
+  *at += by;
+  if (*at < end) return false;
+  *at = 0;
+  return true;
+}
+
 static void next_tile(const Walk *w, Tile *t) {
-  if ((t->c += w->columns) >= w->shape[w->ndim - 1]) {
-    t->c = 0;
-    if ((t->r += w->rows) >= w->shape[w->ndim - 2]) {
-      t->r = 0;
-      t->plane++;
-      enter_plane(w, t);
-    }
+  int64_t rows = w->shape[w->ndim - 2], columns = w->shape[w->ndim - 1];
+  bool done = w->downward ? step(&t->r, w->rows, rows) && step(&t->c, w->columns, columns)
+                          : step(&t->c, w->columns, columns) && step(&t->r, w->rows, rows);
+  if (done) {
+    t->plane++;
+    enter_plane(w, t);
   }
   enter_tile(w, t);
 }
@@ -430,6 +440,7 @@ static void set_tiles(Walk *w, int64_t jumping, int64_t gathered) {
   w->rows = at_most(shape[0], elements / w->columns);
   w->down = (shape[0] + w->rows - 1) / w->rows;
   w->across = (shape[1] + w->columns - 1) / w->columns;
+  w->downward = jumping && shape[0] < shape[1];
   w->ntile = w->down * w->across;
   for (int d = 0; d < w->ndim - 2; d++) w->ntile *= w->shape[d];
   w->share = 1 + PIECE / (w->rows * w->columns);
