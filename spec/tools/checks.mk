@@ -40,6 +40,12 @@ tsan:
 build/tsan/%: spec/tsan/%.c build/tsan/libmare.a
 	$(HOST) -llua5.4 $(LDLIBS)
 
+# -- do the specs notice? -----------------------------------------------------------------
+
+# Every formula and derivative perturbed. ONLY='pattern ...': of these rows.
+mutants: all
+	@CC=$(CC) $(LUA) spec/tools/mutants.lua $(ONLY)
+
 # -- coverage of the C sources by the specs ----------------------------------------------
 
 GCOV     = -O1 -g --coverage -fprofile-update=atomic

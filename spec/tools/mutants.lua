@@ -2,12 +2,12 @@
 -- turn, builds, runs the specs of that row and lists the mutants that no spec noticed.
 --
 -- Rows that do not use one another are perturbed in the same build, each judged by the
--- failed tests that bear its name. Only the plain kernels are built, without
--- optimization; the other instruction sets are linked to them.
+-- failed tests that bear its name ("value exp: ...", "adam finds ..."). Only the plain
+-- kernels are built, without optimization; other instruction sets are linked to them.
 -- Arguments: patterns of row names. JOBS: builds at a time. Fails below 98 %.
 
 local NEEDED = 0.98
-local JOBS = tonumber(os.getenv "JOBS") or tonumber(io.popen "nproc":read "a") or 2
+local JOBS = tonumber(os.getenv "JOBS") or tonumber(io.popen("nproc"):read "a") or 2
 local DIR = "build/mutants"
 local CC = os.getenv "CC" or "gcc"
 
@@ -186,12 +186,12 @@ local parts = {
   ["src/ops/ops.def"] = {
     sources = { "src/ops/apply.c", "src/ops/kernels_base.c" },
     left_out = { "ops/apply", "ops/kernels_base", "ops/kernels_avx2", "ops/kernels_avx512" },
-    table = "mare_kernels", specs = os.getenv "OPS_SPECS" or "spec/ops",
+    table = "mare_kernels", after = ":", specs = "spec/ops_spec.lua",
   },
   ["src/learn/optim.def"] = {
     sources = { "src/learn/optim.c", "src/learn/optim_base.c" },
     left_out = { "learn/optim", "learn/optim_base", "learn/optim_avx2", "learn/optim_avx512" },
-    table = "mare_optim", specs = os.getenv "OPTIM_SPECS" or "spec/optim",
+    table = "mare_optim", after = "%f[^%w_]", specs = "spec/optim_spec.lua",
   },
 }
 
@@ -199,7 +199,8 @@ local function objects_without(names)
   local gone = {}
   for _, name in ipairs(names) do gone["build/obj/" .. name .. ".o"] = true end
   local kept = {}
-  for object in io.popen "find build/obj -name '*.o'":lines() do
+  for source in io.popen "find src -name '*.c' ! -name '*.inc.c'":lines() do
+    local object = source:gsub("^src", "build/obj"):gsub("c$", "o")
     if not gone[object] then kept[#kept + 1] = object end
   end
   return table.concat(kept, " ")
@@ -238,7 +239,7 @@ local function command(dir, file, batch)
   add("%s -shared -o %s/mare/core.so %s/*.o %s %s -lblis -lz -lm -lpthread || exit 9", CC, dir, dir,
     objects_without(part.left_out), table.concat(defsym, " "))
   local filters = {}
-  for i, m in ipairs(batch) do filters[i] = ("--filter='%%f[%%w_]%s%%f[^%%w_]'"):format(m.row) end
+  for i, m in ipairs(batch) do filters[i] = ("--filter='%%f[%%w_]%s%s'"):format(m.row, part.after) end
   add("LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='%s/?.so;;' timeout 120 lua5.4 "
     .. "/usr/bin/busted -o spec/tools/failures.lua %s %s", dir, table.concat(filters, " "),
     part.specs)
@@ -247,10 +248,10 @@ local function command(dir, file, batch)
 end
 
 local serial = 0
-local function start(batch)
+local function start(batch, file)
   serial = serial + 1
   local dir = ("%s/%d"):format(DIR, serial)
-  local file = batch[1].file
+  file = file or batch[1].file
   write_tree(dir, file, batch)
   write(dir .. ".sh", command(dir, file, batch))
   return { batch = batch, pipe = io.popen("sh " .. dir .. ".sh"), name = dir }
@@ -270,12 +271,25 @@ local function judge(job)
   for _, m in ipairs(job.batch) do
     m.killed = false
     for name in output:gmatch "FAILED ([^\n]*)" do
-      if name:find("%f[%w_]" .. m.row .. "%f[^%w_]") then m.killed = true end
+      if name:find("%f[%w_]" .. m.row .. parts[m.file].after) then m.killed = true end
     end
   end
   if finished then return true end
   if #job.batch == 1 then job.batch[1].killed = true end -- a crash is noticed too
   return #job.batch == 1
+end
+
+-- Without a mutant all specs must be green, built in the same way.
+local function check_green()
+  for file in pairs(parts) do
+    local job = start({}, file)
+    local output = job.pipe:read "a"
+    job.pipe:close()
+    if not output:find "status 0" then
+      io.stderr:write(output)
+      error("the specs of " .. file .. " are red before anything was changed", 0)
+    end
+  end
 end
 
 local function run(queue)
@@ -310,6 +324,7 @@ end
 shell("rm -rf %s && mkdir -p %s", DIR, DIR)
 local batches = batches_of(list, uses)
 io.stderr:write(("%d mutants in %d builds\n"):format(#list, #batches))
+check_green()
 run(batches)
 
 local killed = 0
