@@ -191,6 +191,7 @@ void mare_heap_close(mare_Heap *h) {
 }
 
 static bool past_limit(const mare_Heap *h, size_t capacity) {
+  if (h->limit == SIZE_MAX) return false; /* there is none */
   return h->live > h->limit || capacity > h->limit - h->live;
 }
 
