@@ -34,9 +34,9 @@
 
 typedef struct Slot {
   _Alignas(64) atomic_bool taken; /* some caller owns it */
-  mare_Piece *run;                /* stable while pieces are left, like ctx and base ... */
+  mare_Piece *run;                /* like ctx and base stable while pieces run */
   void *ctx;
-  int64_t base;                   /* ... added to the number of a piece */
+  int64_t base;                   /* added to the number of a piece */
   atomic_int core;                /* where its caller is */
   _Alignas(64) _Atomic uint64_t word; /* pieces << 32 | next piece */
   _Alignas(64) _Atomic int64_t done;  /* pieces that ran */

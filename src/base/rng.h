@@ -29,11 +29,15 @@ uint64_t mare_rng_u64(mare_Rng *r);                 /* one number */
 double mare_rng_double(mare_Rng *r);                /* in [0, 1) */
 uint64_t mare_rng_below(mare_Rng *r, uint64_t n);   /* in [0, n), without bias */
 
-/* Fills; y is contiguous (any number of elements), and r moves on. */
-void mare_rng_uniform(mare_Rng *r, mare_Tensor *y, double lo, double hi); /* f32, f64: [lo, hi) */
-void mare_rng_normal(mare_Rng *r, mare_Tensor *y, double mean, double std); /* f32, f64 */
-void mare_rng_bernoulli(mare_Rng *r, mare_Tensor *y, double p, double scale); /* scale or 0; any dtype */
-void mare_rng_integers(mare_Rng *r, mare_Tensor *y, int64_t lo, int64_t hi); /* i64: lo..hi */
-void mare_rng_permutation(mare_Rng *r, mare_Tensor *y); /* i64: 1..n shuffled */
+/*
+** Fills; y is contiguous (any number of elements), and r moves on.  f32 and f64:
+** uniform in [lo, hi), normal.  Any type: scale with probability p, else 0.  i64:
+** integers lo..hi, and 1..n shuffled.
+*/
+void mare_rng_uniform(mare_Rng *r, mare_Tensor *y, double lo, double hi);
+void mare_rng_normal(mare_Rng *r, mare_Tensor *y, double mean, double std);
+void mare_rng_bernoulli(mare_Rng *r, mare_Tensor *y, double p, double scale);
+void mare_rng_integers(mare_Rng *r, mare_Tensor *y, int64_t lo, int64_t hi);
+void mare_rng_permutation(mare_Rng *r, mare_Tensor *y);
 
 #endif

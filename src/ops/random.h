@@ -22,7 +22,8 @@ typedef enum mare_RandomKind {
   MARE_NRANDOM
 } mare_RandomKind;
 
-typedef void mare_Random(uint64_t key, uint64_t counter, size_t n, void *y, double a, double b);
+typedef void mare_Random(uint64_t key, uint64_t counter, size_t n, void *y, double a,
+                         double b);
 
 extern mare_Random *const mare_random_base[MARE_NRANDOM];
 extern mare_Random *const mare_random_avx2[MARE_NRANDOM];

@@ -108,8 +108,9 @@ static inline float log_f32(float x) {
 /* the top two bits of w are the quadrant, the others an angle of -pi/4 to pi/4 in it */
 static inline void sincos_f32(uint32_t w, float *sine, float *cosine) {
   float x = (float)(int32_t)(w << 2) * (float)(PI / 4 * 0x1p-31), z = x * x;
-  Bits32 s = {.f = x + x * z * (-1.f / 6 + z * (1.f / 120 + z * (-1.f / 5040 + z / 362880)))};
-  Bits32 c = {.f = 1 + z * (-1.f / 2 + z * (1.f / 24 + z * (-1.f / 720 + z / 40320)))};
+  float ps = z * (-1.f / 6 + z * (1.f / 120 + z * (-1.f / 5040 + z * (1.f / 362880))));
+  float pc = z * (-1.f / 2 + z * (1.f / 24 + z * (-1.f / 720 + z * (1.f / 40320))));
+  Bits32 s = {.f = x + x * ps}, c = {.f = 1 + pc};
   uint32_t swap = 0u - (w >> 30 & 1), flip = (s.u ^ c.u) & swap;
   s.u ^= flip ^ (w & 0x80000000u);
   c.u ^= flip ^ ((w + 0x40000000u) & 0x80000000u);
@@ -208,7 +209,8 @@ typedef void Make(const uint32_t *w, void *y, double a, double b);
 
 /* a group has GROUP bytes of any type; the last one is cut after it was made */
 static inline __attribute__((always_inline)) void
-fill(uint64_t key, uint64_t counter, size_t nbytes, char *y, double a, double b, Make *make) {
+fill(uint64_t key, uint64_t counter, size_t nbytes, char *y, double a, double b,
+     Make *make) {
   uint32_t w[WORDS];
   char last[GROUP];
   for (; nbytes >= GROUP; nbytes -= GROUP, y += GROUP, counter += LANES) {
