@@ -17,12 +17,17 @@ typedef struct Slot { /* one visited tensor */
 } Slot;
 
 #define MAXTEMP 16
+#define KEPT 256 /* slots that an idle walk may keep */
 
-struct Walk { /* a userdata, closed on any exit */
-  mare_Heap *heap;
+/*
+** A userdata, closed on any exit.  A state keeps one and uses it again: making
+** one costs more than a small backward pass.
+*/
+struct Walk {
+  State *state;
   Slot *slot;
   int nslot, capacity, first;
-  bool finished, retain, in_lua;
+  bool busy, finished, retain, in_lua;
   int ntemp;
   mare_Tensor temp[MAXTEMP]; /* what the running fused backward has allocated */
 };
@@ -45,33 +50,62 @@ static void leave_object(Walk *w, Slot *s) {
   }
 }
 
-static int walk_close(lua_State *L) { /* __gc, __close */
+static void free_slots(Walk *w) {
+  mare_scratch_free(w->state->heap, w->slot);
+  w->slot = NULL;
+  w->capacity = 0;
+}
+
+static int walk_close(lua_State *L) { /* __close */
   Walk *w = lua_touserdata(L, 1);
   release_temps(w);
   for (int i = 0; i < w->nslot; i++) leave_object(w, &w->slot[i]);
   w->nslot = 0;
-  mare_scratch_free(w->heap, w->slot);
-  w->slot = NULL;
+  if (w != w->state->walk || w->capacity > KEPT) free_slots(w);
+  w->busy = false;
   return 0;
 }
 
-static Walk *push_walk(lua_State *L, State *S) {
+static int walk_gc(lua_State *L) { /* __gc */
+  Walk *w = lua_touserdata(L, 1);
+  walk_close(L);
+  free_slots(w);
+  return 0;
+}
+
+static void push_walk_metatable(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, (void *)walk_close) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_createtable(L, 0, 2);
+  lua_pushcfunction(L, walk_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pushcfunction(L, walk_close);
+  lua_setfield(L, -2, "__close");
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, (void *)walk_close);
+}
+
+static Walk *push_fresh_walk(lua_State *L, State *S) {
   Walk *w = lua_newuserdatauv(L, sizeof *w, 0);
   memset(w, 0, offsetof(Walk, temp));
-  w->heap = S->heap;
-  w->first = -1;
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, (void *)walk_close) != LUA_TTABLE) {
-    lua_pop(L, 1);
-    lua_createtable(L, 0, 2);
-    lua_pushcfunction(L, walk_close);
-    lua_setfield(L, -2, "__gc");
-    lua_pushcfunction(L, walk_close);
-    lua_setfield(L, -2, "__close");
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, (void *)walk_close);
-  }
+  w->state = S;
+  push_walk_metatable(L);
   lua_setmetatable(L, -2);
+  if (S->walk) return w;
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, lua_upvalueindex(1), STATE_WALK);
+  S->walk = w;
+  return w;
+}
+
+static Walk *push_walk(lua_State *L, State *S) {
+  Walk *w = S->walk;
+  if (w && !w->busy) lua_getiuservalue(L, lua_upvalueindex(1), STATE_WALK);
+  else w = push_fresh_walk(L, S);
+  w->first = -1;
+  w->finished = w->retain = w->in_lua = false;
   lua_toclose(L, -1);
+  w->busy = true;
   return w;
 }
 
@@ -445,7 +479,8 @@ static void run(lua_State *L, State *S, Walk *w, int root, bool to_leaves) {
 /* -- from Lua -------------------------------------------------------------------------------------- */
 
 /* the gradient of the result itself: argument 2, or 1 for a single value */
-static void seed(lua_State *L, State *S, Object *y, Slot *s) {
+static void seed(lua_State *L, State *S, Object *y, Walk *w) {
+  Slot *s = &w->slot[0];
   if (!lua_isnoneornil(L, 2)) {
     Object *g = check_real(L, S, 2);
     check_same_dtype(L, y, g, 2);
@@ -457,10 +492,11 @@ static void seed(lua_State *L, State *S, Object *y, Slot *s) {
   if (y->t.numel != 1)
     arg_error(L, 1, "a result of shape %s needs a gradient of that shape to start from",
               shape_of(L, &y->t));
-  Object *one = new_like(L, S, &y->t);
-  mare_fill(&one->t, 1);
-  s->grad = one->t;
-  mare_storage_retain(one->t.storage);
+  Back b = {L, S, w, y, y->node, NULL};
+  s->grad = *back_tensor(&b, y->t.dtype, y->t.ndim, y->t.shape);
+  mare_storage_retain(s->grad.storage);
+  release_temps(w);
+  mare_fill(&s->grad, 1);
 }
 
 static Object *check_root(lua_State *L, State *S) {
@@ -487,7 +523,7 @@ static int backward_leaves(lua_State *L) { /* backward(y [, g [, retain]]) */
   w = push_walk(L, S);
   w->retain = lua_toboolean(L, 3);
   order(L, S, w, y);
-  seed(L, S, y, &w->slot[0]);
+  seed(L, S, y, w);
   run(L, S, w, 1, true);
   finish(L, y, w);
   return 0;
@@ -503,7 +539,7 @@ static int backward_to(lua_State *L) {
   w = push_walk(L, S);
   w->retain = lua_toboolean(L, 3);
   order(L, S, w, y);
-  seed(L, S, y, &w->slot[0]);
+  seed(L, S, y, w);
   for (lua_Unsigned i = 1; i <= lua_rawlen(L, 4); i++) {
     lua_rawgeti(L, 4, (lua_Integer)i);
     Object *x = test_tensor(L, S, -1);

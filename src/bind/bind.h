@@ -35,13 +35,16 @@ typedef struct Mode { /* recording switched on or off, while a function runs */
   bool on;
 } Mode;
 
-typedef struct State { /* one for each Lua state: a userdata in the registry */
+enum { STATE_ROWS = 1, STATE_WALK }; /* user values of the State: what it points to */
+
+typedef struct State { /* one for each Lua state: a userdata, upvalue of every function */
   mare_Heap *heap;
   Scope *scope;     /* the innermost open scope, or NULL */
   mare_Rng rng;     /* what mare.seed sets */
   Op *rowop;        /* an Op for each row of ops.def */
   uint32_t (*rowneeds)[MARE_MAXARGS]; /* what the derivative to each argument reads */
   const mare_Row *add, *mul; /* rows that backward uses itself */
+  Walk *walk;       /* the backward walk that is kept for use */
   Mode *mode;       /* the innermost switch of recording; NULL: it is on */
 } State;
 

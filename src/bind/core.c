@@ -41,7 +41,7 @@ static uint64_t fresh_seed(const void *p) {
 }
 
 static State *push_state(lua_State *L) {
-  State *S = lua_newuserdatauv(L, sizeof *S, 1);
+  State *S = lua_newuserdatauv(L, sizeof *S, STATE_WALK);
   memset(S, 0, sizeof *S);
   mare_rng_seed(&S->rng, fresh_seed(S));
   lua_createtable(L, 0, 1);
@@ -91,11 +91,12 @@ static const Function core_functions[] = {{"clock", core_clock},
 
 /* -- opening ------------------------------------------------------------------------- */
 
-/* adds closures (State) of a list to the table on the top; the State is at index 1 */
+/* adds closures (State, name) of a list to the table on the top; the State is at index 1 */
 static void add_functions(lua_State *L, const Function *f) {
   for (; f->name; f++) {
     lua_pushvalue(L, 1);
-    lua_pushcclosure(L, f->call, 1);
+    lua_pushstring(L, f->name);
+    lua_pushcclosure(L, f->call, 2);
     lua_setfield(L, -2, f->name);
   }
 }

@@ -271,7 +271,7 @@ void open_rows(lua_State *L, State *S) { /* the State is on the top of the stack
   S->mul = mare_row_find("mul");
   S->rowop = lua_newuserdatauv(L, n * (sizeof *S->rowop + sizeof *S->rowneeds), 0);
   S->rowneeds = (void *)(S->rowop + n);
-  lua_setiuservalue(L, -2, 1);
+  lua_setiuservalue(L, -2, STATE_ROWS);
   for (size_t i = 0; i < n; i++) {
     const mare_Row *row = &mare_rows[i];
     S->rowop[i] = (Op){row->name, row_call, NULL, 0, row};

@@ -57,8 +57,12 @@ static void product(const mare_Tensor *a, const mare_Tensor *b, mare_Tensor *y) 
   else loop_batch(&va, &vb, y);
 }
 
-/* t (.., c) as (rows, c): a view, or NULL when the strides do not allow it */
+/* t (.., c) as (rows, c): a view, or false when the strides do not allow it */
 static bool as_rows(const mare_Tensor *t, mare_Tensor *v) {
+  if (t->ndim == 2) {
+    *v = *t;
+    return true;
+  }
   int64_t shape[2] = {1, t->shape[t->ndim - 1]};
   for (int d = 0; d < t->ndim - 1; d++) shape[0] *= t->shape[d];
   return mare_view_as(t, 2, shape, v);
