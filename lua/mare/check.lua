@@ -51,6 +51,35 @@ function M.options(position, name, opts, known)
   end
 end
 
+--- What a value is, for messages: "f32 tensor", "closed tensor", "number" ...
+function M.kind(v)
+  if not core.is_tensor(v) then return type(v) end
+  return core.isclosed(v) and "closed tensor" or v.dtype .. " tensor"
+end
+
+--- A tensor, open.
+function M.tensor(position, name, v)
+  if not core.is_tensor(v) or core.isclosed(v) then
+    M.argument(position, name, "tensor expected, got %s", M.kind(v))
+  end
+  return v
+end
+
+--- A dimension of n, 1-based or from the end, as 1..n.
+function M.dimension(position, name, dim, n)
+  local d = math.tointeger(dim)
+  if type(dim) ~= "number" or not d then
+    M.argument(position, name, "dimension expected, got %s",
+      type(dim) == "number" and tostring(dim) or type(dim))
+  end
+  if d < 0 then d = d + n + 1 end
+  if d < 1 or d > n then
+    M.argument(position, name, "dimension %d is out of range for %d dimension%s", dim, n,
+      n == 1 and "" or "s")
+  end
+  return d
+end
+
 --- A function, or something that can be called like one.
 function M.callable(position, name, f)
   local meta = getmetatable(f)

@@ -14,6 +14,7 @@
 -- Where C has a fused backward too, the derived specs hold the two together.
 
 local core = require "mare.core"
+local check = require "mare.check"
 
 local M = {
   ops = {},     -- name -> function that records on the tape
@@ -168,19 +169,25 @@ define { name = "linear", doc = "x w' + bias, with w (out, in) and bias (out) or
     function(sample) return sample(3), sample(2, 3), sample(2) end,
   } }
 
+local function check_vectors(name, a, b)
+  check.tensor(1, name, a)
+  check.tensor(2, name, b)
+  if #a.shape ~= 1 or #b.shape ~= 1 then
+    check.fail("'%s' takes two vectors, not shapes %s and %s", name, check.shape(a),
+      check.shape(b))
+  end
+end
+
 --- a:dot(b): the sum of the products of two vectors of one size.
 function ops.dot(a, b)
-  if #a.shape ~= 1 or #b.shape ~= 1 then
-    core.functions.fail "bad argument to 'dot' (two vectors expected; see matmul)"
-  end
+  check_vectors("dot", a, b)
+  if #a ~= #b then check.argument(2, "dot", "sizes %d and %d differ", #a, #b) end
   return ops.matmul(a, b)
 end
 
 --- a:outer(b): the matrix of all products of two vectors' elements.
 function ops.outer(a, b)
-  if #a.shape ~= 1 or #b.shape ~= 1 then
-    core.functions.fail "bad argument to 'outer' (two vectors expected)"
-  end
+  check_vectors("outer", a, b)
   return a:unsqueeze(2) * b:unsqueeze(1)
 end
 
@@ -202,38 +209,37 @@ define { name = "cat", kind = nil, doc = "tensors side by side along a dimension
     function(sample) return {sample(2, 3), sample(2, 1), sample(2, 2)}, 2 end,
   } }
 
---- mare.stack({a, b, ...}, dim): tensors of one shape along a new dimension (1).
-function ops.stack(list, dim)
-  local parts = {}
-  if type(list) ~= "table" then
-    core.functions.fail "bad argument #1 to 'stack' (table of tensors expected)"
+local function check_entry(list, i)
+  local kind = check.kind(list[i])
+  if not core.functions.is_tensor(list[i]) or kind == "closed tensor" then
+    check.argument(1, "stack", "entry %d is a %s", i, kind)
+  elseif check.shape(list[i]) ~= check.shape(list[1]) then
+    check.argument(1, "stack", "entry 1 has shape %s and entry %d has shape %s",
+      check.shape(list[1]), i, check.shape(list[i]))
   end
-  for i = 1, #list do
-    if not core.functions.is_tensor(list[i]) then
-      core.functions.fail(("bad argument #1 to 'stack' (entry %d is not a tensor)"):format(i))
-    end
-    parts[i] = list[i]:unsqueeze(dim or 1)
-  end
-  return ops.cat(parts, dim or 1)
 end
 
-local function size_along(x, dim, name)
-  local n = #x.shape
-  local d = dim < 0 and dim + n + 1 or dim
-  if math.type(d) ~= "integer" or d < 1 or d > n then
-    core.functions.fail(("bad argument #2 to '%s' (dimension %s is out of range for %d dimensions)")
-      :format(name, dim, n))
+--- mare.stack({a, b, ...}, dim): tensors of one shape along a new dimension (1).
+function ops.stack(list, dim)
+  if type(list) ~= "table" or #list == 0 then
+    check.argument(1, "stack", "table of tensors expected, got %s",
+      type(list) == "table" and "an empty one" or check.kind(list))
   end
-  return x.shape[d]
+  local parts = {}
+  for i = 1, #list do
+    check_entry(list, i)
+    dim = check.dimension(2, "stack", dim or 1, #list[1].shape + 1)
+    parts[i] = list[i]:unsqueeze(dim)
+  end
+  return ops.cat(parts, dim)
 end
 
 --- x:split(n, dim): a list of parts of n places along dim (1); the last may be smaller.
 function ops.split(x, n, dim)
-  dim = dim or 1
-  local size, parts = size_along(x, dim, "split"), {}
-  if math.type(n) ~= "integer" or n < 1 then
-    core.functions.fail(("bad argument #1 to 'split' (parts of size %s)"):format(n))
-  end
+  check.tensor(1, "split", x)
+  check.count(2, "split", n, 1)
+  dim = check.dimension(3, "split", dim or 1, #x.shape)
+  local size, parts = x.shape[dim], {}
   for first = 1, size, n do
     parts[#parts + 1] = x:narrow(dim, first, math.min(n, size - first + 1))
   end
@@ -242,10 +248,10 @@ end
 
 --- x:chunk(n, dim): the same in n parts of one size, as far as it goes.
 function ops.chunk(x, n, dim)
-  if math.type(n) ~= "integer" or n < 1 then
-    core.functions.fail(("bad argument #1 to 'chunk' (%s parts)"):format(n))
-  end
-  return ops.split(x, math.max(1, -(-size_along(x, dim or 1, "chunk") // n)), dim)
+  check.tensor(1, "chunk", x)
+  check.count(2, "chunk", n, 1)
+  dim = check.dimension(3, "chunk", dim or 1, #x.shape)
+  return ops.split(x, math.max(1, -(-x.shape[dim] // n)), dim)
 end
 
 -- -- undoing a broadcast -----------------------------------------------------------------

@@ -3,6 +3,7 @@
 -- dimensions as a bit set, whether they are kept, and the parameter.
 
 local core = require "mare.core"
+local check = require "mare.check"
 local is_tensor = core.functions.is_tensor
 
 -- t, a result or its gradient, with the reduced dimensions as sizes of 1 again
@@ -204,6 +205,7 @@ return function(registry)
     local whole = ops[name]
     ops[name] = function(x, dim, keepdim)
       if type(dim) ~= "number" or not is_tensor(x) then return whole(x, dim, keepdim) end
+      dim = check.dimension(2, name, dim, #check.tensor(1, name, x).shape)
       local index = ops[position](x, dim, true)
       local values = x.is_tracked and x:gather(along(x, dim), index) or whole(x, dim, true)
       if keepdim then return values, index end
@@ -215,8 +217,12 @@ return function(registry)
   -- dimension also its position.
   function ops.median(x, dim, keepdim)
     local whole = dim == nil
+    check.tensor(1, "median", x)
     if whole then x, dim = x:reshape(-1), 1 end
-    local d = along(x, dim)
+    local d = check.dimension(2, "median", dim, #x.shape)
+    if x.shape[d] == 0 then
+      check.argument(1, "median", "nothing to choose from: shape %s", check.shape(x))
+    end
     local values, index = ops.sort(x, d)
     local middle = (x.shape[d] + 1) // 2
     values, index = values:narrow(d, middle, 1), index:narrow(d, middle, 1)

@@ -51,7 +51,10 @@ int user_error(lua_State *L, const char *fmt, ...) {
   return raise_message(L);
 }
 
-/* the name under which the running function is known, and whether it was a method */
+/*
+** The name under which the running function is known, and whether it was a method:
+** its Op's, the one in the caller's code, or its own (upvalue 2).
+*/
 static const char *running_name(lua_State *L, bool *method) {
   lua_Debug ar;
   const Op *op = lua_touserdata(L, lua_upvalueindex(2));
@@ -60,7 +63,10 @@ static const char *running_name(lua_State *L, bool *method) {
   lua_getinfo(L, "n", &ar);
   *method = ar.namewhat && strcmp(ar.namewhat, "method") == 0;
   if (op) return op->name;
-  return ar.name ? ar.name : "?";
+  if (ar.name && strcmp(ar.name, "?") != 0) return ar.name;
+  if (lua_type(L, lua_upvalueindex(2)) == LUA_TSTRING)
+    return lua_tostring(L, lua_upvalueindex(2));
+  return "?";
 }
 
 int arg_error(lua_State *L, int arg, const char *fmt, ...) {
@@ -71,7 +77,11 @@ int arg_error(lua_State *L, int arg, const char *fmt, ...) {
   lua_pushvfstring(L, fmt, ap);
   va_end(ap);
   if (method) arg--;
-  if (arg == 0)
+  if (strcmp(name, "newindex") == 0)
+    lua_pushfstring(L, "cannot set elements of a tensor (%s)", lua_tostring(L, -1));
+  else if (strcmp(name, "index") == 0)
+    lua_pushfstring(L, "cannot index a tensor (%s)", lua_tostring(L, -1));
+  else if (arg == 0)
     lua_pushfstring(L, "calling '%s' on bad self (%s)", name, lua_tostring(L, -1));
   else
     lua_pushfstring(L, "bad argument #%d to '%s' (%s)", arg, name, lua_tostring(L, -1));
@@ -87,7 +97,7 @@ const char *type_of(lua_State *L, State *S, int arg) {
   Object *o = test_tensor(L, S, arg);
   if (o == NULL) {
     if (luaL_getmetafield(L, arg, "__name") == LUA_TSTRING) return lua_tostring(L, -1);
-    return lua_isnoneornil(L, arg) ? "no value" : luaL_typename(L, arg);
+    return luaL_typename(L, arg);
   }
   if (o->t.storage == NULL) return "closed tensor";
   return lua_pushfstring(L, "%s tensor", mare_dtype_name[o->t.dtype]);

@@ -127,6 +127,8 @@ static Object *push_shaped(lua_State *L, State *S, int arg) {
   int after, ndim = check_shape(L, arg, shape, &after);
   mare_Dtype dt = opt_dtype(L, after);
   check_sizes(L, arg, ndim, shape);
+  if (!lua_isnoneornil(L, after + 1))
+    arg_error(L, after + 1, "the element type comes last, after the sizes");
   return new_tensor(L, S, dt, ndim, shape);
 }
 
@@ -171,6 +173,17 @@ static int create_eye(lua_State *L) { /* eye(n [, m] [, dtype]) */
   return 1;
 }
 
+/* every value of the range must be one of the element type */
+static void check_range(lua_State *L, mare_Dtype dt, double first, double step, double count) {
+  double last = first + (count - 1) * step;
+  double lo = dt == MARE_U8 ? 0 : -0x1p62, hi = dt == MARE_U8 ? 255 : 0x1p62;
+  if (dt < MARE_NREAL) return;
+  if (first != floor(first) || step != floor(step))
+    arg_error(L, 1, "a range of %s needs an integer start and step", mare_dtype_name[dt]);
+  if (count >= 1 && (fmin(first, last) < lo || fmax(first, last) > hi))
+    arg_error(L, 2, "the range %f..%f does not fit into %s", first, last, mare_dtype_name[dt]);
+}
+
 static void fill_range(mare_Tensor *t, double first, double step) {
   for (int64_t i = 0; i < t->numel; i++)
     if (t->dtype < MARE_NREAL) mare_set_real(t, i, first + (double)i * step);
@@ -186,10 +199,8 @@ static int create_arange(lua_State *L) {
   mare_Dtype dt = opt_dtype(L, after);
   if (step == 0 || !isfinite(step)) return arg_error(L, 3, "step %f", step);
   if (!isfinite(first) || !isfinite(last)) return arg_error(L, 1, "a bound is not finite");
-  if (dt >= MARE_NREAL && (first != floor(first) || step != floor(step)))
-    return arg_error(L, 1, "a range of %s needs an integer start and step",
-                     mare_dtype_name[dt]);
   count = floor((last - first) / step + 1e-9) + 1;
+  check_range(L, dt, first, step, count);
   if (count > 9e15) return arg_error(L, 2, "a range of %f elements", count);
   int64_t n = count > 0 ? (int64_t)count : 0;
   fill_range(&new_tensor(L, S, dt, 1, &n)->t, first, step);

@@ -183,14 +183,19 @@ static void drop_grad(lua_State *L, Object *o, int idx) {
 
 /* x.grad = value: shares a whole contiguous tensor, otherwise copies */
 void set_grad(lua_State *L, State *S, Object *o, int idx, int value) {
-  Object *g;
+  Object *g = test_tensor(L, S, value);
   if (lua_isnil(L, value)) {
     drop_grad(L, o, idx);
     return;
   }
-  g = check_real(L, S, value);
-  check_same_dtype(L, o, g, value);
-  check_same_shape(L, o, g, value);
+  if (o->t.dtype >= MARE_NREAL)
+    user_error(L, "a %s has no grad", type_of(L, S, idx));
+  if (g == NULL || g->t.storage == NULL || g->t.dtype != o->t.dtype)
+    user_error(L, "the grad of a %s tensor is one too, or nil, not a %s",
+               mare_dtype_name[o->t.dtype], type_of(L, S, value));
+  if (!mare_same_shape(&o->t, &g->t))
+    user_error(L, "the grad of a tensor of shape %s has not shape %s", shape_of(L, &o->t),
+               shape_of(L, &g->t));
   lua_pushvalue(L, value);
   if (!mare_is_contiguous(&g->t) || g->t.data != g->t.storage->data) {
     Object *copy = new_like(L, S, &g->t);

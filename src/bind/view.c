@@ -179,18 +179,17 @@ static int view_permute(lua_State *L) { /* t:permute(2, 1, 3) */
 }
 
 /* replaces a single -1 by what makes the sizes fit; false when nothing does */
-static bool infer_size(int64_t numel, int n, int64_t *shape) {
-  int64_t known = 1;
+static bool infer_size(const mare_Tensor *t, int n, int64_t *shape) {
+  int64_t known;
   int unknown = -1;
-  for (int i = 0; i < n; i++) {
-    if (shape[i] == -1 && unknown < 0) unknown = i;
-    else if (shape[i] < 0) return false;
-    else if (shape[i] != 0 && known > INT64_MAX / shape[i]) return false;
-    else known *= shape[i];
-  }
-  if (unknown < 0) return known == numel;
-  if (known == 0 || numel % known != 0) return false;
-  shape[unknown] = numel / known;
+  for (int i = 0; i < n && unknown < 0; i++)
+    if (shape[i] == -1) unknown = i;
+  if (unknown >= 0) shape[unknown] = 1;
+  bool fits = mare_numel(n, shape, t->dtype, &known);
+  if (unknown >= 0) shape[unknown] = -1;
+  if (!fits || unknown < 0) return fits && known == t->numel;
+  if (known == 0 || t->numel % known != 0) return false;
+  shape[unknown] = t->numel / known;
   return true;
 }
 
@@ -210,7 +209,7 @@ static int view_reshape(lua_State *L) { /* t:reshape(2, -1); a copy only where i
   int64_t shape[MARE_MAXDIM];
   char buf[MARE_SHAPETEXT];
   int after, n = check_shape(L, 2, shape, &after);
-  if (!infer_size(o->t.numel, n, shape))
+  if (!infer_size(&o->t, n, shape))
     return arg_error(L, 2, "shape %s cannot be seen as %s", shape_of(L, &o->t),
                      mare_shape_text(buf, n, shape));
   push_reshaped(L, S, n, shape);
