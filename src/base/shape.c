@@ -15,7 +15,7 @@ const size_t mare_sizeof[MARE_NDTYPE] = {MARE_DTYPES(X)};
 const char *const mare_dtype_name[MARE_NDTYPE + 1] = {MARE_DTYPES(X) NULL};
 #undef X
 
-/* -- sizes ---------------------------------------------------------------------- */
+/* -- sizes ------------------------------------------------------------------------ */
 
 /* A size of 0 makes everything 0, but the others must still fit as strides. */
 bool mare_numel(int ndim, const int64_t *shape, mare_Dtype dt, int64_t *numel) {
@@ -41,7 +41,8 @@ static void row_major(int ndim, const int64_t *shape, int64_t *stride) {
 
 bool mare_shape_set(mare_Tensor *t, mare_Dtype dt, int ndim, const int64_t *shape) {
   int64_t numel;
-  if (ndim < 0 || ndim > MARE_MAXDIM || !mare_numel(ndim, shape, dt, &numel)) return false;
+  if (ndim < 0 || ndim > MARE_MAXDIM) return false;
+  if (!mare_numel(ndim, shape, dt, &numel)) return false;
   t->storage = NULL;
   t->data = NULL;
   t->dtype = dt;
@@ -108,7 +109,7 @@ const char *mare_shape_text(char *buf, int ndim, const int64_t *shape) {
   return buf;
 }
 
-/* -- broadcasting ------------------------------------------------------------------- */
+/* -- broadcasting ----------------------------------------------------------------- */
 
 /* size of dimension d of out, seen from a shape of na dimensions aligned at the end */
 static int64_t size_at(int na, const int64_t *a, int n, int d) {
@@ -116,7 +117,8 @@ static int64_t size_at(int na, const int64_t *a, int n, int d) {
   return k < 0 ? 1 : a[k];
 }
 
-bool mare_broadcast(int na, const int64_t *a, int nb, const int64_t *b, int *n, int64_t *out) {
+bool mare_broadcast(int na, const int64_t *a, int nb, const int64_t *b, int *n,
+                    int64_t *out) {
   int nd = na > nb ? na : nb;
   int64_t shape[MARE_MAXDIM];
   for (int d = 0; d < nd; d++) {
@@ -145,7 +147,7 @@ bool mare_expand(const mare_Tensor *t, int ndim, const int64_t *shape, mare_Tens
   return true;
 }
 
-/* -- views ---------------------------------------------------------------------------- */
+/* -- views ------------------------------------------------------------------------ */
 
 static void remove_dim(mare_Tensor *t, int dim) {
   t->ndim--;
@@ -210,7 +212,7 @@ void mare_squeeze(mare_Tensor *t, int dim) {
   remove_dim(t, dim);
 }
 
-/* -- reshaping -------------------------------------------------------------------------- */
+/* -- reshaping -------------------------------------------------------------------- */
 
 static bool mergeable(int nop, mare_Tensor *const *op, int outer, int inner) {
   for (int k = 0; k < nop; k++)

@@ -23,7 +23,7 @@
 
 _Static_assert(sizeof(mare_Storage) <= 64, "the header fits before the data");
 
-/* -- the system's memory ------------------------------------------------------ */
+/* -- the system's memory ---------------------------------------------------------- */
 
 static void *aligned(size_t to, size_t size) {
   void *p;
@@ -44,7 +44,7 @@ static void *system_alloc(void *ud, void *old, size_t size) {
   return size >= HUGE_BLOCK ? huge_alloc(size) : aligned(UNIT, size);
 }
 
-/* -- poison: AddressSanitizer sees the uses of free and of spare bytes --------- */
+/* -- poison: AddressSanitizer sees the uses of free and of spare bytes ------------ */
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -55,7 +55,7 @@ static void *system_alloc(void *ud, void *old, size_t size) {
 #define show(p, n) ((void)(p), (void)(n))
 #endif
 
-/* -- size classes --------------------------------------------------------------- */
+/* -- size classes ----------------------------------------------------------------- */
 
 static int top_bit(uint64_t x) {
   return 63 - __builtin_clzll(x);
@@ -72,7 +72,7 @@ static int size_class(size_t nbytes, size_t *capacity) {
   return shift * 8 + (int)(last >> shift);
 }
 
-/* -- blocks --------------------------------------------------------------------- */
+/* -- blocks ----------------------------------------------------------------------- */
 
 static void block_destroy(mare_Heap *h, mare_Storage *s) {
   show(s->data, s->capacity);
@@ -201,7 +201,7 @@ mare_Status mare_heap_status(const mare_Heap *h, size_t nbytes) {
   return past_limit(h, capacity) ? MARE_LIMIT : MARE_NOMEM;
 }
 
-/* -- storages ----------------------------------------------------------------------- */
+/* -- storages --------------------------------------------------------------------- */
 
 mare_Storage *mare_storage_new(mare_Heap *h, size_t nbytes) {
   if (nbytes > PTRDIFF_MAX / 2) return NULL; /* classes are computed without overflow */
@@ -226,7 +226,7 @@ void mare_storage_release(mare_Storage *s) {
   block_give(s->heap, s);
 }
 
-/* -- scratch: a block whose header only this file sees --------------------------------- */
+/* -- scratch: a block whose header only this file sees ---------------------------- */
 
 void *mare_scratch(mare_Heap *h, size_t nbytes) {
   if (nbytes > PTRDIFF_MAX / 2) return NULL;

@@ -17,7 +17,7 @@
 #pragma GCC optimize("O3") /* the loops that fill, gather and scatter */
 #endif
 
-/* -- rows ----------------------------------------------------------------------------- */
+/* -- rows ------------------------------------------------------------------------- */
 
 #define ROW1(kind, name, f, d, ...) \
   {#name, kind, 1, {"x"}, 0, {NULL}, {0}, f, {d}, __VA_ARGS__},
@@ -39,9 +39,11 @@
 #define LOSS1(name, u, u0, f, dx, dt, ...) \
   {#name, MARE_REAL, 2, {"x", "t"}, 1, {#u}, {u0}, #f, {#dx, #dt}, __VA_ARGS__},
 #define TERNARY(name, f, da, db, dc, ...) \
-  {#name, MARE_REAL, 3, {"a", "b", "c"}, 0, {NULL}, {0}, #f, {#da, #db, #dc}, __VA_ARGS__},
+  {#name, MARE_REAL, 3, {"a", "b", "c"}, 0, {NULL}, {0}, #f, {#da, #db, #dc}, \
+   __VA_ARGS__},
 #define SELECT(name, f, da, db, ...) \
-  {#name, MARE_ARITH, 3, {"mask", "a", "b"}, 0, {NULL}, {0}, #f, {NULL, #da, #db}, __VA_ARGS__},
+  {#name, MARE_ARITH, 3, {"mask", "a", "b"}, 0, {NULL}, {0}, #f, {NULL, #da, #db}, \
+   __VA_ARGS__},
 #define COMPARE(name, f, doc) \
   ROW2(MARE_COMPARE, name, "a", "b", #f, NULL, NULL, -2, 2, "", doc)
 #define LOGICAL1(name, f, doc) ROW1(MARE_LOGICAL, name, #f, NULL, 0, 1, "", doc)
@@ -61,7 +63,7 @@ const mare_Row *mare_row_find(const char *name) {
   return NULL;
 }
 
-/* -- instruction sets -------------------------------------------------------------------- */
+/* -- instruction sets ------------------------------------------------------------- */
 
 typedef struct Isa {
   const char *name;
@@ -144,13 +146,11 @@ static char *element(const mare_Tensor *t, int64_t i) {
   return t->data + i * (int64_t)mare_sizeof[t->dtype];
 }
 
-/* -- flat operands: contiguous, or one value -------------------------------------------------- */
+/* -- flat operands: contiguous, or one value -------------------------------------- */
 
 static void fill(char *b, const mare_Tensor *t, int64_t n) {
-  size_t size = mare_sizeof[t->dtype];
-  if (size == 1) memset(b, *t->data, (size_t)n);
-  else if (size == 4) for (int64_t i = 0; i < n; i++) ((uint32_t *)b)[i] = *(uint32_t *)t->data;
-  else for (int64_t i = 0; i < n; i++) ((uint64_t *)b)[i] = *(uint64_t *)t->data;
+  mare_Grid g = {1, n, 0, 0};
+  mare_gather_grid(b, t->data, &g, (int64_t)mare_sizeof[t->dtype]);
 }
 
 static void run_flat(const Job *j, int64_t i, int64_t n) {
@@ -173,9 +173,10 @@ static void stream(char *to, const char *b, size_t nbytes) {
 
 static bool streams(const Job *j) {
   const mare_Tensor *y = j->op[0];
-  bool fits = y->numel * (int64_t)mare_sizeof[y->dtype] >= STREAM && (uintptr_t)y->data % 16 == 0;
-  for (int k = 1; k < j->nop; k++) fits &= j->op[k]->data != y->data; /* it is read anyway */
-  return fits;
+  if (y->numel * (int64_t)mare_sizeof[y->dtype] < STREAM) return false;
+  for (int k = 1; k < j->nop; k++)
+    if (j->op[k]->data == y->data) return false; /* in place it is read anyway */
+  return (uintptr_t)y->data % 16 == 0;
 }
 #else
 #define stream(to, b, nbytes) memcpy(to, b, nbytes)
@@ -234,7 +235,7 @@ static bool all_flat(Job *j) {
   return true;
 }
 
-/* -- tiles of strided operands ---------------------------------------------------------------- */
+/* -- tiles of strided operands ---------------------------------------------------- */
 
 /*
 ** The result is walked in tiles of rows x columns of its last two dimensions.  An
@@ -317,9 +318,10 @@ static bool step(int64_t *at, int64_t by, int64_t end) {
 
 static void next_tile(const Walk *w, Tile *t) {
   int64_t rows = w->shape[w->ndim - 2], columns = w->shape[w->ndim - 1];
-  bool done = w->downward ? step(&t->r, w->rows, rows) && step(&t->c, w->columns, columns)
-                          : step(&t->c, w->columns, columns) && step(&t->r, w->rows, rows);
-  if (done) {
+  bool end = w->downward
+    ? step(&t->r, w->rows, rows) && step(&t->c, w->columns, columns)
+    : step(&t->c, w->columns, columns) && step(&t->r, w->rows, rows);
+  if (end) {
     t->plane++;
     enter_plane(w, t);
   }
@@ -341,8 +343,8 @@ static void run_tile(const Walk *w, const Tile *t, void **p, const int64_t *down
 }
 
 /* Gathers what must be; held: what each buffer holds since the tile before. */
-static void prepare(const Walk *w, const Tile *t, char *buffers, const char **held, void **p,
-                    int64_t *down) {
+static void prepare(const Walk *w, const Tile *t, char *buffers, const char **held,
+                    void **p, int64_t *down) {
   for (int k = 0; k < w->nop; k++) {
     const Operand *o = &w->op[k];
     mare_Grid g = grid(w, t, k);
@@ -364,7 +366,8 @@ static void walk_piece(void *ctx, int64_t piece) {
   _Alignas(64) char buffers[BUFFERS];
   const Walk *w = ctx;
   const char *held[MAXOPS] = {NULL};
-  int64_t i = piece * w->share, n = at_most(w->ntile - i, w->share), rows = 0, columns = 0;
+  int64_t i = piece * w->share, n = at_most(w->ntile - i, w->share);
+  int64_t rows = 0, columns = 0;
   Tile t;
   for (first_tile(w, i, &t); n-- > 0; next_tile(w, &t)) {
     void *p[MAXOPS];
@@ -378,7 +381,7 @@ static void walk_piece(void *ctx, int64_t piece) {
   }
 }
 
-/* -- which tiles -------------------------------------------------------------------------------- */
+/* -- which tiles ------------------------------------------------------------------ */
 
 static int64_t magnitude(int64_t v) {
   return v < 0 ? -v : v;
@@ -435,7 +438,8 @@ static void set_dims(Walk *w, mare_Tensor *const *op) {
 */
 static void set_tiles(Walk *w, int64_t jumping, int64_t gathered) {
   int64_t *shape = &w->shape[w->ndim - 2], elements = RUN;
-  if (jumping) elements = at_most(JUMPING / jumping, (BUFFERS - MAXOPS * LINE) / gathered);
+  if (jumping)
+    elements = at_most(JUMPING / jumping, (BUFFERS - MAXOPS * LINE) / gathered);
   w->columns = at_most(shape[1], jumping ? elements * jumping / LINE : RUN);
   w->rows = at_most(shape[0], elements / w->columns);
   w->down = (shape[0] + w->rows - 1) / w->rows;
@@ -452,7 +456,8 @@ static void set_buffers(Walk *w) {
   int64_t jumping = 0, gathered = 0, begin = 0; /* bytes of an element of each sort */
   for (int k = 0; k < w->nop; k++) {
     Operand *o = &w->op[k];
-    bool narrow = w->shape[last] < NARROW && o->step[last - 1] != w->shape[last] * o->size;
+    bool narrow = w->shape[last] < NARROW &&
+                  o->step[last - 1] != w->shape[last] * o->size;
     bool jumps = o->step[last] != o->size && o->step[last] != 0;
     o->gathered = o->step[last] != o->size || narrow;
     if (o->gathered) gathered += o->size;

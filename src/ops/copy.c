@@ -60,14 +60,15 @@ void mare_set_real(mare_Tensor *t, int64_t offset, double v) {
 
 void mare_set_integer(mare_Tensor *t, int64_t offset, int64_t v) {
   switch (t->dtype) {
-#define X(e, ctype, name) case MARE_##e: ((ctype *)t->data)[offset] = integer_to_##e(v); break;
+#define X(e, ctype, name) \
+  case MARE_##e: ((ctype *)t->data)[offset] = integer_to_##e(v); break;
     MARE_DTYPES(X)
 #undef X
     default: break;
   }
 }
 
-/* -- kernels: p[0] is the result, p[1] the source ------------------------------------- */
+/* -- kernels: p[0] is the result, p[1] the source --------------------------------- */
 
 #define CONVERT(from, ftype, to, ttype, how) \
   static void from##_##to (size_t n, void *const *p, const double *c) { \
@@ -148,12 +149,13 @@ void mare_fill_integer(mare_Tensor *y, int64_t v) {
   fill_with(y, &bytes);
 }
 
-/* -- grids: rows and columns of strided memory, to and from a contiguous buffer ------------- */
+/* -- grids: rows and columns of strided memory, to and from a contiguous buffer --- */
 
 #define MOVERS(size, utype) \
   static void gather##size(utype *restrict b, const char *p, const mare_Grid *g) { \
     for (int64_t r = 0; r < g->rows; r++, p += g->down, b += g->columns) \
-      for (int64_t c = 0; c < g->columns; c++) b[c] = *(const utype *)(p + c * g->across); \
+      for (int64_t c = 0; c < g->columns; c++) \
+        b[c] = *(const utype *)(p + c * g->across); \
   } \
   static void repeat##size(utype *restrict b, const char *p, const mare_Grid *g) { \
     for (int64_t r = 0; r < g->rows; r++, p += g->down, b += g->columns) \
@@ -170,7 +172,8 @@ MOVERS(8, uint64_t)
 
 #ifdef __SSE2__
 static void turn_square4(uint32_t *b, int64_t pitch, const char *p, int64_t across) {
-  __m128 a0 = _mm_loadu_ps((const float *)p), a1 = _mm_loadu_ps((const float *)(p + across));
+  __m128 a0 = _mm_loadu_ps((const float *)p);
+  __m128 a1 = _mm_loadu_ps((const float *)(p + across));
   __m128 a2 = _mm_loadu_ps((const float *)(p + 2 * across));
   __m128 a3 = _mm_loadu_ps((const float *)(p + 3 * across));
   _MM_TRANSPOSE4_PS(a0, a1, a2, a3);
@@ -194,13 +197,14 @@ enum { SQUARE4 = 4, SQUARE8 = 2 };
 enum { SQUARE4 = 1, SQUARE8 = 1 };
 #endif
 
-/* A grid whose columns are contiguous: squares of n x n, then what is left at its edges. */
+/* A grid whose columns are contiguous: squares of n x n, then what its edges leave. */
 #define TURN(size, utype, n, square) \
   static void turn##size(utype *b, const char *p, const mare_Grid *g) { \
     int64_t rows = g->rows / n * n, columns = g->columns / n * n; \
     for (int64_t c = 0; c < columns; c += n) \
       for (int64_t r = 0; r < rows; r += n) \
-        square(b + r * g->columns + c, g->columns, p + c * g->across + r * size, g->across); \
+        square(b + r * g->columns + c, g->columns, p + c * g->across + r * size, \
+               g->across); \
     for (int64_t c = 0; c < g->columns; c++) \
       for (int64_t r = c < columns ? rows : 0; r < g->rows; r++) \
         b[r * g->columns + c] = *(const utype *)(p + c * g->across + r * size); \
@@ -236,7 +240,7 @@ void mare_scatter_grid(const void *b, char *p, const mare_Grid *g, int64_t size)
   else PICK(scatter, size, b, p, g);
 }
 
-/* -- blocks: a run of elements in row-major order --------------------------------------------- */
+/* -- blocks: a run of elements in row-major order --------------------------------- */
 
 /* A position in a collapsed tensor, moved run by run along the last dimension. */
 typedef struct Cursor {

@@ -12,7 +12,7 @@
 #define BLOCK (VECTOR / sizeof(real))
 #define WIDE VECTOR /* block of a kernel that mixes bytes with wider elements */
 
-/* -- vocabulary: see ops.def ------------------------------------------------------- */
+/* -- vocabulary: see ops.def ------------------------------------------------------ */
 
 INLINE real K(where1)(int c, real a, real b) { return c ? a : b; }
 #ifdef INTEGER
@@ -51,7 +51,7 @@ INLINE real K(mod1)(real a, real b) {
 #define sigmoid(x) K(sigmoid1)(x)
 #define softplus(x) K(softplus1)(x)
 
-/* -- what is left of n elements at the end -------------------------------------------- */
+/* -- what is left of n elements at the end ---------------------------------------- */
 
 #if !defined(INTEGER) && !defined(MASK)
 /* block = the rest elements at from, then the first of them again and again */
@@ -83,7 +83,7 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 }
 #endif
 
-/* -- kernels: 'in' declares the operands' pointers, 'get' reads one element of each ----- */
+/* -- kernels: 'in' declares the operands' pointers, 'get' reads one element of each  */
 
 #define BLOCKS(out, block, in, get, f) \
   out *out_ = p_[0]; in size_t i_ = 0; (void)c_; \

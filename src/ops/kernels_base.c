@@ -1,6 +1,7 @@
 /* kernels_base.c -- the kernels for any processor of the architecture. */
 #ifndef __clang__
-#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math", "wrapv", "fp-contract=off")
+#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math", "wrapv")
+#pragma GCC optimize("fp-contract=off")
 #endif
 
 #define VECTOR 32

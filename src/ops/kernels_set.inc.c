@@ -33,7 +33,7 @@ VECTOR1(atanh) VECTOR1(erf) VECTOR1(erfc) VECTOR2(pow) VECTOR2(hypot) VECTOR2(at
 
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF
-#define WHOLE _Pragma("clang loop vectorize(enable)")
+#define WHOLE
 #else
 #define WHOLE _Pragma("GCC ivdep") _Pragma("GCC unroll 1")
 #endif
