@@ -149,6 +149,24 @@ local function while_busy(run)
   if not ok then error(message, 0) end
 end
 
+-- What `require "mare"` costs: time, memory, and the module's own size.
+local function measure_loading()
+  local script = [[local start = os.clock()
+    require "mare"
+    local ms = (os.clock() - start) * 1e3
+    local kb = io.open "/proc/self/status":read "a":match "VmHWM:%s*(%d+)"
+    print(ms, kb / 1024, io.open(package.searchpath("mare.core", package.cpath)):seek "end" / 2^20)]]
+  local all = { {}, {}, {} }
+  for _ = 1, 9 do
+    local i = 0
+    for figure in capture(("%s -e '%s'"):format(LUA, script)):gmatch "%S+" do
+      i = i + 1
+      table.insert(all[i], tonumber(figure))
+    end
+  end
+  return all
+end
+
 -- -- groups: one round of each -------------------------------------------------------------
 
 local round = {}
@@ -246,7 +264,21 @@ for i = 1, rounds do
 end
 io.stderr:write "\r\27[K"
 
+local function show_loading()
+  local limits = { { "require \"mare\"", "ms", 15 }, { "  memory after it", "MB", 25 },
+    { "  core.so", "MB", 1 } }
+  for i, list in ipairs(measure_loading()) do
+    local title, unit, limit = table.unpack(limits[i])
+    local figure = median(list)
+    local ok = figure < limit
+    if ok then passed = passed + 1 else failed = failed + 1 end
+    print(("%-44s %7.3g %s %10s  %6s  %6s  %s"):format(title, figure, unit, "", "",
+      "< " .. limit, ok and "ok" or "MISSED"))
+  end
+end
+
 print(("%-44s %10s %10s  %6s  %6s"):format("", "Maré", "other", "times", "target"))
 for _, r in ipairs(rows) do show(r) end
+show_loading()
 print(("\n%d targets met, %d missed, %d not measured; %d cores, %d rounds, %d s"):format(passed,
   failed, absent, CORES, rounds, os.time() - started))
