@@ -3,8 +3,11 @@
 ** defined after the target was chosen.  Loops are written for the vectoriser: L lanes in
 ** an array, a trip count it knows, no early exit.
 */
-#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
-#pragma GCC optimize("no-tree-loop-distribute-patterns") /* 128 bytes are not worth a memcpy */
+#pragma GCC optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", "no-math-errno", \
+                     "no-trapping-math")
+/* 128 bytes are not worth a memcpy, nor are second versions of loops their space */
+#pragma GCC optimize("no-tree-loop-distribute-patterns", "no-unswitch-loops", "no-peel-loops", \
+                     "no-split-loops", "no-version-loops-for-strides")
 
 #include <math.h>
 #include <string.h>
@@ -20,6 +23,10 @@ extern VECTOR double log(double);
 #endif
 
 #define LANES 32
+
+/* -O3 doubles the code and helps few loops: those in which the lanes stay in registers */
+#define OUTLINE static __attribute__((noinline, noclone))
+#define HOT OUTLINE __attribute__((optimize("O3")))
 
 /*
 ** e^x for -87.3 <= x <= 0 and NaN: x = n log 2 + r, e^r = 1 + r + r^2 q(r) with q fitted
@@ -143,7 +150,7 @@ static void norm_chunk(int64_t n, int64_t rows, const void *x, int64_t stride, d
   for (int64_t i = 0; i < rows; i++) s[i].a = norm_row(n, (const double *)x + i * stride, p);
 }
 
-static double deviations(int64_t n, const double *x, double mean) {
+HOT double deviations(int64_t n, const double *x, double mean) {
   double t[256], sum = 0;
   for (int64_t i = 0; i < n; i += 256) {
     int64_t r = n - i < 256 ? n - i : 256;

@@ -16,10 +16,9 @@ static A K(name##_few)(int64_t n, const T *x) { \
 /* the lanes of a contiguous run, then halves onto each other */
 #define ROWS(name, A, zero, pre, join) \
 FEW(name, A, zero, pre, join) \
-static A K(name##_row)(int64_t n, const T *x) { \
+HOT A K(name##_many)(int64_t n, const T *x) { \
   A l[LANES]; \
   int64_t i = 0; \
-  if (n < 16) return K(name##_few)(n, x); \
   for (int j = 0; j < LANES; j++) l[j] = zero; \
   for (; i + LANES <= n; i += LANES) \
     for (int j = 0; j < LANES; j++) { T v = x[i + j]; A a = l[j], b = pre; l[j] = join; } \
@@ -27,6 +26,9 @@ static A K(name##_row)(int64_t n, const T *x) { \
   for (int w = LANES / 2; w > 0; w /= 2) \
     for (int j = 0; j < w; j++) { A a = l[j], b = l[j + w]; l[j] = join; } \
   return l[0]; \
+} \
+static inline A K(name##_row)(int64_t n, const T *x) { \
+  return n < 16 ? K(name##_few)(n, x) : K(name##_many)(n, x); \
 }
 
 /* one row after the other */
@@ -139,12 +141,12 @@ static int64_t K(find)(int64_t n, const T *x, T v) {
 #define WHERE(name, of, op) \
 static T K(name##_few)(int64_t n, const T *x, int64_t *at) { \
   T a = x[0]; \
+  int64_t k = 0; \
   int nan = 0; \
   for (int64_t i = 0; i < n; i++) { a = x[i] op a ? x[i] : a; nan |= NAN_IN(x[i]); } \
   if (nan) a = K(of##_few)(n, x); \
-  if (nan) *at = K(find)(n, x, a); \
-  else \
-    for (int64_t i = n; i-- > 0;) *at = x[i] == a ? i : *at; \
+  for (int64_t i = n; i-- > 0;) k = (x[i] == a) | (nan & NAN_IN(x[i])) ? i : k; \
+  *at = k; \
   return a; \
 } \
 static void K(name##_chunk)(int64_t n, int64_t rows, const void *x0, int64_t stride, double c, \
@@ -181,7 +183,7 @@ static void K(exps_tail)(int64_t r, const T *x, T m, T *e) {
   K(exps)(t, m, e, 16);
 }
 
-static double K(exp_few)(int64_t n, const T *x, T m, T *y) {
+HOT double K(exp_few)(int64_t n, const T *x, T m, T *y) {
   double l[LANES] = {0};
   T e[LANES];
   int64_t i = 0;

@@ -10,7 +10,7 @@
 
 /* -- one contiguous lane ------------------------------------------------------------ */
 
-static void K(softmax_row)(int64_t c, const T *x, T *y, bool logarithm, double scale) {
+OUTLINE void K(softmax_row)(int64_t c, const T *x, T *y, bool logarithm, double scale) {
   T m = K(max_row)(c, x);
   double s = K(exp_row)(c, x, m, logarithm ? NULL : y);
   T k = (T)(logarithm ? log(s) : scale / s);
@@ -32,7 +32,7 @@ static double K(dot_row)(int64_t n, const T *a, const T *b) {
 }
 
 /* gx = y (g - sum g y), or g - exp(y) sum g */
-static void K(softmax_back_row)(int64_t c, const T *y, const T *g, T *gx, bool logarithm) {
+OUTLINE void K(softmax_back_row)(int64_t c, const T *y, const T *g, T *gx, bool logarithm) {
   T e[16], s = (T)(logarithm ? K(sum_row)(c, g) : K(dot_row)(c, g, y));
   if (!logarithm) {
     for (int64_t i = 0; i < c; i++) gx[i] = y[i] * (g[i] - s);
@@ -75,7 +75,7 @@ INLINE void K(exp_lanes)(const T *restrict x, const T *restrict m, T *restrict e
   }
 }
 
-static void K(max_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl, T *m) {
+OUTLINE void K(max_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl, T *m) {
   T t[TILE], top[TILE];
   K(load)(top, x, xl, nl);
   for (int64_t i = 1; i < c; i++) {
@@ -89,7 +89,7 @@ static void K(max_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t 
 }
 
 /* s = sum exp(x - m); y = exp(x - m), unless NULL */
-static void K(sum_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl, T *y,
+OUTLINE void K(sum_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl, T *y,
                          int64_t ys, int64_t yl, const T *m, double *s) {
   T t[TILE], e[TILE];
   for (int j = 0; j < TILE; j++) s[j] = 0;
@@ -105,7 +105,7 @@ static void K(sum_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t 
   }
 }
 
-static void K(softmax_lanes)(const mare_Tile *p, int64_t nl, const T *x, int64_t xs, int64_t xl,
+OUTLINE void K(softmax_lanes)(const mare_Tile *p, int64_t nl, const T *x, int64_t xs, int64_t xl,
                              T *y, int64_t ys, int64_t yl) {
   T m[TILE], k[TILE], t[TILE];
   double s[TILE], f[TILE];
@@ -129,7 +129,7 @@ static void K(softmax_lanes)(const mare_Tile *p, int64_t nl, const T *x, int64_t
 }
 
 /* copies between lanes anywhere and a block (c, TILE) */
-static void K(gather)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl, T *b) {
+OUTLINE void K(gather)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl, T *b) {
   for (int64_t i = 0; i < c; i++, x += xs, b += TILE) {
 #pragma GCC unroll 8
     for (int64_t j = 0; j < nl; j++) b[j] = x[j * xl];
@@ -137,7 +137,7 @@ static void K(gather)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl,
   }
 }
 
-static void K(scatter)(int64_t c, int64_t nl, T *y, int64_t ys, int64_t yl, const T *b) {
+OUTLINE void K(scatter)(int64_t c, int64_t nl, T *y, int64_t ys, int64_t yl, const T *b) {
   for (int64_t i = 0; i < c; i++, y += ys, b += TILE) {
 #pragma GCC unroll 8
     for (int64_t j = 0; j < nl; j++) y[j * yl] = b[j];
@@ -160,7 +160,7 @@ static void K(softmax)(const mare_Tile *p) {
   }
 }
 
-static void K(softmax_back_lanes)(const mare_Tile *p, int64_t nl, const T *y, int64_t ys,
+OUTLINE void K(softmax_back_lanes)(const mare_Tile *p, int64_t nl, const T *y, int64_t ys,
                                   int64_t yl, const T *g, int64_t gs, int64_t gl, T *gx,
                                   int64_t os, int64_t ol) {
   T t[TILE], u[TILE], e[TILE], k[TILE], zero[TILE] = {0};
