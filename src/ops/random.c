@@ -205,13 +205,13 @@ static void shuffle(Stream *s, int64_t *v, int64_t n) {
 }
 
 /*
-** Long ones, where a random place is a cache miss: every element draws the number
-** of a bucket, buckets are laid out one after the other, and each is shuffled
-** by itself (Rao 1961, Sandelius 1962).  The numbers are drawn once to count and
-** again to place: they cost less than keeping them.
+** Long ones, where a random place is a cache miss: every element draws a bucket
+** with one byte, buckets are laid out one after the other, and each is shuffled by
+** itself (Rao 1961, Sandelius 1962).  The bytes are drawn once to count and again
+** to place: that costs less than keeping them.
 */
-#define BUCKETS 256 /* a byte draws one */
-#define CHUNKS 16
+#define BUCKETS 32   /* as many pages are written at once: a TLB should hold them */
+#define CHUNKS 16    /* pieces of the first part */
 #define DIRECT 65536 /* elements that are shuffled in one piece */
 
 typedef struct Deal {
@@ -237,11 +237,11 @@ static void deal(Deal *d, int64_t c, Dealer *with) {
 
 static void count(Deal *d, int64_t c, int64_t i, int64_t n, const uint8_t *b) {
   (void)i;
-  for (int64_t k = 0; k < n; k++) d->place[c][b[k]]++;
+  for (int64_t k = 0; k < n; k++) d->place[c][b[k] % BUCKETS]++;
 }
 
 static void put(Deal *d, int64_t c, int64_t i, int64_t n, const uint8_t *b) {
-  for (int64_t k = 0; k < n; k++) d->y[d->place[c][b[k]]++] = i + k + 1;
+  for (int64_t k = 0; k < n; k++) d->y[d->place[c][b[k] % BUCKETS]++] = i + k + 1;
 }
 
 static void count_piece(void *ctx, int64_t c) { deal(ctx, c, count); }

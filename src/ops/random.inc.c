@@ -155,13 +155,24 @@ static inline double log_f64(double x) {
   return e * LN2 + 2 * (s + s * p);
 }
 
+/* the series of sine and cosine: 1/3!, 1/5!, ... and 1/2!, 1/4!, ... */
+static const double odd[] = {
+    1. / 6, 1. / 120, 1. / 5040, 1. / 362880, 1. / 39916800, 1. / 6227020800,
+    1. / 1307674368000, 1. / 355687428096000,
+};
+static const double even[] = {
+    1. / 2, 1. / 24, 1. / 720, 1. / 40320, 1. / 3628800, 1. / 479001600,
+    1. / 87178291200, 1. / 20922789888000,
+};
+#define NTERM ((int)(sizeof odd / sizeof *odd))
+
 /* w is the quadrant and the angle's upper bits, low the lower ones */
 static inline void sincos_f64(uint32_t w, uint32_t low, double *sine, double *cosine) {
   double t = (double)(int32_t)(w << 2) + (double)(int32_t)(low >> 1) * 0x1p-29;
   double x = t * (PI / 4 * 0x1p-31), z = x * x, ps = 0, pc = 0;
-  for (int k = 16; k >= 2; k -= 2) {
-    ps = -z * (1 + ps) / (k * (k + 1));
-    pc = -z * (1 + pc) / (k * (k - 1));
+  for (int k = NTERM - 1; k >= 0; k--) {
+    ps = -z * (odd[k] + ps);
+    pc = -z * (even[k] + pc);
   }
   Bits64 s = {.f = x + x * ps}, c = {.f = 1 + pc};
   uint64_t swap = 0u - (uint64_t)(w >> 30 & 1), flip = (s.u ^ c.u) & swap;
