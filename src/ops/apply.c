@@ -13,10 +13,6 @@
 #include "kernels.h"
 #include "ops.h"
 
-#ifndef __clang__
-#pragma GCC optimize("O3") /* the loops that fill, gather and scatter */
-#endif
-
 /* -- rows ------------------------------------------------------------------------- */
 
 #define ROW1(kind, name, f, d, ...) \
@@ -134,8 +130,7 @@ typedef struct Job {
   const double *param;
   int nop;
   mare_Tensor *const *op;
-  unsigned constant; /* bit k: operand k has one value */
-  bool stream;       /* the result goes past the caches */
+  unsigned buffered; /* bit k: operand k has one value; bit 0: the result is streamed */
 } Job;
 
 static int64_t at_most(int64_t n, int64_t max) {
@@ -185,28 +180,29 @@ static bool streams(const Job *j) {
 #endif
 
 static void run_buffered(const Job *j, int64_t i, int64_t n) {
-  _Alignas(64) char buffer[MARE_MAXARGS + 1][BUFFER];
+  _Alignas(64) char buffer[MAXOPS][BUFFER];
   void *p[MAXOPS];
   int used = 0;
-  char *result = buffer[used++];
   for (int k = 0; k < j->nop; k++)
-    if (j->constant >> k & 1) fill(p[k] = buffer[used++], j->op[k], at_most(n, RUN));
+    if (j->buffered >> k & 1) {
+      p[k] = buffer[used++];
+      if (k > 0) fill(p[k], j->op[k], at_most(n, RUN));
+    }
   for (int64_t end = i + n; i < end; i += RUN) {
     n = at_most(end - i, RUN);
     for (int k = 0; k < j->nop; k++)
-      if (!(j->constant >> k & 1)) p[k] = element(j->op[k], i);
-    if (j->stream) p[0] = result;
+      if (!(j->buffered >> k & 1)) p[k] = element(j->op[k], i);
     j->kernel((size_t)n, p, j->param);
-    if (j->stream)
-      stream(element(j->op[0], i), result, (size_t)n * mare_sizeof[j->op[0]->dtype]);
+    if (j->buffered & 1)
+      stream(element(j->op[0], i), p[0], (size_t)n * mare_sizeof[j->op[0]->dtype]);
   }
-  if (j->stream) _mm_sfence();
+  if (j->buffered & 1) _mm_sfence();
 }
 
 static void flat_piece(void *ctx, int64_t piece) {
   const Job *j = ctx;
   int64_t i = piece * PIECE, n = at_most(j->op[0]->numel - i, PIECE);
-  if (j->constant || j->stream) run_buffered(j, i, n);
+  if (j->buffered) run_buffered(j, i, n);
   else run_flat(j, i, n);
 }
 
@@ -230,7 +226,7 @@ static bool all_flat(Job *j) {
   for (int k = 0; k < j->nop; k++) {
     if (contiguous(j->op[k])) continue;
     if (k == 0 || !one_value(j->op[k])) return false;
-    j->constant |= 1u << k;
+    j->buffered |= 1u << k;
   }
   return true;
 }
@@ -481,13 +477,13 @@ static void apply_strided(const Job *j) {
 }
 
 void mare_apply(mare_Kernel *k, const double *param, int nop, mare_Tensor *const *op) {
-  Job j = {k, param, nop, op, 0, false};
+  Job j = {k, param, nop, op, 0};
   int64_t n = op[0]->numel;
   if (n == 0) return;
   if (!all_flat(&j)) {
     apply_strided(&j);
   } else if (n > PIECE) {
-    j.stream = streams(&j);
+    j.buffered |= streams(&j);
     mare_parallel((n + PIECE - 1) / PIECE, flat_piece, &j);
   } else {
     flat_piece(&j, 0);

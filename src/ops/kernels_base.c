@@ -4,6 +4,6 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
-#define VECTOR 32
+#define VECTOR 16
 #define TABLE mare_kernels_base
 #include "kernels_set.inc.c"
