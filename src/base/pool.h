@@ -18,8 +18,8 @@ typedef void mare_Piece(void *ctx, int64_t piece);
 */
 void mare_parallel(int64_t n, mare_Piece *run, void *ctx);
 
-int mare_threads(void);        /* threads that work on one job, the caller included */
-void mare_set_threads(int n);  /* n < 1: the default again (MARE_THREADS, else the cores) */
-int mare_cores(void);          /* cores that this process may use: affinity, cgroup */
+int mare_threads(void);        /* threads of one job, the caller included */
+void mare_set_threads(int n);  /* n < 1: the default again: MARE_THREADS, or the cores */
+int mare_cores(void);          /* cores this process may use: affinity, cgroup */
 
 #endif
