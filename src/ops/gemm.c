@@ -11,28 +11,30 @@
 #include "ops.h"
 
 /*
-** What was measured, by instruction set: above which work (multiply-adds) a piece
-** goes to BLIS, for f32 and f64; how much work one piece should hold.
+** What was measured, by instruction set, in multiply-adds: products above blis (f32,
+** f64) go to BLIS, if it takes their strides; a piece holds about `piece`, or a 64th
+** of the whole if that is more.
 */
 typedef struct Plan {
-  const char *isa;
   mare_SmallGemm *const *small;
-  int64_t blis[MARE_NREAL];
-  int64_t piece;
+  double blis[MARE_NREAL];
+  double piece;
 } Plan;
 
 static const Plan plans[] = {
-  {"avx512", mare_gemm_avx512, {INT64_MAX, INT64_MAX}, 500000},
-  {"avx2", mare_gemm_avx2, {200000, 200000}, 400000},
-  {"base", mare_gemm_base, {20000, 20000}, 200000},
+  {mare_gemm_avx512, {2e9, 2e9}, 400000},
+  {mare_gemm_avx2, {5e7, 5e7}, 250000},
+  {mare_gemm_base, {20000, 20000}, 125000},
 };
+
+#define PIECES 64 /* of one product, about */
 
 static const Plan *plan (void) {
   const char *isa = mare_isa();
   return &plans[isa[0] == 'b' ? 2 : isa[3] == '5' ? 0 : 1];
 }
 
-/* -- BLIS -------------------------------------------------------------------------------- */
+/* -- BLIS ---------------------------------------------------------------------------- */
 
 /* BLIS aborts on strides that are 0 or overlap */
 static bool sane (int64_t m, int64_t n, int64_t rs, int64_t cs) {
@@ -57,47 +59,48 @@ static bool blis_takes (mare_Product *g) {
 
 /* c = e, so that beta e becomes beta c */
 static void place (const mare_Product *g, mare_Dtype dt) {
-  const char *e = g->e;
-  char *c = g->c;
-  const int64_t size = (int64_t)mare_sizeof[dt];
   for (int64_t i = 0; i < g->m; i++)
     for (int64_t j = 0; j < g->n; j++) {
-      const int64_t to = (i * g->ci + j * g->cj) * size, from = (i * g->ei + j * g->ej) * size;
-      if (dt == MARE_F32) *(float *)(c + to) = *(const float *)(e + from);
-      else *(double *)(c + to) = *(const double *)(e + from);
+      const int64_t to = i * g->ci + j * g->cj, from = i * g->ei + j * g->ej;
+      if (dt == MARE_F32) ((float *)g->c)[to] = ((const float *)g->e)[from];
+      else ((double *)g->c)[to] = ((const double *)g->e)[from];
     }
 }
 
-static void call_blis (const mare_Product *g, mare_Dtype dt) {
-  rntm_t one_thread = BLIS_RNTM_INITIALIZER;
-  bli_rntm_set_num_threads(1, &one_thread);
-  if (dt == MARE_F32) {
-    float one = 1, beta = (float)g->beta;
-    bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, g->m, g->n, g->k, &one, (float *)g->a,
-                 g->ai, g->ap, (float *)g->b, g->bp, g->bj, &beta, g->c, g->ci, g->cj, NULL,
-                 &one_thread);
-  }
-  else {
-    double one = 1, beta = g->beta;
-    bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, g->m, g->n, g->k, &one, (double *)g->a,
-                 g->ai, g->ap, (double *)g->b, g->bp, g->bj, &beta, g->c, g->ci, g->cj, NULL,
-                 &one_thread);
-  }
-}
+#define ASIS BLIS_NO_TRANSPOSE
 
 static void blis (const mare_Product *g, mare_Dtype dt) {
+  rntm_t one_thread = BLIS_RNTM_INITIALIZER;
+  void *a = (void *)g->a, *b = (void *)g->b;
+  float one = 1, beta = (float)g->beta;
+  double one64 = 1, beta64 = g->beta;
+  bli_rntm_set_num_threads(1, &one_thread);
   if (g->beta != 0 && g->e != g->c) place(g, dt);
-  call_blis(g, dt);
+  if (dt == MARE_F32)
+    bli_sgemm_ex(ASIS, ASIS, g->m, g->n, g->k, &one, a, g->ai, g->ap, b, g->bp, g->bj,
+                 &beta, g->c, g->ci, g->cj, NULL, &one_thread);
+  else
+    bli_dgemm_ex(ASIS, ASIS, g->m, g->n, g->k, &one64, a, g->ai, g->ap, b, g->bp, g->bj,
+                 &beta64, g->c, g->ci, g->cj, NULL, &one_thread);
 }
 
-/* -- pieces ------------------------------------------------------------------------------ */
+static double work_of (const mare_Product *g) {
+  return (double)g->m * (double)g->n * (double)g->k;
+}
+
+/* what computes g: the small kernels, or NULL for BLIS, whose strides g then has */
+static mare_SmallGemm *engine (const Plan *p, mare_Product *g, mare_Dtype dt) {
+  return work_of(g) > p->blis[dt] && blis_takes(g) ? NULL : p->small[dt];
+}
+
+/* -- pieces -------------------------------------------------------------------------- */
 
 typedef struct Job {
   mare_Product g;         /* the first product of the batch */
   mare_Dtype dtype;
   mare_SmallGemm *small;  /* NULL: BLIS */
   int64_t batch;          /* products ... */
-  int64_t ab, bb, eb, cb; /* ... so far apart */
+  int64_t ab, bb, cb;     /* ... so far apart */
   int64_t tm, tn;         /* rows and columns of a piece */
   int64_t down, across;   /* pieces of one product */
   int64_t group;          /* products of a piece, when it is whole products */
@@ -107,119 +110,136 @@ static const void *at (const void *p, int64_t offset, mare_Dtype dt) {
   return (const char *)p + offset * (int64_t)mare_sizeof[dt];
 }
 
-/* rows i .. i + m - 1 and columns j .. j + n - 1 of product b */
+/* a piece of product b: rows from i on and columns from j on */
 static mare_Product part_of (const Job *w, int64_t b, int64_t i, int64_t j) {
   mare_Product g = w->g;
   const mare_Dtype dt = w->dtype;
   g.a = at(g.a, b * w->ab + i * g.ai, dt);
   g.b = at(g.b, b * w->bb + j * g.bj, dt);
-  g.e = g.beta == 0 ? g.e : at(g.e, b * w->eb + i * g.ei + j * g.ej, dt);
+  if (g.beta != 0) g.e = at(g.e, b * w->cb + i * g.ei + j * g.ej, dt);
   g.c = (void *)at(g.c, b * w->cb + i * g.ci + j * g.cj, dt);
   g.m = g.m - i < w->tm ? g.m - i : w->tm;
   g.n = g.n - j < w->tn ? g.n - j : w->tn;
   return g;
 }
 
-static void compute (const Job *w, const mare_Product *g) {
-  if (w->small) w->small(g);
-  else blis(g, w->dtype);
-}
-
 static void piece (void *ctx, int64_t q) {
   const Job *w = ctx;
-  const int64_t tiles = w->down * w->across;
-  const int64_t first = q / tiles * w->group, t = q % tiles;
+  const int64_t tiles = w->down * w->across, t = q % tiles;
+  const int64_t first = q / tiles * w->group;
   const int64_t end = first + w->group < w->batch ? first + w->group : w->batch;
   for (int64_t b = first; b < end; b++) {
     const mare_Product g = part_of(w, b, t / w->across * w->tm, t % w->across * w->tn);
-    compute(w, &g);
+    if (w->small) w->small(&g);
+    else blis(&g, w->dtype);
   }
 }
 
 static int64_t ceil_div (int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* halves the longer side until a piece holds little enough work */
-static void cut (Job *w, int64_t work) {
-  const mare_Product *g = &w->g;
-  w->tm = g->m;
-  w->tn = g->n;
-  while ((double)w->tm * (double)w->tn * (double)g->k > (double)work) {
-    if (w->tn > 32 && w->tn >= w->tm) w->tn = ceil_div(ceil_div(w->tn, 2), 32) * 32;
-    else if (w->tm > 24) w->tm = ceil_div(ceil_div(w->tm, 2), 12) * 12;
-    else if (w->tn > 32) w->tn = ceil_div(ceil_div(w->tn, 2), 32) * 32;
-    else break;
+static int64_t halve (int64_t n, int64_t unit) {
+  return ceil_div(ceil_div(n, 2), unit) * unit;
+}
+
+/*
+** Halves the side that is longer for its kind until a piece holds little enough
+** work: long rows and columns first, short ones only if that was not enough.
+*/
+static void cut (Job *w, double work) {
+  static const struct { int tm, tn; } least[] = {{96, 64}, {24, 32}};
+  const double k = (double)w->g.k;
+  w->tm = w->g.m;
+  w->tn = w->g.n;
+  for (int q = 0; q < 2; q++) {
+    const int64_t tm = least[q].tm, tn = least[q].tn;
+    while ((double)w->tm * (double)w->tn * k > work && (w->tm > tm || w->tn > tn)) {
+      const bool columns = w->tn > tn && (w->tm <= tm || w->tn * tm >= w->tm * tn);
+      if (columns) w->tn = halve(w->tn, 32);
+      else w->tm = halve(w->tm, 12);
+    }
   }
 }
 
-static void plan_pieces (Job *w) {
-  const Plan *p = plan();
-  const double work = (double)w->g.m * (double)w->g.n * (double)(w->g.k + 1);
-  const bool big = work > (double)p->blis[w->dtype];
-  w->small = big && blis_takes(&w->g) ? NULL : p->small[w->dtype];
-  cut(w, p->piece);
+static void run (Job *w, const Plan *p) {
+  const double work = work_of(&w->g), all = work * (double)w->batch;
+  const double share = all / PIECES > p->piece ? all / PIECES : p->piece;
+  w->small = engine(p, &w->g, w->dtype);
+  cut(w, share);
   w->down = ceil_div(w->g.m, w->tm);
   w->across = ceil_div(w->g.n, w->tn);
-  w->group = w->down * w->across > 1 ? 1 : (int64_t)((double)p->piece / work);
+  w->group = w->down * w->across == 1 && work < share ? (int64_t)(share / (work + 1)) : 1;
   if (w->group < 1) w->group = 1;
+  mare_parallel(ceil_div(w->batch, w->group) * w->down * w->across, piece, w);
 }
 
-static void run (Job *w) {
-  if (w->batch == 0 || w->g.m == 0 || w->g.n == 0) return;
-  plan_pieces(w);
-  const int64_t n = ceil_div(w->batch, w->group) * w->down * w->across;
-  if (n > 1) mare_parallel(n, piece, w);
-  else piece(w, 0);
+/* one product; most are too small to cut */
+static void run_one (mare_Product *g, mare_Dtype dt) {
+  const Plan *p = plan();
+  if (g->m == 0 || g->n == 0) return;
+  if (work_of(g) > p->piece) {
+    Job w = {.g = *g, .dtype = dt, .batch = 1};
+    run(&w, p);
+    return;
+  }
+  mare_SmallGemm *small = engine(p, g, dt);
+  if (small) small(g);
+  else blis(g, dt);
 }
 
-/* -- tensors ------------------------------------------------------------------------------ */
+/* -- tensors ------------------------------------------------------------------------- */
 
-/* one product with more rows instead of a batch, where b repeats and the rest follows on */
-static void merge (Job *w) {
+/* the matrices of a, b and c; the last two dimensions of a batch */
+static mare_Product product (const mare_Tensor *a, const mare_Tensor *b, double beta,
+                             const mare_Tensor *c) {
+  const int i = c->ndim - 2, j = c->ndim - 1;
+  const mare_Product g = {
+    .m = c->shape[i], .n = c->shape[j], .k = a->shape[j],
+    .a = a->data, .b = b->data, .c = c->data, .e = c->data,
+    .ai = a->stride[i], .ap = a->stride[j], .bp = b->stride[i], .bj = b->stride[j],
+    .ci = c->stride[i], .cj = c->stride[j], .ei = c->stride[i], .ej = c->stride[j],
+    .beta = beta
+  };
+  return g;
+}
+
+/* one product with more rows instead of a batch: b repeats and a and c follow on */
+static bool merge (Job *w) {
   mare_Product *g = &w->g;
   if (g->m == 1) { /* the stride of one row is free */
     g->ai = w->ab;
     g->ci = g->ei = w->cb;
   }
-  if (w->bb != 0 || w->ab != g->m * g->ai || w->cb != g->m * g->ci) return;
+  if (w->bb != 0 || w->ab != g->m * g->ai || w->cb != g->m * g->ci) return false;
   g->m *= w->batch;
-  w->batch = 1;
+  return true;
 }
 
 void mare_gemm (const mare_Tensor *a, const mare_Tensor *b, double beta, mare_Tensor *c) {
-  const int d = c->ndim - 2; /* where the matrices begin */
-  Job w = {
-    .g = {.m = c->shape[d], .n = c->shape[d + 1], .k = a->shape[d + 1],
-          .a = a->data, .b = b->data, .c = c->data, .e = c->data,
-          .ai = a->stride[d], .ap = a->stride[d + 1], .bp = b->stride[d],
-          .bj = b->stride[d + 1], .ei = c->stride[d], .ej = c->stride[d + 1],
-          .ci = c->stride[d], .cj = c->stride[d + 1], .beta = beta},
-    .dtype = c->dtype, .batch = 1
-  };
-  if (d == 1) {
-    w.batch = c->shape[0];
-    w.ab = a->stride[0];
-    w.bb = b->stride[0];
-    w.cb = w.eb = c->stride[0];
-    if (w.batch > 1) merge(&w);
+  mare_Product g = product(a, b, beta, c);
+  if (c->ndim == 2) {
+    run_one(&g, c->dtype);
+    return;
   }
-  run(&w);
+  Job w = {.g = g, .dtype = c->dtype, .batch = c->shape[0], .ab = a->stride[0],
+           .bb = b->stride[0], .cb = c->stride[0]};
+  if (w.batch == 1 || merge(&w)) run_one(&w.g, c->dtype);
+  else if (c->numel > 0) run(&w, plan());
 }
 
 /* x is (n, c), w is (k, c), bias is (k); y = x w' + bias is (n, k) */
 void mare_linear (const mare_Tensor *x, const mare_Tensor *w, const mare_Tensor *bias,
                   mare_Tensor *y) {
-  Job j = {
-    .g = {.m = y->shape[0], .n = y->shape[1], .k = x->shape[1],
-          .a = x->data, .b = w->data, .c = y->data, .e = bias ? bias->data : NULL,
-          .ai = x->stride[0], .ap = x->stride[1], .bp = w->stride[1], .bj = w->stride[0],
-          .ei = 0, .ej = bias ? bias->stride[0] : 0,
-          .ci = y->stride[0], .cj = y->stride[1], .beta = bias ? 1 : 0},
-    .dtype = y->dtype, .batch = 1
+  mare_Product g = {
+    .m = y->shape[0], .n = y->shape[1], .k = x->shape[1],
+    .a = x->data, .b = w->data, .c = y->data, .e = bias ? bias->data : NULL,
+    .ai = x->stride[0], .ap = x->stride[1], .bp = w->stride[1], .bj = w->stride[0],
+    .ci = y->stride[0], .cj = y->stride[1], .ei = 0, .ej = bias ? bias->stride[0] : 0,
+    .beta = bias ? 1 : 0
   };
-  run(&j);
+  run_one(&g, y->dtype);
 }
 
-/* -- the plain product ---------------------------------------------------------------------- */
+/* -- the plain product --------------------------------------------------------------- */
 
 void mare_gemm_plain (const mare_Tensor *a, const mare_Tensor *b, double beta,
                       mare_Tensor *c) {

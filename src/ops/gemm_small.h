@@ -23,11 +23,29 @@ typedef struct mare_Product {
   double beta;
 } mare_Product;
 
+/* c' = b' a' + beta e' */
+static inline mare_Product mare_product_turn (const mare_Product *g) {
+  const mare_Product t = {
+    .m = g->n, .n = g->m, .k = g->k, .a = g->b, .b = g->a, .c = g->c, .e = g->e,
+    .ai = g->bj, .ap = g->bp, .bp = g->ap, .bj = g->ai, .ei = g->ej, .ej = g->ei,
+    .ci = g->cj, .cj = g->ci, .beta = g->beta
+  };
+  return t;
+}
+
 typedef void mare_SmallGemm(const mare_Product *g);
 
 /* For MARE_F32 and MARE_F64; NULL where the compiler or the machine lacks them. */
 extern mare_SmallGemm *const mare_gemm_base[MARE_NREAL];
 extern mare_SmallGemm *const mare_gemm_avx2[MARE_NREAL];
 extern mare_SmallGemm *const mare_gemm_avx512[MARE_NREAL];
+
+/* -- for gemm_small.inc.c ---------------------------------------------------------- */
+
+#define INLINE static inline __attribute__((always_inline)) void
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+
+#define MAXROWS 12 /* of a tile */
+#define MAXNV 6    /* vectors across a tile */
 
 #endif

@@ -6,7 +6,7 @@
 #include <immintrin.h>
 
 #define BYTES 32
-#define TILE 12 /* accumulators of a tile */
+#define TILE 12 /* registers for the sums of a tile */
 
 typedef __m256i Lanes_f32;
 typedef __m256i Lanes_f64;
@@ -22,8 +22,6 @@ static const int32_t on_off[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define real float
 #define NAME(x) x##_f32
 #include "gemm_small.inc.c"
-#undef real
-#undef NAME
 #define real double
 #define NAME(x) x##_f64
 #include "gemm_small.inc.c"

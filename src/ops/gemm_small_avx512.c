@@ -6,7 +6,7 @@
 #include <immintrin.h>
 
 #define BYTES 64
-#define TILE 24 /* accumulators of a tile */
+#define TILE 24 /* registers for the sums of a tile */
 
 typedef __mmask16 Lanes_f32;
 typedef __mmask8 Lanes_f64;
@@ -20,8 +20,6 @@ typedef __mmask8 Lanes_f64;
 #define real float
 #define NAME(x) x##_f32
 #include "gemm_small.inc.c"
-#undef real
-#undef NAME
 #define real double
 #define NAME(x) x##_f64
 #include "gemm_small.inc.c"

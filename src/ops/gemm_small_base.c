@@ -5,23 +5,29 @@
 #include "gemm_small.h"
 
 #define BYTES 16
-#define TILE 12 /* accumulators of a tile */
+#define TILE 12 /* registers for the sums of a tile */
 
-/* the first n lanes of a vector; the switches have no loop for the common case */
-typedef int Lanes_f32, Lanes_f64;
+/* the first n lanes of a vector; rarely less than all, so out of line */
 typedef float Four __attribute__((vector_size(16)));
 typedef float FourNear __attribute__((vector_size(16), aligned(4), may_alias));
 typedef double Two __attribute__((vector_size(16)));
 typedef double TwoNear __attribute__((vector_size(16), aligned(8), may_alias));
 
-static inline Four part_f32 (const float *p, int n) {
-  if (n == 4) return *(const FourNear *)p;
+static __attribute__((noinline)) Four few_f32 (const float *p, int n) {
   return (Four){p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};
+}
+
+static __attribute__((noinline)) void put_few_f32 (float *p, int n, Four v) {
+  for (int i = 0; i < n; i++) p[i] = v[i];
+}
+
+static inline Four part_f32 (const float *p, int n) {
+  return n == 4 ? (Four)*(const FourNear *)p : few_f32(p, n);
 }
 
 static inline void put_f32 (float *p, int n, Four v) {
   if (n == 4) *(FourNear *)p = v;
-  else for (int i = 0; i < n; i++) p[i] = v[i];
+  else put_few_f32(p, n, v);
 }
 
 static inline Two part_f64 (const double *p, int n) {
@@ -33,14 +39,13 @@ static inline void put_f64 (double *p, int n, Two v) {
   else p[0] = v[0];
 }
 
+typedef int Lanes_f32, Lanes_f64;
 #define lanes_f32(n) (n)
 #define lanes_f64(n) (n)
 
 #define real float
 #define NAME(x) x##_f32
 #include "gemm_small.inc.c"
-#undef real
-#undef NAME
 #define real double
 #define NAME(x) x##_f64
 #include "gemm_small.inc.c"
