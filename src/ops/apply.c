@@ -119,8 +119,10 @@ const mare_Kernels *mare_row_kernels(const mare_Row *row) {
   return &isa()->kernels[row - mare_rows];
 }
 
+/* -- running a kernel ------------------------------------------------------------- */
+
 #define MAXOPS (MARE_MAXARGS + 3) /* a backward kernel's: gx, g, y, operands */
-#define PIECE 65536               /* elements that a thread takes at a time */
+#define PIECE 32768               /* elements that a thread takes at a time */
 #define BUFFER 8192               /* bytes of each operand held in the first cache */
 #define RUN (BUFFER / 8)          /* elements of a buffer, whatever their type */
 #define STREAM (8 << 20)          /* bytes of a result that no core's cache holds */
