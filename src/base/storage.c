@@ -113,8 +113,7 @@ static bool cache_room(mare_Heap *h, int class, size_t capacity) {
   if (capacity > bound) return false;
   while (h->cached > bound - capacity) {
     int other = largest_class(h, class);
-    if (other < 0) return false;
-    block_destroy(h, cache_pop(h, other));
+    block_destroy(h, cache_pop(h, other >= 0 ? other : class));
   }
   return true;
 }
