@@ -110,12 +110,12 @@ static int largest_class(const mare_Heap *h, int spare) {
 */
 static bool cache_room(mare_Heap *h, int class, size_t capacity) {
   size_t bound = h->live > CACHE ? h->live : CACHE;
-  if (capacity > bound) return false;
-  while (h->cached > bound - capacity) {
+  bool fits = capacity <= bound;
+  while (h->cached > (fits ? bound - capacity : bound)) {
     int other = largest_class(h, class);
     block_destroy(h, cache_pop(h, other >= 0 ? other : class));
   }
-  return true;
+  return fits;
 }
 
 static mare_Storage *block_fresh(mare_Heap *h, size_t capacity) {
