@@ -463,7 +463,7 @@ end)
 -- -- anything at all ---------------------------------------------------------------------------------
 
 describe("nonsense", function()
-  local random = support.sequence(99)
+  local random = support.sequence(tonumber(os.getenv "MARE_SEED") or 99)
   local function int(lo, hi) return lo + math.floor(random() * (hi - lo + 1)) end
 
   local makers = {
