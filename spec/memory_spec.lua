@@ -403,6 +403,21 @@ describe("finalizers", function()
     closed = 30
   end)
 
+  it("cannot close what an operation is working on", function()
+    for _ = 1, 300 do
+      local x, w = mare.ones(64, 64), mare.ones(64, 64):requires_grad()
+      setmetatable({x}, {__gc = function(t) t[1]:close() end})
+      for _ = 1, 20 do
+        local ok = pcall(function()
+          local y = (x + 1):sum()
+          ;(x * w):sum():backward()
+          return x:t():matmul(w) + y
+        end)
+        if not ok then break end
+      end
+    end
+  end)
+
   it("a tensor kept by one lives on", function()
     local saved
     do

@@ -138,17 +138,15 @@ static void push_ops(lua_State *L) { /* pushes ops, ids */
 }
 
 static void push_metatable(lua_State *L, int methods) {
-  static const luaL_Reg same[] = {{"__gc", NULL}, {"__close", NULL}, {NULL, NULL}};
+  const luaL_Reg ends[] = {
+      {"__gc", tensor_gc}, {"__close", object_functions[0].call}, {NULL, NULL}};
   lua_createtable(L, 0, 24);
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &tensor_key);
   lua_pushliteral(L, "mare.Tensor");
   lua_setfield(L, -2, "__name");
-  for (const luaL_Reg *r = same; r->name; r++) {
-    lua_pushvalue(L, 1);
-    lua_pushcclosure(L, object_functions[0].call, 1); /* close */
-    lua_setfield(L, -2, r->name);
-  }
+  lua_pushvalue(L, 1);
+  luaL_setfuncs(L, ends, 1);
   lua_pushvalue(L, 1);
   lua_pushvalue(L, methods);
   lua_pushcclosure(L, tensor_index, 2);

@@ -126,10 +126,11 @@ static int scope_new(lua_State *L) {
 static int scope_close(lua_State *L) { /* s:close(), __close */
   Scope *s = check_scope(L);
   leave(s);
+  bool all = !interrupting(L);
   for (Object *o = s->first, *next; o; o = next) {
     next = o->next;
-    if (o->walk == NULL) close_tensor(o);
-    else scope_remove(o); /* a running backward still reads it */
+    if (o->walk == NULL && all) close_tensor(o);
+    else scope_remove(o); /* a running function still reads it */
   }
   return 0;
 }

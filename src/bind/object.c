@@ -164,10 +164,31 @@ void close_tensor(Object *o) {
   o->grad = NULL;
 }
 
-static int tensor_close(lua_State *L) { /* __gc, __close, t:close() */
+/*
+** Has a finalizer interrupted a function in C, which may be at work on any tensor?
+** Then nothing is closed; the collector will do it.
+*/
+bool interrupting(lua_State *L) {
+  lua_Debug ar;
+  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "n", &ar);
+    if (ar.name == NULL || strcmp(ar.name, "__gc") != 0) continue;
+    if (lua_getstack(L, level + 1, &ar) && lua_getinfo(L, "S", &ar) && *ar.what == 'C')
+      return true;
+  }
+  return false;
+}
+
+static int tensor_close(lua_State *L) { /* __close, t:close() */
   Object *o = test_tensor(L, get_state(L), 1);
   if (o == NULL) return arg_error(L, 1, "tensor expected, got %s", luaL_typename(L, 1));
-  if (o->walk == NULL) close_tensor(o); /* not under a running backward */
+  if (o->walk == NULL && !interrupting(L)) close_tensor(o); /* nor under a running backward */
+  return 0;
+}
+
+int tensor_gc(lua_State *L) {
+  Object *o = test_tensor(L, get_state(L), 1);
+  if (o && o->walk == NULL) close_tensor(o);
   return 0;
 }
 
