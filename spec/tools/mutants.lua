@@ -1,5 +1,6 @@
--- mutants.lua -- perturbs every formula and derivative of ops.def and optim.def in
--- turn, builds, runs the specs of that row and lists the mutants that no spec noticed.
+-- mutants.lua -- perturbs every formula and derivative of ops.def and optim.def, and
+-- every gradient of a structured operation (its text in Lua and its fused form in C),
+-- runs the specs of that row and lists the mutants that no spec noticed.
 --
 -- Rows that do not use one another are perturbed in the same build, each judged by the
 -- failed tests that bear its name ("value exp: ...", "adam finds ..."). Only the plain
@@ -124,12 +125,10 @@ local function optim_mutants(list, uses)
     local position = args[2][1]
     uses[name] = uses[name] or {}
     while true do
-      local _, equal, variable, stop = text:find("([%w_]+) =()[^;]*;", position)
-      if not equal or equal > args[2][2] then break end
-      stop = text:find(";", stop, true)
-      local first = text:find("=", text:find(variable .. " =", position, true), true) + 1
-      mutate(list, file, name, "update of " .. variable, text, first, stop - 1)
-      position = stop + 1
+      local _, last, variable, first = text:find("([%w_]+) =()[^;]*;", position)
+      if not last or last > args[2][2] then break end
+      mutate(list, file, name, "update of " .. variable, text, first, last - 1)
+      position = last + 1
     end
   end
 end
@@ -306,26 +305,104 @@ local function run(queue)
   if #again > 0 then run(again) end
 end
 
+-- -- structured operations: one build, told by its environment what to perturb ----------------
+
+local MOST_ARGUMENTS = 4
+
+-- backward.c with a hook behind the fused gradients
+local hook = [[
+#include <stdio.h>
+#include <stdlib.h>
+static void perturb(Back *b, int i, mare_Tensor *gx) {
+  const char *m = getenv("MARE_FUSED");
+  char name[64];
+  snprintf(name, sizeof name, "%s %d", b->node->op->name, i + 1);
+  if (m == NULL || strcmp(m, name) != 0) return;
+  mare_Tensor *t = back_tensor(b, gx->dtype, gx->ndim, gx->shape);
+  mare_copy(t, gx);
+  for (int64_t k = 0; k < t->numel; k++)
+    if (t->dtype == MARE_F32) ((float *)t->data)[k] *= 1.01f;
+    else ((double *)t->data)[k] *= 1.01;
+  *gx = *t;
+  fprintf(stderr, "PERTURBED\n");
+}
+]]
+
+local function build_hooked(dir)
+  local text = read "src/bind/backward.c"
+  local found
+  text, found = text:gsub("else n%->op%->vjp%(b, i, &gx%);",
+    "else { n->op->vjp(b, i, &gx); perturb(b, i, &gx); }")
+  assert(found == 1, "backward.c calls its fused gradients in another way now")
+  text = text:gsub("\nstatic void step%(", function(head) return "\n" .. hook .. head end)
+  shell("mkdir -p %s/mare && cp -rs \"$PWD/src\" %s/src && rm %s/src/bind/backward.c", dir, dir, dir)
+  write(dir .. "/src/bind/backward.c", text)
+  shell("%s -std=gnu11 -fPIC -fvisibility=hidden -O1 -I/usr/include/lua5.4 -c -o %s/backward.o "
+    .. "%s/src/bind/backward.c", CC, dir, dir)
+  shell("%s -shared -o %s/mare/core.so %s/backward.o %s -lblis -lz -lm -lpthread", CC, dir, dir,
+    objects_without { "bind/backward" })
+end
+
+local function start_structured(m, dir)
+  local helper = m.variable == "MARE_VJP" and "--helper=spec/tools/perturb.lua" or ""
+  return io.popen(("exec 2>&1; %s='%s %d' LUA_PATH='lua/?.lua;lua/?/init.lua;;' "
+    .. "LUA_CPATH='%s/?.so;;' timeout 60 lua5.4 /usr/bin/busted -o spec/tools/failures.lua %s "
+    .. "--filter='structured %s ' spec/structured_spec.lua"):format(m.variable, m.row, m.argument,
+      dir, helper, m.row))
+end
+
+-- Appends the mutants that exist: those that say they were used.
+local function run_structured(list)
+  local dir = DIR .. "/structured"
+  build_hooked(dir)
+  package.path, package.cpath = "lua/?.lua;lua/?/init.lua;" .. package.path, dir .. "/?.so"
+  local queue, running = {}, {}
+  for name, row in pairs(require "mare.ops".rows) do
+    for argument = 1, row.structured and row.vjp and MOST_ARGUMENTS or 0 do
+      for variable, what in pairs { MARE_VJP = "gradient %d", MARE_FUSED = "fused gradient %d" } do
+        queue[#queue + 1] = { row = name, argument = argument, variable = variable,
+          what = what:format(argument) }
+      end
+    end
+  end
+  while #queue > 0 or #running > 0 do
+    while #queue > 0 and #running < JOBS do
+      local m = table.remove(queue)
+      m.pipe = start_structured(m, dir)
+      running[#running + 1] = m
+    end
+    local m = table.remove(running, 1)
+    local output = m.pipe:read "a"
+    m.pipe:close()
+    m.killed = output:find "FAILED" ~= nil
+    if output:find "PERTURBED" then list[#list + 1] = m end
+  end
+end
+
 -- -- the report -------------------------------------------------------------------------
 
 local list, uses = {}, {}
 ops_mutants(list, uses)
 optim_mutants(list, uses)
-if arg[1] then
+local function only_wanted(all)
+  if not arg[1] then return all end
   local kept = {}
-  for _, m in ipairs(list) do
+  for _, m in ipairs(all) do
     for _, pattern in ipairs(arg) do
       if m.row:find(pattern) then kept[#kept + 1] = m break end
     end
   end
-  list = kept
+  return kept
 end
 
+list = only_wanted(list)
 shell("rm -rf %s && mkdir -p %s", DIR, DIR)
 local batches = batches_of(list, uses)
 io.stderr:write(("%d mutants in %d builds\n"):format(#list, #batches))
 check_green()
 run(batches)
+io.stderr:write "\rstructured operations              \n"
+if not arg[1] or arg[1] == "structured" then run_structured(list) end
 
 local killed = 0
 for _, m in ipairs(list) do
