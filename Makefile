@@ -9,7 +9,8 @@ PYTHON  = /usr/bin/python3
 
 B       = build
 CFLAGS  = -O2 -Wall -Wextra
-LDFLAGS = -s
+# relative relocations packed: 77 KB of tables of pointers become 3
+LDFLAGS = -s -Wl,-z,pack-relative-relocs
 LDLIBS  = -lblis -lz -lm -lpthread
 SAN     =
 

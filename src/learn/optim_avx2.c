@@ -4,7 +4,8 @@
 
 #include <tgmath.h> /* sqrt is sqrtf for float */
 
-#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
+#pragma GCC optimize("O2", "tree-vectorize", "vect-cost-model=dynamic")
+#pragma GCC optimize("no-math-errno", "no-trapping-math")
 #pragma GCC target("avx2,fma")
 
 #define real float

@@ -4,7 +4,8 @@
 
 #include <tgmath.h> /* sqrt is sqrtf for float */
 
-#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
+#pragma GCC optimize("O2", "tree-vectorize", "vect-cost-model=dynamic")
+#pragma GCC optimize("no-math-errno", "no-trapping-math")
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,prefer-vector-width=512")
 
 #define real float

@@ -3,7 +3,7 @@
 
 #include <tgmath.h> /* sqrt is sqrtf for float */
 
-#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
+#pragma GCC optimize("no-math-errno", "no-trapping-math")
 
 #define real float
 #define K(name) name##_f32
