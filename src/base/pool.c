@@ -27,7 +27,7 @@
 
 #define NSLOT 8                         /* concurrent callers that share the workers */
 #define MAXTHREADS 256                  /* the most that mare_set_threads gives */
-#define BATCH ((int64_t)UINT32_MAX / 2) /* pieces of one round; half a word */
+#define ROUND ((int64_t)UINT32_MAX / 2) /* pieces at a time: they fit half a word */
 #define SPIN_NS 30000                   /* a worker spins so long before it sleeps */
 #define WAIT_SPINS 2000                 /* pauses of a waiting caller before it yields */
 #define STACK ((size_t)2 << 20)         /* bytes of stack of a worker */
@@ -206,7 +206,7 @@ static bool leave(int id) {
 static void be_polite(void) {
 #ifdef SCHED_BATCH
   struct sched_param p = {0};
-  sched_setscheduler(0, SCHED_BATCH, &p); /* of this thread alone; may fail */
+  pthread_setschedparam(pthread_self(), SCHED_BATCH, &p); /* may fail: then not */
 #endif
 }
 
@@ -224,7 +224,7 @@ static void *worker(void *arg) {
 
 /* no signal of the host is delivered to a worker, except for its own faults */
 static bool start_one(int id, const pthread_attr_t *attr) {
-  static const int fault[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+  static const int fault[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
   sigset_t all, old;
   pthread_t t;
   sigfillset(&all);
@@ -330,8 +330,8 @@ void mare_parallel(int64_t n, mare_Piece *run, void *ctx) {
     for (int64_t i = 0; i < n; i++) run(ctx, i);
     return;
   }
-  for (int64_t base = 0; base < n; base += BATCH)
-    share(s, n - base < BATCH ? n - base : BATCH, base, run, ctx);
+  for (int64_t base = 0; base < n; base += ROUND)
+    share(s, n - base < ROUND ? n - base : ROUND, base, run, ctx);
   atomic_store_explicit(&s->taken, false, memory_order_release);
 }
 
@@ -340,7 +340,8 @@ void mare_parallel(int64_t n, mare_Piece *run, void *ctx) {
 static int default_threads(void) {
   const char *s = getenv("MARE_THREADS");
   long n = s ? strtol(s, NULL, 10) : 0;
-  return n > 0 ? (int)(n < MAXTHREADS ? n : MAXTHREADS) : mare_cores();
+  if (n < 1) n = mare_cores();
+  return n < MAXTHREADS ? (int)n : MAXTHREADS;
 }
 
 int mare_threads(void) {
