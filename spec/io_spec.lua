@@ -342,6 +342,10 @@ describe("save and load", function()
   it("refuse what they cannot write, at the user's line", function()
     local w = mare.ones(1)
     support.fails(here, function() mare.save(3, {}) end, "#1 to 'save' (path expected, got number)")
+    support.fails(here, function() mare.load(3) end,
+      "#1 to 'load' (path or { string = bytes } expected, got number)")
+    support.fails(here, function() mare.load(mare.save(nil, {})) end,
+      "#1 to 'load' (a path has no zero byte; bytes are given as { string = bytes })")
     support.fails(here, function() mare.save("x") end, "#2 to 'save' (table of tensors expected")
     support.fails(here, function() mare.save("x", w) end, "got a tensor")
     support.fails(here, function() mare.save("x", { w }) end, "the name 1 is a number")

@@ -311,11 +311,13 @@ describe("losses refuse", function()
   end)
 
   it("parameters outside their range", function()
-    refuses("bad argument #3 to 'huber' (-1 is outside 0 to inf)", loss.huber, a, a,
+    refuses("bad argument #3 to 'huber' (delta: -1 is outside 0 to inf)", loss.huber, a, a,
       { delta = -1 })
-    refuses("bad argument #3 to 'quantile' (1.5 is outside 0 to 1)", loss.quantile, a, a,
+    refuses("bad argument #3 to 'quantile' (q: 1.5 is outside 0 to 1)", loss.quantile, a, a,
       { q = 1.5 })
-    refuses("bad argument #3 to 'huber' (number expected, got string)", loss.huber, a, a,
+    refuses("bad argument #3 to 'cross_entropy' (label_smoothing: 1.0 is not below 1)",
+      loss.cross_entropy, a, labels { 1, 2 }, { label_smoothing = 1.0 })
+    refuses("bad argument #3 to 'huber' (delta: number expected, got string)", loss.huber, a, a,
       { delta = "1" })
   end)
 
@@ -327,6 +329,12 @@ describe("losses refuse", function()
       loss.cross_entropy, a, labels { 1, 4 })
     refuses("bad argument #2 to 'cross_entropy' (label 0 at 1 is outside 1..3)",
       loss.cross_entropy, a, labels { 0, 1 })
+    local real = "bad argument #2 to 'cross_entropy' "
+      .. "(i64 labels expected, got f32 tensor; convert it with :to \"i64\")"
+    refuses(real, loss.cross_entropy, a, mare.tensor { 1, 2 })
+    refuses(real, loss.cross_entropy, mare.ones(2, 3, 4), mare.ones(2, 4))
+    refuses("bad argument #1 to 'cross_entropy' (f32 or f64 scores expected, got i64 tensor)",
+      loss.cross_entropy, labels { 1, 2 }, a)
     refuses("bad argument #2 to 'multi_margin' "
       .. "(i64 labels of shape 2 expected, got f32 of shape 2x3)",
       loss.multi_margin, a, a)

@@ -175,6 +175,25 @@ describe("Module", function()
     assert.equal("ReLU", tostring(nn.ReLU()))
   end)
 
+  it("prints modules in plain tables under their whole name, below their owner", function()
+    local Net = nn.Module:extend("Net")
+    local m = Net()
+    m.a, m.list = nn.Tanh(), { nn.Linear(2, 1), { nn.Sequential { nn.ReLU() } } }
+    assert.equal(table.concat({
+      "Net",
+      "  a  Tanh",
+      "  list.1  Linear(2 -> 1)  3   bias 1, weight 1x2",
+      "  list.2.1  Sequential",
+      "    1  ReLU",
+      "3 parameters, 12 bytes",
+    }, "\n"), tostring(m))
+  end)
+
+  it("refuses a class where a layer belongs", function()
+    refuses("bad argument #1 to 'Sequential' (layer 2 is the class ReLU; call it: ReLU(...))",
+      nn.Sequential, { nn.Linear(2, 2), nn.ReLU })
+  end)
+
   it("asks for a colon", function()
     local m = nn.Linear(2, 2)
     refuses("a module expected before the name, got nil: write model:name(...)", m.parameters)
@@ -238,9 +257,12 @@ describe("state", function()
     assert.equal(b, assert(nn.load(b, path)))
     local x = mare.rand(4, 3)
     assert.same(a(x):totable(), b(x):totable())
-    refuses("bad argument #1 to 'load_state' (missing: a.bias, a.weight, b.bias, b.weight; "
+    refuses("'load': " .. path .. " does not fit the model "
+      .. "(missing: a.bias, a.weight, b.bias, b.weight; "
       .. "unexpected: 1.bias, 1.weight, 2.a.bias, 2.a.weight, 2.b.bias, 2.b.weight)",
       nn.load, Pair(), path)
+    refuses("bad argument #3 to 'load' (unknown option 'strcit'; known: strict)",
+      nn.load, b, path, { strcit = true })
     os.remove(path)
     local none, message = nn.load(b, path)
     assert.is_nil(none)

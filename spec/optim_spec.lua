@@ -550,6 +550,7 @@ describe("an error", function()
     support.fails(here, function() optim.sgd() end, "#1 to 'sgd' (list of parameters expected")
     support.fails(here, function() optim.sgd(p) end, "list of parameters expected, got a tensor")
     support.fails(here, function() optim.sgd {} end, "the list of parameters is empty")
+    support.fails(here, function() optim.sgd(mare.nn.Linear(2, 2)) end, "model:parameters()")
     support.fails(here, function() optim.sgd { p, 3 } end, "parameter #2 is a number, not a tensor")
     support.fails(here, function() optim.sgd { p, p } end,
       "parameter #2 is the same tensor as parameter #1")

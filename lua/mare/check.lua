@@ -88,13 +88,15 @@ function M.callable(position, name, f)
   end
 end
 
---- A number (or a default for nil), inside lo..hi when these are given.
-function M.number(position, name, value, default, lo, hi)
+--- A number (or a default for nil), inside lo..hi when these are given; option is its
+-- name where it stands in a table.
+function M.number(position, name, value, default, lo, hi, option)
   if value == nil then value = default end
+  local what = option and option .. ": " or ""
   if type(value) ~= "number" then
-    M.argument(position, name, "number expected, got %s", type(value))
+    M.argument(position, name, "%snumber expected, got %s", what, type(value))
   elseif value ~= value or (lo and value < lo) or (hi and value > hi) then
-    M.argument(position, name, "%s is outside %s to %s", tostring(value),
+    M.argument(position, name, "%s%s is outside %s to %s", what, tostring(value),
       tostring(lo or -math.huge), tostring(hi or math.huge))
   end
   return value

@@ -169,7 +169,7 @@ local function map(fn, v, ...)
   end)
   for _, k in ipairs(keys) do
     local others = table.pack(...)
-    for i = 1, others.n do others[i] = others[i][k] end
+    for i = 1, others.n do others[i] = type(others[i]) == "table" and others[i][k] or nil end
     copy[k] = map(fn, v[k], table.unpack(others, 1, others.n))
   end
   return copy
@@ -185,7 +185,7 @@ local function deeper()
 end
 
 -- the structure with fresh variables in it, and a list of them
-local function variables(v)
+local function variables(v, name)
   local list = {}
   local copy = map(function(t)
     if t.dtype ~= "f32" and t.dtype ~= "f64" then return t end
@@ -193,7 +193,10 @@ local function variables(v)
     list[#list + 1] = x
     return x
   end, v)
-  if #list == 0 then check.fail "a function is differentiated to f32 or f64 tensors" end
+  if #list == 0 then
+    check.fail("'%s': f32 or f64 tensors to differentiate by expected, got %s", name,
+      v == nil and "no value" or check.kind(v))
+  end
   return copy, list
 end
 
@@ -226,7 +229,7 @@ function M.value_and_grad(fn)
     local y, xs, list
     do
       local _ <close> = deeper()
-      xs, list = variables(x)
+      xs, list = variables(x, "grad")
       y = fn(xs, ...)
     end
     check_scalar(y, "grad")
@@ -254,7 +257,7 @@ function M.vjp(fn, x)
   local y, xs, list
   do
     local _ <close> = deeper()
-    xs, list = variables(x)
+    xs, list = variables(x, "vjp")
     y = fn(xs)
   end
   if not is_tensor(y) then check_scalar(y, "vjp") end
@@ -274,7 +277,7 @@ function M.jvp(fn, x, v)
   local y
   do
     local _ <close> = deeper()
-    local xs = variables(x)
+    local xs = variables(x, "jvp")
     map(function(leaf, t)
       if not is_tensor(t) or check.shape(t) ~= check.shape(leaf) then
         check.argument(3, "jvp", "a tangent of shape %s expected", check.shape(leaf))
@@ -303,6 +306,8 @@ end
 
 --- The Jacobian of f at x: shape of f(x) followed by the shape of x.
 function M.jacobian(fn, x)
+  check.callable(1, "jacobian", fn)
+  check.tensor(2, "jacobian", x)
   local y, pullback = M.vjp(fn, x)
   local n, blocks = y:numel(), {}
   for i = 1, n do
@@ -316,10 +321,19 @@ function M.jacobian(fn, x)
 end
 
 --- The matrix of second derivatives of a function of one tensor.
-function M.hessian(fn, x) return M.jacobian(M.grad(fn), x) end
+function M.hessian(fn, x)
+  check.callable(1, "hessian", fn)
+  check.tensor(2, "hessian", x)
+  return M.jacobian(M.grad(fn), x)
+end
 
 --- The Hessian of f at x times v, without forming it.
 function M.hvp(fn, x, v)
+  check.callable(1, "hvp", fn)
+  check.tensor(2, "hvp", x)
+  if check.shape(check.tensor(3, "hvp", v)) ~= check.shape(x) then
+    check.argument(3, "hvp", "shape %s expected, got %s", check.shape(x), check.shape(v))
+  end
   local _, t = M.jvp(M.grad(fn), x, v)
   return t
 end
@@ -365,6 +379,7 @@ end
 -- options: eps (1e-6), tolerance (1e-5, relative to 1 + |value|).
 function M.gradcheck(fn, x, options)
   options = options or {}
+  check.callable(1, "gradcheck", fn)
   check.options(3, "gradcheck", options, {eps = true, tolerance = true})
   local eps, tolerance = options.eps or 1e-6, options.tolerance or 1e-5
   local copy = map(function(t)
@@ -373,7 +388,9 @@ function M.gradcheck(fn, x, options)
     end
     return t:detach():clone()
   end, x)
+  if x == nil then check.argument(2, "gradcheck", "f64 tensors expected, got no value") end
   local y = fn(copy)
+  if not is_tensor(y) then check_scalar(y, "gradcheck") end
   local weight = f.rand(y.shape, "f64"):add_(0.5)
   local function value(v) return (fn(v) * weight):sum() end
   local g = M.grad(value)(copy)

@@ -77,10 +77,15 @@ end
 -- local same = assert(mare.load{ string = bytes })
 -- ```
 function M.load(from)
-  if type(from) == "string" then return core.read_tensors(from) end
-  check.options(1, "load", from, { string = true })
+  if type(from) == "string" then
+    if from:find("\0", 1, true) then
+      check.argument(1, "load", "a path has no zero byte; bytes are given as { string = bytes }")
+    end
+    return core.read_tensors(from)
+  end
+  if type(from) == "table" then check.options(1, "load", from, { string = true }) end
   if type(from) ~= "table" or type(from.string) ~= "string" then
-    check.argument(1, "load", "path or { string = bytes } expected, got %s", type(from))
+    check.argument(1, "load", "path or { string = bytes } expected, got %s", check.kind(from))
   end
   return core.read_tensors(nil, from.string)
 end

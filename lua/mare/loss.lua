@@ -113,7 +113,7 @@ local ranges = { delta = { 0 }, beta = { 0 }, gamma = { 0 }, q = { 0, 1 } }
 
 local function in_range(name, param, value)
   local range = ranges[param] or {}
-  return check.number(3, name, value, nil, range[1], range[2])
+  return check.number(3, name, value, nil, range[1], range[2], param)
 end
 
 --- One loss for each row of ops.def whose operands are a prediction x and a target t:
@@ -240,6 +240,12 @@ end
 local function as_rows(name, x, target)
   local shape, n = x.shape, dim(x)
   if n == 0 then check.argument(1, name, "scores (n, classes) expected, got a scalar") end
+  if x.dtype ~= "f32" and x.dtype ~= "f64" then
+    check.argument(1, name, "f32 or f64 scores expected, got %s", check.kind(x))
+  elseif target.dtype ~= "i64" and dim(target) == n - 1 then
+    check.argument(2, name, "i64 labels expected, got %s; convert it with :to \"i64\"",
+      check.kind(target))
+  end
   if n == 1 then
     return x:reshape(1, -1), target:reshape(target.dtype == "i64" and { 1 } or { 1, shape[1] })
   end
@@ -295,6 +301,11 @@ function M.cross_entropy(logits, target, opts)
   if dim(logits) ~= 2 then x, t = as_rows("cross_entropy", logits, target) end
   if not opts then return entropy(x, t) end
   local how = class_options("cross_entropy", opts)
+  local smoothing = check.number(3, "cross_entropy", opts.label_smoothing, 0, 0, nil,
+    "label_smoothing")
+  if smoothing >= 1 then
+    check.argument(3, "cross_entropy", "label_smoothing: %s is not below 1", tostring(smoothing))
+  end
   local y = entropy(x, t, opts.weight, opts.ignore_index, opts.label_smoothing, how == "mean")
   return how == "mean" and y or reduce_rows(y, target, how)
 end

@@ -18,9 +18,11 @@ function M.load(model, path, opts)
   if not Module.is_module(model) then
     check.argument(1, "load", "module expected, got %s", type(model))
   end
+  check.options(3, "load", opts, { strict = true })
   local state, message = mare.load(path)
   if not state then return nil, message end
-  model:load_state(state, opts)
+  local file = type(path) == "string" and path or "the string"
+  model:load_state(state, opts, ("'load': %s does not fit the model"):format(file))
   return model
 end
 

@@ -95,6 +95,9 @@ local function make_groups(row, params, opts)
   if type(params) ~= "table" then
     check.argument(1, row.name, "list of parameters expected, got %s",
       core.is_tensor(params) and "a tensor" or type(params))
+  elseif getmetatable(params) and type(params.parameters) == "function" then
+    check.argument(1, row.name, "list of parameters expected, got a module; pass %s",
+      "model:parameters()")
   elseif #params == 0 then
     check.argument(1, row.name, "the list of parameters is empty")
   elseif type(params[1]) ~= "table" then

@@ -51,6 +51,12 @@ int user_error(lua_State *L, const char *fmt, ...) {
   return raise_message(L);
 }
 
+/* add_ in the caller's code for the Op add */
+static bool in_place(const char *name, const char *op) {
+  size_t n = strlen(op);
+  return name && strncmp(name, op, n) == 0 && strcmp(name + n, "_") == 0;
+}
+
 /*
 ** The name under which the running function is known, and whether it was a method:
 ** its Op's, the one in the caller's code, or its own (upvalue 2).
@@ -62,7 +68,7 @@ static const char *running_name(lua_State *L, bool *method) {
   if (!lua_getstack(L, 0, &ar)) return "?";
   lua_getinfo(L, "n", &ar);
   *method = ar.namewhat && strcmp(ar.namewhat, "method") == 0;
-  if (op) return op->name;
+  if (op && !in_place(ar.name, op->name)) return op->name;
   if (ar.name && strcmp(ar.name, "?") != 0) return ar.name;
   if (lua_type(L, lua_upvalueindex(2)) == LUA_TSTRING)
     return lua_tostring(L, lua_upvalueindex(2));

@@ -50,7 +50,8 @@ static void store_entry(lua_State *L, mare_Tensor *t, int arg, const int64_t *at
     return;
   }
   if (lua_type(L, -1) != LUA_TNUMBER) {
-    const char *what = lua_pushfstring(L, "number expected, got %s", luaL_typename(L, -1));
+    const char *got = type_of(L, get_state(L), lua_gettop(L));
+    const char *what = lua_pushfstring(L, "number expected, got %s", got);
     bad_entry(L, arg, at, depth, what);
   }
   if (t->dtype < MARE_NREAL) {
@@ -155,6 +156,7 @@ static int create_full(lua_State *L) { /* full({shape}, v [, dtype]) */
     return arg_error(L, 1, "shape (a table) expected, got %s", type_of(L, S, 1));
   ndim = check_shape(L, 1, shape, &after);
   check_sizes(L, 1, ndim, shape);
+  check_number(L, 2); /* before the new tensor stands in its place */
   assign_number(L, &new_tensor(L, S, opt_dtype(L, 3), ndim, shape)->t, 2);
   return 1;
 }

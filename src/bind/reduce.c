@@ -239,6 +239,9 @@ static void check_target(lua_State *L, State *S, const Object *x, mare_CrossEntr
   if (t->t.dtype >= MARE_NREAL)
     arg_error(L, 2, "labels are i64 and probabilities are f32 or f64, got %s",
               type_of(L, S, 2));
+  if (t->t.ndim == 1)
+    arg_error(L, 2, "i64 labels expected, got %s; convert it with :to \"i64\"",
+              type_of(L, S, 2));
   check_same_dtype(L, x, t, 2);
   check_same_shape(L, x, t, 2);
   ce->target = &t->t;

@@ -338,8 +338,8 @@ static void parse_entry(lua_State *L, Range *r) {
   r->kind = ONE;
   r->first = lua_tointegerx(L, top, &exact);
   if (lua_type(L, top) != LUA_TNUMBER)
-    user_error(L, "an index is a number, a range {first, last} or {}, not a %s",
-               luaL_typename(L, top));
+    user_error(L, "an index is a number, a range {first, last [, step]} or {}, not %s",
+               type_of(L, get_state(L), top));
   if (!exact) user_error(L, "index %f is not an integer", lua_tonumber(L, top));
 }
 

@@ -9,7 +9,12 @@ local M = {}
 --- Reads an IDX file, gzipped or not, as a tensor: bytes as u8, other integers as i64.
 -- Returns nil and a message when it cannot be read.
 -- `local images = assert(data.idx "train-images-idx3-ubyte.gz")`
-function M.read(path) return core.read_idx(path) end
+function M.read(path)
+  if type(path) ~= "string" then
+    check.argument(1, "idx", "path (a string) expected, got %s", check.kind(path))
+  end
+  return core.read_idx(path)
+end
 
 -- Where Debian's package puts it.
 local FASHION = "/usr/share/datasets/fashion-mnist"

@@ -59,6 +59,9 @@ M.Sequential = Module:extend("Sequential", {
       if not callable(layer) then
         check.argument(1, "Sequential", "layer %d: module or function expected, got %s", i,
           type(layer))
+      elseif type(layer) == "table" and rawget(layer, "is_mare_module") then
+        check.argument(1, "Sequential", "layer %d is the class %s; call it: %s(...)", i,
+          layer.__name, layer.__name)
       end
       self[i] = is_module(layer) and layer or M.Lambda(layer)
     end

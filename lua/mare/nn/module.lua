@@ -276,7 +276,7 @@ local function compare(own, state)
   return missing, unexpected, misshapen
 end
 
-local function complain(missing, unexpected, misshapen)
+local function complain(what, missing, unexpected, misshapen)
   local parts = {}
   local function add(label, list)
     if #list > 0 then parts[#parts + 1] = label .. table.concat(list, ", ") end
@@ -285,7 +285,7 @@ local function complain(missing, unexpected, misshapen)
   add("unexpected: ", unexpected)
   if #misshapen > 0 then parts[#parts + 1] = table.concat(misshapen, "; ") end
   if #parts > 0 then
-    check.argument(1, "load_state", "%s", table.concat(parts, "; "))
+    check.fail("%s (%s)", what, table.concat(parts, "; "))
   end
 end
 
@@ -293,7 +293,8 @@ end
 -- and no other, unless { strict = false }; shapes must agree in any case.  Nothing is
 -- written when something is wrong.  Returns the missing and the unexpected names.
 -- `model:load_state(other:state())`
-function Module:load_state(state, opts)
+function Module:load_state(state, opts, what)
+  what = what or "bad argument #1 to 'load_state'"      -- nn.load names the file
   if type(state) ~= "table" then
     check.argument(1, "load_state", "table of tensors expected, got %s", type(state))
   end
@@ -301,9 +302,9 @@ function Module:load_state(state, opts)
   local own = self:state()
   local missing, unexpected, misshapen = compare(own, state)
   if opts and opts.strict == false then
-    complain({}, {}, misshapen)
+    complain(what, {}, {}, misshapen)
   else
-    complain(missing, unexpected, misshapen)
+    complain(what, missing, unexpected, misshapen)
   end
   no_grad(function()
     for name, t in pairs(own) do
@@ -342,15 +343,27 @@ local function own_tensors(m, seen)
   return n, table.concat(shapes, ", ")
 end
 
+-- The name of the nearest module that holds what has this name, "" for the top.
+local function owner(name, depths)
+  repeat
+    name = name:match "^(.*)%.[^.]*$" or ""
+  until depths[name]
+  return name
+end
+
 local function table_rows(self)
   local list, names = modules(self)
-  local seen, rows = {}, {}
+  local seen, rows, depths = {}, {}, { [""] = 0 }
   for i, m in ipairs(list) do
-    local _, depth = names[i]:gsub("%.", "")
-    local indent = i == 1 and "" or ("  "):rep(depth + 1)
+    local name, label = names[i], ""
+    if i > 1 then
+      local above = owner(name, depths)
+      depths[name] = depths[above] + 1
+      label = name:sub(above == "" and 1 or #above + 2) .. "  "
+    end
     local n, shapes = own_tensors(m, seen)
-    local label = i == 1 and "" or names[i]:match "[^.]*$" .. "  "
-    rows[i] = { indent .. label .. m:describe(), n > 0 and count_text(n) or "", shapes }
+    rows[i] = { ("  "):rep(depths[name]) .. label .. m:describe(),
+      n > 0 and count_text(n) or "", shapes }
   end
   return rows
 end
