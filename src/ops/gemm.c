@@ -22,12 +22,13 @@ typedef struct Plan {
 } Plan;
 
 static const Plan plans[] = {
-  {mare_gemm_avx512, {2e9, 2e9}, 400000},
+  {mare_gemm_avx512, {2e9, 1e8}, 400000},
   {mare_gemm_avx2, {5e7, 5e7}, 250000},
-  {mare_gemm_base, {20000, 20000}, 125000},
+  {mare_gemm_base, {2e7, 5e6}, 125000},
 };
 
 #define PIECES 64 /* of one product, about */
+#define FAR 250000 /* numbers that b spans */
 
 static const Plan *plan (void) {
   const char *isa = mare_isa();
@@ -143,16 +144,19 @@ static int64_t halve (int64_t n, int64_t unit) {
 
 /*
 ** Halves the side that is longer for its kind until a piece holds little enough
-** work: long rows and columns first, short ones only if that was not enough.
+** work: long rows and columns first, short ones only if that was not enough.  Where
+** rows of b are far apart a piece keeps a long stretch of each.
 */
 static void cut (Job *w, double work) {
   static const struct { int tm, tn; } least[] = {{96, 64}, {24, 32}};
-  const double k = (double)w->g.k;
-  w->tm = w->g.m;
-  w->tn = w->g.n;
+  const mare_Product *g = &w->g;
+  const bool far = g->bj == 1 && (double)g->k * (double)g->bp > FAR;
+  w->tm = g->m;
+  w->tn = g->n;
   for (int q = 0; q < 2; q++) {
-    const int64_t tm = least[q].tm, tn = least[q].tn;
-    while ((double)w->tm * (double)w->tn * k > work && (w->tm > tm || w->tn > tn)) {
+    const int64_t tm = least[q].tm, tn = far ? 256 : least[q].tn;
+    while ((double)w->tm * (double)w->tn * (double)g->k > work &&
+           (w->tm > tm || w->tn > tn)) {
       const bool columns = w->tn > tn && (w->tm <= tm || w->tn * tm >= w->tm * tn);
       if (columns) w->tn = halve(w->tn, 32);
       else w->tm = halve(w->tm, 12);

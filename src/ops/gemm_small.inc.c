@@ -14,6 +14,8 @@
 #define WIDE (TILE / 6) /* vectors across a tile where there is room */
 #define PANEL (32768 / (int)sizeof(real)) /* numbers in a packed panel: as much as L1 */
 #define FAR ((1 << 20) / (int)sizeof(real)) /* b spans more than this: L2 is too small */
+#define AHEAD 16 /* rows of a far b that are asked for early */
+#define DOT (W == 16 ? 18 : W == 8 ? 14 : W == 4 ? 9 : 3) /* cost of a step of dots */
 
 #define Vec NAME(Vec)
 #define Near NAME(Near)
@@ -376,14 +378,43 @@ static void NAME(sweep) (const mare_Product *g) {
   }
 }
 
-/* with few rows and a big b, c stays in cache while b is read once, row after row */
-static void NAME(outer) (const mare_Product *g) {
-  const bool far = g->k * g->bp > FAR;
-  if ((g->bj != 1 && g->n > 1) || (far && g->m >= 24)) {
-    NAME(outer_packed)(g);
-    return;
+/*
+** panels (k, width), one for each width columns = b from column j on.  Row after row,
+** so that few pages of b are in use at a time.
+*/
+static void NAME(pack_wide) (const mare_Product *g, int64_t j, int n, real *panel,
+                             int width) {
+  const real *b = (const real *)g->b + j;
+  for (int64_t p = 0; p < g->k; p++, b += g->bp, panel += width)
+    for (int i = 0; i < n; i += W) {
+      const int whole = i / width * width;
+      __builtin_prefetch(b + AHEAD * g->bp + i);
+      store(panel + whole * g->k + i - whole, part(b + i, lanes(n - i < W ? n - i : W)));
+    }
+}
+
+static void NAME(outer_far) (const mare_Product *g) {
+  enum { WIDTH = 2 * W, ROWS = 64, COLUMNS = 2 * PANEL / ROWS };
+  real panel[ROWS * COLUMNS] __attribute__((aligned(BYTES)));
+  const int64_t cuts = NAME(cuts)(g->k, ROWS);
+  for (int64_t j = 0; j < g->n; j += COLUMNS) {
+    const int n = g->n - j < COLUMNS ? (int)(g->n - j) : COLUMNS;
+    int64_t p = 0;
+    for (int64_t q = 0; q < cuts; q++) {
+      const mare_Product h = NAME(rows_of_b)(g, p, (g->k - p) / (cuts - q));
+      NAME(pack_wide)(&h, j, n, panel, WIDTH);
+      for (int i = 0; i < n; i += WIDTH) {
+        const int wide = n - i < WIDTH ? n - i : WIDTH;
+        NAME(slab)(&h, j + i, wide, panel + i * h.k, WIDTH, true);
+      }
+      p += h.k;
+    }
   }
-  const int64_t cuts = NAME(cuts)(g->k, far ? 16 : 1024);
+}
+
+/* all columns for a few rows of b at a time: c stays in cache */
+static void NAME(outer_near) (const mare_Product *g, int64_t most) {
+  const int64_t cuts = NAME(cuts)(g->k, most);
   if (cuts == 1) {
     NAME(sweep)(g);
     return;
@@ -394,6 +425,13 @@ static void NAME(outer) (const mare_Product *g) {
     NAME(sweep)(&h);
     p += h.k;
   }
+}
+
+static void NAME(outer) (const mare_Product *g) {
+  const bool far = g->k * g->bp > FAR;
+  if (g->bj != 1 && g->n > 1) NAME(outer_packed)(g);
+  else if (far && g->m > 64) NAME(outer_far)(g);
+  else NAME(outer_near)(g, far ? 32 : 1024);
 }
 
 /* -- the dot form -------------------------------------------------------------------- */
@@ -472,14 +510,15 @@ static int64_t NAME(outer_cost) (int64_t m, int64_t n, int64_t k, int64_t bj,
   const bool pack = bj != 1 && n > 1, turn = cj != 1 && n > 1;
   const int64_t packing = pack ? nv * ((k + W - 1) / W) * 14 * W : 0;
   const int64_t cuts = pack ? NAME(cuts)(k, PANEL / (2 * W)) : 1;
-  return flow * k * 7 / 6 + packing + (turn ? nv * ((m + 11) / 12) * 19 * W * cuts : 0);
+  const int64_t turning = turn ? nv * (m + (m + 11) / 12 * 8) * W * cuts : 0;
+  return flow * k * 7 / 6 + packing + turning;
 }
 
 static int64_t NAME(dot_cost) (int64_t m, int64_t n, int64_t k) {
   const int64_t few = m < n ? m : n, many = m < n ? n : m;
   const int rows = NAME(dot_rows)(few), cols = W / rows;
   const int64_t blocks = ((few + rows - 1) / rows) * ((many + cols - 1) / cols);
-  return blocks * ((k + W - 1) / W * (W + W / 8) + 7 * W);
+  return blocks * ((k + W - 1) / W * DOT + 7 * W);
 }
 
 /* too little work to think about: k and n up to W, rows of c contiguous */
@@ -516,7 +555,9 @@ static void NAME(small) (const mare_Product *g) {
 #undef ROUNDS
 #undef WIDE
 #undef PANEL
+#undef AHEAD
 #undef FAR
+#undef DOT
 #undef Vec
 #undef Near
 #undef Index
