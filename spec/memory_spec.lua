@@ -291,6 +291,35 @@ describe("scopes", function()
   end)
 end)
 
+describe("hold", function()
+  local hold = require "mare.core".functions.hold
+
+  it("outlives a scope that ends inside it", function()
+    local co = coroutine.create(function()
+      local _ <close> = mare.scope()
+      coroutine.yield()
+    end)
+    coroutine.resume(co)
+    hold(function()
+      coroutine.close(co)
+      co = nil
+      collectgarbage()
+      collectgarbage()
+    end)
+    for i = 1, 100 do assert.same({i}, mare.full({1}, i):totable()) end
+  end)
+
+  it("keeps what is made inside out of the scopes around it", function()
+    local t
+    do
+      local _ <close> = mare.scope()
+      t = hold(function() return mare.ones(2) end)
+      assert.is_false((mare.ones(2) + t):isclosed())
+    end
+    assert.same({1, 1}, t:totable())
+  end)
+end)
+
 describe("limit", function()
   local function limited(bytes, f)
     live()
@@ -428,5 +457,36 @@ describe("finalizers", function()
     live()
     local ok, v = pcall(function() return saved:totable() end)
     assert.is_true(not ok or v[1] == 7)      -- closed or whole, never rubbish
+  end)
+
+  it("that run after the module's own find it closed", function()
+    local code = "T = setmetatable({}, {__gc = function() io.write(tostring(" ..
+      "pcall(require 'mare'.zeros, 3))) end}) ; require 'mare'.zeros(2)"
+    local file = os.tmpname()
+    local f = assert(io.open(file, "w"))
+    f:write(code)
+    f:close()
+    local out = io.popen(("%s %s 2>&1; echo $?"):format(arg and arg[-1] or "lua5.4", file)):read "a"
+    os.remove(file)
+    assert.same("false0\n", out)
+  end)
+end)
+
+describe("the module loaded twice", function()
+  it("gives back what the first one makes", function()
+    local loaded = {}
+    for name, part in pairs(package.loaded) do
+      if name == "mare" or name:find "^mare%." then loaded[name] = part end
+    end
+    for name in pairs(loaded) do package.loaded[name] = nil end
+    local again = require "mare"
+    for name in pairs(package.loaded) do
+      if name == "mare" or name:find "^mare%." then package.loaded[name] = nil end
+    end
+    for name, part in pairs(loaded) do package.loaded[name] = part end
+    local before = live()
+    for _ = 1, 100 do mare.zeros(1000) end
+    assert.same(before, live())
+    assert.same({0, 0}, again.zeros(2):totable())
   end)
 end)

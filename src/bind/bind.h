@@ -195,7 +195,6 @@ typedef struct Function { /* a plain function of the core table */
 extern const Function object_functions[], create_functions[], memory_functions[],
     tape_functions[], backward_functions[], elementwise_functions[], reduce_functions[],
     index_functions[], optim_functions[], io_functions[];
-extern const char tensor_key; /* the metatable's place in the registry */
 
 extern const Op copy_ops[], view_ops[], product_ops[], reduce_ops[], index_ops[], join_ops[];
 

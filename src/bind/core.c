@@ -142,7 +142,7 @@ static void push_metatable(lua_State *L, int methods) {
       {"__gc", tensor_gc}, {"__close", object_functions[0].call}, {NULL, NULL}};
   lua_createtable(L, 0, 24);
   lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &tensor_key);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, lua_touserdata(L, 1)); /* a State makes its own */
   lua_pushliteral(L, "mare.Tensor");
   lua_setfield(L, -2, "__name");
   lua_pushvalue(L, 1);

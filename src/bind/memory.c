@@ -11,6 +11,7 @@ struct Scope {   /* a userdata; open while S->scope leads to it */
   lua_State *L;  /* the coroutine that opened it: its user value */
   Object *first; /* what was made inside */
   Scope *outer;
+  bool hold;     /* what is made inside is nobody's */
 };
 
 /* -- pressure -------------------------------------------------------------------- */
@@ -91,7 +92,7 @@ void scope_add(lua_State *L, State *S, Object *o) {
   Scope *s = S->scope;
   while (s && s->L != L) s = s->outer;
   if (s == NULL) s = active(S->scope);
-  if (s) enter(s, o);
+  if (s && !s->hold) enter(s, o);
 }
 
 /* takes the scope out of the chain of open ones, wherever it stands */
@@ -99,6 +100,7 @@ static void leave(Scope *s) {
   for (Scope **p = &s->S->scope; *p; p = &(*p)->outer)
     if (*p == s) {
       *p = s->outer;
+      s->outer = NULL;
       return;
     }
 }
@@ -115,6 +117,7 @@ static int scope_new(lua_State *L) {
   s->S = S;
   s->L = L;
   s->first = NULL;
+  s->hold = false;
   luaL_setmetatable(L, "mare.Scope");
   lua_pushthread(L);
   lua_setiuservalue(L, -2, 1);
@@ -154,7 +157,7 @@ static void keep_tensor(Scope *s, Object *o) {
   Scope *outer = active(s->outer);
   if (!within(s, o)) return;
   scope_remove(o);
-  if (outer) enter(outer, o);
+  if (outer && !outer->hold) enter(outer, o);
 }
 
 /* the tensors in the table at idx; seen (a table at index 3) ends cycles */
@@ -191,11 +194,11 @@ static int scope_keep(lua_State *L) {
 /* hold(f, ...): calls f outside all scopes, so that what it makes stays */
 static int scope_hold(lua_State *L) {
   State *S = get_state(L);
-  Scope *saved = S->scope;
+  Scope hold = {S, L, NULL, S->scope, true};
   int status;
-  S->scope = NULL;
+  S->scope = &hold;
   status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
-  S->scope = saved;
+  leave(&hold);
   return status == LUA_OK ? lua_gettop(L) : lua_error(L);
 }
 

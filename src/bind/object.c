@@ -7,13 +7,15 @@
 
 #include "bind.h"
 
-State *get_state(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+State *get_state(lua_State *L) {
+  State *S = lua_touserdata(L, lua_upvalueindex(1));
+  if (S->heap == NULL) luaL_error(L, "the Lua state is being closed");
+  return S;
+}
 
 const Op *get_op(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(2)); }
 
 /* -- checks ---------------------------------------------------------------------- */
-
-const char tensor_key;
 
 /* by size and owner, which no other userdata has there: a metatable costs more to read */
 Object *test_tensor(lua_State *L, State *S, int arg) {
@@ -75,7 +77,7 @@ static Object *push_closed(lua_State *L, State *S, int nargs) {
   o->state = S;
   memset((char *)o + offsetof(Object, node), 0, sizeof *o - offsetof(Object, node));
   o->t.storage = NULL;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &tensor_key);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, S);
   lua_setmetatable(L, -2);
   return o;
 }
@@ -170,6 +172,7 @@ void close_tensor(Object *o) {
 */
 bool interrupting(lua_State *L) {
   lua_Debug ar;
+  if (lua_gc(L, LUA_GCISRUNNING) == 1) return false; /* it stands still under a finalizer */
   for (int level = 0; lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "n", &ar);
     if (ar.name == NULL || strcmp(ar.name, "__gc") != 0) continue;
