@@ -558,6 +558,38 @@ describe("operations of the user", function()
   end)
 end)
 
+describe("a backward inside a derivative", function()
+  it("that clears what the outer one still needs is an error", function()
+    local x = var {1, 2, 3}
+    local h = x * 2
+    local z = h:sum()
+    local op = mare.op { name = "odd", forward = function(a) return a * 1 end,
+      backward = function(g) z:backward() return g end }
+    local y = op(h):sum()
+    fails("grad_spec.lua", function() y:backward() end, "cleared")
+  end)
+
+  it("may ask for gradients that nobody else wants", function()
+    local x, c = var {1, 2, 3}, mare.ones(1000, "f64")
+    local op = mare.op { name = "odd", forward = function(a) return a * 1 end,
+      backward = function(g, _, _, k) return g, k:requires_grad() * 1 end }
+    op(x, c):sum():backward()
+    same(flat(x.grad), {1, 1, 1}, 0, "x")
+    assert.is_nil(c.grad)
+  end)
+end)
+
+describe("gradients handed to the user", function()
+  it("share no memory with each other, and can be written", function()
+    local a, b, c = mare.ones(3), mare.ones(3), mare.tensor {1, 2, 3}
+    local g = mare.grad(function(p) return ((p.a + p.b) * c):sum() end) {a = a, b = b}
+    g.a:mul_(10)
+    same(flat(g.a), {10, 20, 30}, 0, "a")
+    same(flat(g.b), {1, 2, 3}, 0, "b")
+    same(flat(mare.grad(function(w) return w:sum() end)(a):mul_(2)), {2, 2, 2}, 0, "sum")
+  end)
+end)
+
 describe("shape of the graph", function()
   it("a chain of 100,000 nodes", function()
     local x = var {1}

@@ -162,11 +162,15 @@ void back_scale(Back *b, const mare_Tensor *g, double k, mare_Tensor *y) {
 
 /* -- the order of the pass -------------------------------------------------------------- */
 
-static int visit(lua_State *L, State *S, Walk *w, Object *o, int parent) {
-  Slot *s;
+static void check_whole(lua_State *L, const Object *o) {
   if (o->node == NULL && o->consumed)
     user_error(L, "backward through a result that an earlier backward has cleared;"
                   " call that one with {retain = true}");
+}
+
+static int visit(lua_State *L, State *S, Walk *w, Object *o, int parent) {
+  Slot *s;
+  check_whole(L, o);
   if (w->nslot == w->capacity) grow(L, S, w);
   s = &w->slot[w->nslot];
   s->object = o;
@@ -403,7 +407,7 @@ static void lua_backward(Back *b, int map) {
     Object *x = n->arg[i].object;
     int idx = lua_gettop(b->L) - n->nargs + 1 + i;
     mare_Tensor gx;
-    if (x == NULL || !x->requires_grad || lua_isnil(b->L, idx)) continue;
+    if (x == NULL || x->walk != b->walk || lua_isnil(b->L, idx)) continue;
     int before = lua_gettop(b->L);
     check_result(b, idx, x, &gx);
     accumulate(b, &b->walk->slot[x->slot], &gx);
@@ -455,7 +459,7 @@ static void step(Back *b, Slot *s, int map) {
   for (int i = 0; i < n->nargs; i++) {
     Object *x = n->arg[i].object;
     mare_Tensor gx;
-    if (x == NULL || !x->requires_grad) continue;
+    if (x == NULL || x->walk != b->walk) continue;
     if (n->op->row) row_backward(b, i, s, &gx);
     else n->op->vjp(b, i, &gx);
     accumulate(b, &b->walk->slot[x->slot], &gx);
@@ -469,6 +473,7 @@ static void run(lua_State *L, State *S, Walk *w, int root, bool to_leaves) {
     Slot *s = &w->slot[at];
     Back b = {L, S, w, s->object, s->object->node, &s->grad};
     if (s->grad.storage == NULL) continue;
+    check_whole(L, s->object); /* a derivative in Lua may have run a backward of its own */
     if (b.node) step(&b, s, map);
     else if (to_leaves) accumulate_leaf(&b, s);
     if (!s->wanted) mare_tensor_release(&s->grad);
@@ -529,6 +534,12 @@ static int backward_leaves(lua_State *L) { /* backward(y [, g [, retain]]) */
   return 0;
 }
 
+/* g as a tensor of the user's own: no other gradient shares its memory */
+static void push_gradient(lua_State *L, State *S, const mare_Tensor *g) {
+  if (own(g)) new_view(L, S, g)->isview = false;
+  else mare_copy(&new_like(L, S, g)->t, g);
+}
+
 /* backward_to(y, g, retain, {inputs}) -> { gradient or false for each input } */
 static int backward_to(lua_State *L) {
   State *S = get_state(L);
@@ -553,7 +564,7 @@ static int backward_to(lua_State *L) {
     Object *x = test_tensor(L, S, -1);
     lua_pop(L, 1);
     if (x && x->walk == w && w->slot[x->slot].grad.storage)
-      new_view(L, S, &w->slot[x->slot].grad)->isview = false;
+      push_gradient(L, S, &w->slot[x->slot].grad);
     else lua_pushboolean(L, false);
     lua_rawseti(L, -2, (lua_Integer)i);
   }
