@@ -347,6 +347,17 @@ describe("losses refuse", function()
       loss.cross_entropy, a, labels { 1, 2 }, { weight = mare.ones(2) })
   end)
 
+  it("targets and weights that want a gradient", function()
+    local learned = mare.ones(3):requires_grad()
+    refuses("bad argument #3 to 'cross_entropy' "
+      .. "(the weights have no gradient; detach them, or use log_softmax)",
+      loss.cross_entropy, a, labels { 1, 2 }, { weight = learned })
+    local target = mare.full({ 2, 3 }, 1 / 3)
+    local y = loss.cross_entropy(mare.ones(2, 3):requires_grad(), target)
+    target:requires_grad()
+    refuses("cross_entropy has a gradient to its logits only", y.backward, y)
+  end)
+
   it("empty penalties", function()
     refuses("bad argument #1 to 'l1' (no tensors)", loss.l1, {})
     refuses("bad argument #1 to 'l2' "

@@ -281,6 +281,8 @@ static int entropy_call(lua_State *L) {
   check_entropy(L, S, x, &ce);
   if (wants_grad(S, lua_touserdata(L, 2)))
     return arg_error(L, 2, "the target has no gradient; detach it, or use log_softmax");
+  if (ce.weight && wants_grad(S, lua_touserdata(L, 3)))
+    return arg_error(L, 3, "the weights have no gradient; detach them, or use log_softmax");
   set_argument(L, 6, LUA_TBOOLEAN, mean);
   lua_pushnumber(L, 0); /* argument 7 on the tape: what the mean divided by */
   losses = mean ? new_tensor(L, S, x->t.dtype, 1, x->t.shape) : NULL;
@@ -302,6 +304,7 @@ static int entropy_call(lua_State *L) {
 
 static void entropy_backward(Back *b, int i, mare_Tensor *gx) {
   const Arg *a = b->node->arg;
+  if (i > 0) user_error(b->L, "cross_entropy has a gradient to its logits only");
   const mare_Tensor *x = &a[i].object->t, *t = &a[1].object->t;
   mare_CrossEntropy ce = {x, t->dtype == MARE_I64 ? t : NULL, t->dtype == MARE_I64 ? NULL : t,
                           a[2].object ? &a[2].object->t : NULL,
