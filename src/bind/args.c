@@ -182,10 +182,20 @@ static int table_dim(lua_State *L, int arg, int ndim) {
   return (int)d - 1;
 }
 
+/* refuses { dim = 1 }: a table with names alone is no list, though it looks empty */
+static void check_list(lua_State *L, int arg) {
+  if (lua_rawlen(L, arg) > 0) return;
+  lua_pushnil(L);
+  if (lua_next(L, arg))
+    arg_error(L, arg, "list expected, got a table with the key '%s'",
+              luaL_tolstring(L, -2, NULL));
+}
+
 unsigned check_axes(lua_State *L, int arg, int ndim) {
   unsigned axes = 0;
   if (lua_isnoneornil(L, arg)) return (1u << ndim) - 1;
   if (!lua_istable(L, arg)) return 1u << check_dim(L, arg, ndim);
+  check_list(L, arg);
   for (lua_Unsigned i = 1; i <= lua_rawlen(L, arg); i++) {
     lua_rawgeti(L, arg, (lua_Integer)i);
     unsigned bit = 1u << table_dim(L, arg, ndim);
@@ -206,6 +216,7 @@ static int64_t shape_entry(lua_State *L, int idx, int arg) {
 
 static int table_shape(lua_State *L, int arg, int64_t *shape) {
   lua_Unsigned n = lua_rawlen(L, arg);
+  check_list(L, arg);
   if (n > MARE_MAXDIM)
     arg_error(L, arg, "%d dimensions; at most %d are possible", (int)n, MARE_MAXDIM);
   for (int i = 0; i < (int)n; i++) {

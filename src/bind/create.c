@@ -243,21 +243,29 @@ static int random_normal(lua_State *L) {
   return 1;
 }
 
-static int random_integers(lua_State *L) { /* randint(lo, hi, shape ...) */
+/* the element type of positions and the like: i64 or nothing may be named */
+static void check_i64(lua_State *L, int arg) {
+  if (!lua_isnoneornil(L, arg) && check_dtype_name(L, arg) != MARE_I64)
+    arg_error(L, arg, "the result is i64; convert it with :to");
+}
+
+static int random_integers(lua_State *L) { /* randint(lo, hi, shape ... [, "i64"]) */
   State *S = get_state(L);
   int64_t lo = check_integer(L, 1), hi = check_integer(L, 2), shape[MARE_MAXDIM];
   int after, ndim = check_shape(L, 3, shape, &after);
   if (hi < lo) return arg_error(L, 2, "interval %I..%I is empty", (LUAI_UACINT)lo,
                                 (LUAI_UACINT)hi);
   check_sizes(L, 3, ndim, shape);
+  check_i64(L, after);
   mare_rng_integers(&S->rng, &new_tensor(L, S, MARE_I64, ndim, shape)->t, lo, hi);
   return 1;
 }
 
-static int random_permutation(lua_State *L) {
+static int random_permutation(lua_State *L) { /* randperm(n [, "i64"]) */
   State *S = get_state(L);
   int64_t n = check_integer(L, 1);
   if (n < 0) return arg_error(L, 1, "size %I is negative", (LUAI_UACINT)n);
+  check_i64(L, 2);
   mare_rng_permutation(&S->rng, &new_tensor(L, S, MARE_I64, 1, &n)->t);
   return 1;
 }
@@ -283,6 +291,7 @@ static int random_normal_into(lua_State *L) { /* t:normal_([mean, std]) */
   State *S = get_state(L);
   Object *o = check_target(L, S);
   double mean = luaL_optnumber(L, 2, 0), std = luaL_optnumber(L, 3, 1);
+  if (!(std >= 0)) return arg_error(L, 3, "standard deviation %f", std);
   mare_rng_normal(&S->rng, &o->t, mean, std);
   written(o);
   lua_settop(L, 1);

@@ -72,6 +72,8 @@ static void check_params(lua_State *L, Call *c, int first) {
   for (int k = 0; k < c->row->nparam; k++)
     c->param[k] = lua_isnoneornil(L, first + k) ? c->row->value[k]
                                                 : check_number(L, first + k);
+  if (lua_istable(L, first + c->row->nparam)) /* { out = y }, { alpha = 2 } */
+    arg_error(L, first + c->row->nparam, "a table is not among the arguments");
 }
 
 /* the operands' common shape */
