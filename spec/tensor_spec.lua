@@ -669,6 +669,18 @@ describe("in place", function()
     assert.is_true(math.abs(ones - 1000) < 120)
   end)
 
+  it("a mask in the memory that is written is read first", function()
+    for _, write in ipairs {
+      function(x, mask) x:masked_fill_(mask, 1) end,
+      function(x, mask) x:masked_scatter_(mask, mare.ones(1, "u8")) end,
+    } do
+      local s = mare.zeros(3001, "u8")
+      s[1024] = 1
+      write(s:narrow(1, 2, 3000), s:narrow(1, 1, 3000))
+      assert.same(2, s:sum():item())
+    end
+  end)
+
   it("clone and contiguous", function()
     local x = mare.arange(1, 6):reshape(2, 3)
     local c, t = x:clone(), x:t()

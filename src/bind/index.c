@@ -56,6 +56,14 @@ static mare_Tensor check_mask(lua_State *L, State *S, Object *x, int arg) {
   return v;
 }
 
+/* a mask in the memory that will be written is read from a copy */
+static void part_mask(lua_State *L, State *S, const Object *x, mare_Tensor *mask) {
+  if (mask->storage != x->t.storage) return;
+  Object *copy = new_like(L, S, mask);
+  mare_copy(&copy->t, mask);
+  *mask = copy->t;
+}
+
 /* -- whole slices ------------------------------------------------------------------------- */
 
 static int index_select(lua_State *L) { /* x:index_select(dim, index) */
@@ -284,6 +292,7 @@ static int masked_scatter_into(lua_State *L) { /* x:masked_scatter_(mask, values
   src = lua_touserdata(L, 3);
   if (wants_grad(S, src))
     return arg_error(L, 3, "a write in place is not recorded; detach it first");
+  part_mask(L, S, x, &mask);
   Object *copy = new_like(L, S, &src->t); /* they may overlap */
   mare_copy(&copy->t, &src->t);
   mare_masked_scatter(&x->t, &mask, &copy->t);
@@ -335,6 +344,7 @@ static int masked_fill_into(lua_State *L) { /* x:masked_fill_(mask, v) */
   mare_Tensor mask = check_mask(L, S, x, 2);
   double v = check_value(L, x, 3);
   check_writable(L, S, x, 1);
+  part_mask(L, S, x, &mask);
   mare_masked_fill(&x->t, &mask, v);
   written(x);
   lua_settop(L, 1);
