@@ -558,6 +558,14 @@ describe("operations of the user", function()
   end)
 end)
 
+describe("a result that backward has cleared", function()
+  it("is still no leaf", function()
+    local h = var {1, 2} * 2
+    h:sum():backward()
+    assert.is_false(h:is_leaf())
+  end)
+end)
+
 describe("a backward inside a derivative", function()
   it("that clears what the outer one still needs is an error", function()
     local x = var {1, 2, 3}

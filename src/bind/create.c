@@ -68,10 +68,10 @@ static void store_entry(lua_State *L, mare_Tensor *t, int arg, const int64_t *at
 static void fill_table(lua_State *L, mare_Tensor *t, int arg, int64_t *at, int depth,
                        int64_t offset) {
   if (!lua_istable(L, -1)) bad_entry(L, arg, at, depth - 1, "ragged table: a number");
-  if ((int64_t)lua_rawlen(L, -1) != t->shape[depth]) {
+  int64_t n = (int64_t)lua_rawlen(L, -1);
+  if (n != t->shape[depth]) {
     const char *what = lua_pushfstring(L, "ragged table: %I entries where %I are expected",
-                                       (LUAI_UACINT)lua_rawlen(L, -2),
-                                       (LUAI_UACINT)t->shape[depth]);
+                                       (LUAI_UACINT)n, (LUAI_UACINT)t->shape[depth]);
     if (depth == 0) arg_error(L, arg, "%s", what);
     bad_entry(L, arg, at, depth - 1, what);
   }
@@ -270,6 +270,14 @@ static int random_permutation(lua_State *L) { /* randperm(n [, "i64"]) */
   return 1;
 }
 
+/* a number for a tensor of integers */
+static int64_t check_whole(lua_State *L, int arg, mare_Dtype dt) {
+  int64_t i = check_integer(L, arg);
+  if (dt == MARE_U8 && (i < 0 || i > 255))
+    arg_error(L, arg, "%I does not fit into u8", (LUAI_UACINT)i);
+  return i;
+}
+
 static Object *check_target(lua_State *L, State *S) {
   Object *o = check_real(L, S, 1);
   check_writable(L, S, o, 1);
@@ -281,6 +289,8 @@ static int random_uniform_into(lua_State *L) { /* t:uniform_([lo, hi]) */
   State *S = get_state(L);
   Object *o = check_target(L, S);
   double lo = luaL_optnumber(L, 2, 0), hi = luaL_optnumber(L, 3, 1);
+  double width = o->t.dtype == MARE_F32 ? (float)(hi - lo) : hi - lo;
+  if (!(lo <= hi && isfinite(width))) return arg_error(L, 3, "interval %f..%f", lo, hi);
   mare_rng_uniform(&S->rng, &o->t, lo, hi);
   written(o);
   lua_settop(L, 1);
@@ -303,6 +313,7 @@ static int random_bernoulli_into(lua_State *L) { /* t:bernoulli_(p [, value]) */
   Object *o = check_tensor(L, S, 1);
   double p = check_number(L, 2), v = luaL_optnumber(L, 3, 1);
   if (!(p >= 0 && p <= 1)) return arg_error(L, 2, "probability %f", p);
+  if (o->t.dtype >= MARE_NREAL && !lua_isnoneornil(L, 3)) check_whole(L, 3, o->t.dtype);
   check_writable(L, S, o, 1);
   if (!mare_is_contiguous(&o->t)) return arg_error(L, 1, "a contiguous tensor is needed");
   mare_rng_bernoulli(&S->rng, &o->t, p, v);
@@ -394,10 +405,7 @@ void assign_number(lua_State *L, mare_Tensor *dst, int arg) {
     mare_fill(dst, v);
     return;
   }
-  int64_t i = check_integer(L, arg);
-  if (dst->dtype == MARE_U8 && (i < 0 || i > 255))
-    arg_error(L, arg, "%I does not fit into u8", (LUAI_UACINT)i);
-  mare_fill_integer(dst, i);
+  mare_fill_integer(dst, check_whole(L, arg, dst->dtype));
 }
 
 static int tensor_copy_into(lua_State *L) { /* t:copy_(x), x broadcast and converted */

@@ -100,6 +100,9 @@ static int reduce_norm(lua_State *L) { /* x:norm([p [, dims [, keepdim]]]) */
   const Op *op = get_op(L);
   double p = lua_isnoneornil(L, 2) ? 2 : check_number(L, 2);
   if (!(p >= 0)) return arg_error(L, 2, "norms are of order 0 and up, not %f", p);
+  Object *x = check_real(L, get_state(L), 1);
+  check_axes(L, 3, x->t.ndim); /* while they stand where the user put them */
+  opt_boolean(L, 4, false);
   if (lua_gettop(L) >= 2) lua_remove(L, 2);
   return reduce(L, op, &rules[op - reduce_ops], p);
 }

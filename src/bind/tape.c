@@ -150,7 +150,8 @@ static int tensor_detach(lua_State *L) { /* shares memory, is not on the tape */
 }
 
 static int tensor_is_leaf(lua_State *L) {
-  lua_pushboolean(L, check_tensor(L, get_state(L), 1)->node == NULL);
+  const Object *o = check_tensor(L, get_state(L), 1);
+  lua_pushboolean(L, o->node == NULL && !o->consumed);
   return 1;
 }
 
