@@ -670,13 +670,13 @@ describe("in place", function()
   end)
 
   it("a mask in the memory that is written is read first", function()
-    for _, write in ipairs {
+    for _, put in ipairs {
       function(x, mask) x:masked_fill_(mask, 1) end,
       function(x, mask) x:masked_scatter_(mask, mare.ones(1, "u8")) end,
     } do
       local s = mare.zeros(3001, "u8")
       s[1024] = 1
-      write(s:narrow(1, 2, 3000), s:narrow(1, 1, 3000))
+      put(s:narrow(1, 2, 3000), s:narrow(1, 1, 3000))
       assert.same(2, s:sum():item())
     end
   end)
