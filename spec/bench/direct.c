@@ -21,6 +21,7 @@ typedef struct Work { /* one product c (m, n) = a (m, k) b (k, n), or a copy */
   long m, n, k;
   bool ta, tb; /* a is stored as (k, m), b as (n, k) */
   float *a, *b, *c;
+  mare_Tensor a_, b_, c_; /* the same for Maré */
   int threads;
 } Work;
 
@@ -85,9 +86,7 @@ static mare_Tensor matrix(float *x, bool transposed, long rows, long columns) {
 }
 
 static void mare(const Work *w) {
-  mare_Tensor a = matrix(w->a, w->ta, w->m, w->k), b = matrix(w->b, w->tb, w->k, w->n);
-  mare_Tensor c = matrix(w->c, false, w->m, w->n);
-  mare_gemm(&a, &b, 0, &c);
+  mare_gemm(&w->a_, &w->b_, 0, (mare_Tensor *)&w->c_);
 }
 
 typedef void Cblas(int order, int ta, int tb, int m, int n, int k, float alpha,
@@ -112,6 +111,8 @@ static bool find_openblas(void) {
 static Work product(long m, long n, long k, bool ta, bool tb) {
   Work w = {.m = m, .n = n, .k = k, .ta = ta, .tb = tb, .threads = 1};
   w.a = values(m * k), w.b = values(k * n), w.c = values(m * n);
+  w.a_ = matrix(w.a, ta, m, k), w.b_ = matrix(w.b, tb, k, n);
+  w.c_ = matrix(w.c, false, m, n);
   return w;
 }
 
