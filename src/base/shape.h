@@ -24,10 +24,12 @@ void mare_tensor_release(mare_Tensor *t); /* releases the storage; t is closed t
 
 bool mare_is_contiguous(const mare_Tensor *t); /* row-major without gaps */
 bool mare_same_shape(const mare_Tensor *a, const mare_Tensor *b);
-bool mare_same_view(const mare_Tensor *a, const mare_Tensor *b); /* same elements, same order */
+/* same elements, same order */
+bool mare_same_view(const mare_Tensor *a, const mare_Tensor *b);
 
 /* the broadcast of two shapes; false when they do not fit */
-bool mare_broadcast(int na, const int64_t *a, int nb, const int64_t *b, int *n, int64_t *out);
+bool mare_broadcast(int na, const int64_t *a, int nb, const int64_t *b, int *n,
+                    int64_t *out);
 /* v = t seen as a tensor of this larger shape, with stride 0 where it repeats */
 bool mare_expand(const mare_Tensor *t, int ndim, const int64_t *shape, mare_Tensor *v);
 
@@ -44,6 +46,7 @@ bool mare_view_as(const mare_Tensor *t, int ndim, const int64_t *shape, mare_Ten
 /* drops dimensions of size 1 and merges neighbours where every operand allows */
 int mare_collapse(int nop, mare_Tensor *const *op);
 
-const char *mare_shape_text(char *buf, int ndim, const int64_t *shape); /* "3x4", "scalar" */
+/* "3x4", "scalar" */
+const char *mare_shape_text(char *buf, int ndim, const int64_t *shape);
 
 #endif

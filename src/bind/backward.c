@@ -160,7 +160,7 @@ void back_scale(Back *b, const mare_Tensor *g, double k, mare_Tensor *y) {
   mare_apply(mare_row_kernels(b->S->mul)->forward[y->dtype], NULL, 3, op);
 }
 
-/* -- the order of the pass -------------------------------------------------------------- */
+/* -- the order of the pass ----------------------------------------------------------- */
 
 static void check_whole(lua_State *L, const Object *o) {
   if (o->node == NULL && o->consumed)
@@ -203,7 +203,7 @@ static void order(lua_State *L, State *S, Walk *w, Object *root) {
   }
 }
 
-/* -- sums of gradients --------------------------------------------------------------------- */
+/* -- sums of gradients --------------------------------------------------------------- */
 
 static void add_tensors(const State *S, mare_Tensor *y, const mare_Tensor *a,
                         const mare_Tensor *b) {
@@ -273,11 +273,11 @@ void back_reduce_to(Back *b, const mare_Tensor *g, int ndim, const int64_t *shap
   while (gx->ndim > ndim) mare_squeeze(gx, 0);
 }
 
-/* -- element-wise operations: the row's kernels --------------------------------------------- */
+/* -- element-wise operations: the row's kernels -------------------------------------- */
 
 /* argument k as an operand of y's shape; a number stands in buf */
-static void operand(const mare_Row *row, int k, const mare_Tensor *y, const Arg *a, double *buf,
-                    mare_Tensor *v) {
+static void operand(const mare_Row *row, int k, const mare_Tensor *y, const Arg *a,
+                    double *buf, mare_Tensor *v) {
   static const int64_t none[1];
   mare_Tensor number;
   if (a->object) {
@@ -332,7 +332,7 @@ static void row_backward(Back *b, int i, const Slot *s, mare_Tensor *gx) {
   back_reduce_to(b, out, x->ndim, x->shape, gx);
 }
 
-/* -- operations whose backward is in Lua ------------------------------------------------------ */
+/* -- operations whose backward is in Lua --------------------------------------------- */
 
 /* pushes a table: light userdata of each visited tensor -> the tensor */
 static int push_anchors(lua_State *L, Walk *w, int root) {
@@ -417,7 +417,7 @@ static void lua_backward(Back *b, int map) {
   lua_settop(b->L, top);
 }
 
-/* -- one step of the pass ------------------------------------------------------------------------ */
+/* -- one step of the pass ------------------------------------------------------------ */
 
 static void check_value(lua_State *L, const Op *op, const Object *o, uint32_t version,
                         const char *what) {
@@ -473,7 +473,8 @@ static void run(lua_State *L, State *S, Walk *w, int root, bool to_leaves) {
     Slot *s = &w->slot[at];
     Back b = {L, S, w, s->object, s->object->node, &s->grad};
     if (s->grad.storage == NULL) continue;
-    check_whole(L, s->object); /* a derivative in Lua may have run a backward of its own */
+    /* a derivative in Lua may have run a backward of its own */
+    check_whole(L, s->object);
     if (b.node) step(&b, s, map);
     else if (to_leaves) accumulate_leaf(&b, s);
     if (!s->wanted) mare_tensor_release(&s->grad);
@@ -481,7 +482,7 @@ static void run(lua_State *L, State *S, Walk *w, int root, bool to_leaves) {
   w->finished = true;
 }
 
-/* -- from Lua -------------------------------------------------------------------------------------- */
+/* -- from Lua ------------------------------------------------------------------------ */
 
 /* the gradient of the result itself: argument 2, or 1 for a single value */
 static void seed(lua_State *L, State *S, Object *y, Walk *w) {

@@ -78,7 +78,8 @@ typedef struct Back {
   const mare_Tensor *g; /* the gradient of y; any strides */
 } Back;
 
-typedef void Vjp(Back *b, int i, mare_Tensor *gx); /* gx = gradient of argument i (0-based) */
+/* gx = gradient of argument i (0-based) */
+typedef void Vjp(Back *b, int i, mare_Tensor *gx);
 
 #define NEEDS(i) (1u << (i)) /* backward reads the value of argument i */
 #define NEEDS_Y (1u << 31)   /* ... of the result */
@@ -111,8 +112,8 @@ struct Node { /* behind its Object */
 ** requires a gradient.  Arguments are tensors, numbers and booleans; other values
 ** are kept for a backward in Lua.
 */
-Object *new_result(lua_State *L, State *S, const Op *op, int first, int nargs, mare_Dtype dt,
-                   int ndim, const int64_t *shape);
+Object *new_result(lua_State *L, State *S, const Op *op, int first, int nargs,
+                   mare_Dtype dt, int ndim, const int64_t *shape);
 /* The same for a result that shares v's storage. */
 Object *new_result_view(lua_State *L, State *S, const Op *op, int first, int nargs,
                         const mare_Tensor *v);
@@ -122,7 +123,8 @@ bool wants_grad(const State *S, const Object *o);
 bool grad_on(const State *S); /* is recording on? */
 void enter_mode(lua_State *L, State *S, Mode *m, bool on);
 void leave_mode(State *S, Mode *m);
-void check_versions(lua_State *L, State *S, const Object *y); /* backward may run through y */
+/* backward may run through y */
+void check_versions(lua_State *L, State *S, const Object *y);
 bool any_wants(lua_State *L, State *S, int first, int nargs);
 void fill_node(lua_State *L, State *S, Object *o, const Op *op, int first, int nargs);
 
@@ -138,7 +140,8 @@ void back_reduce_to(Back *b, const mare_Tensor *g, int ndim, const int64_t *shap
 State *get_state(lua_State *L); /* from upvalue 1 */
 const Op *get_op(lua_State *L); /* from upvalue 2 */
 
-Object *test_tensor(lua_State *L, State *S, int arg);  /* NULL when it is none; may be closed */
+/* NULL when it is none; may be closed */
+Object *test_tensor(lua_State *L, State *S, int arg);
 Object *check_tensor(lua_State *L, State *S, int arg); /* open */
 Object *check_real(lua_State *L, State *S, int arg);   /* open, f32 or f64 */
 Object *check_dtype(lua_State *L, State *S, int arg, mare_Dtype dt);
@@ -150,7 +153,7 @@ Object *new_tensor(lua_State *L, State *S, mare_Dtype dt, int ndim, const int64_
 Object *new_like(lua_State *L, State *S, const mare_Tensor *t); /* same shape and type */
 /* Pushes a tensor that shares v's storage. */
 Object *new_view(lua_State *L, State *S, const mare_Tensor *v);
-/* t itself when contiguous, otherwise a pushed copy (push counts as one slot either way) */
+/* t itself when contiguous (pushes nil), otherwise a pushed copy */
 const mare_Tensor *push_contiguous(lua_State *L, State *S, const mare_Tensor *t);
 void close_tensor(Object *o);
 int tensor_gc(lua_State *L);        /* __gc */
@@ -160,7 +163,8 @@ void written(Object *o); /* after an in-place write */
 void check_writable(lua_State *L, State *S, Object *o, int arg);
 
 void make_room(lua_State *L, State *S, size_t nbytes); /* the pressure rule */
-void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes); /* raises unless MARE_OK */
+/* raises unless MARE_OK */
+void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes);
 /* dst = src, broadcast and converted; arg names src in errors */
 void assign_tensor(lua_State *L, State *S, mare_Tensor *dst, Object *src, int arg);
 void assign_number(lua_State *L, mare_Tensor *dst, int arg); /* dst = the number at arg */
@@ -178,9 +182,11 @@ int64_t opt_integer(lua_State *L, int arg, int64_t def);
 double check_number(lua_State *L, int arg);
 bool opt_boolean(lua_State *L, int arg, bool def);
 mare_Dtype check_dtype_name(lua_State *L, int arg);
-int check_dim(lua_State *L, int arg, int ndim);            /* 1-based or negative to 0-based */
+/* 1-based or negative to 0-based */
+int check_dim(lua_State *L, int arg, int ndim);
 int64_t check_index(lua_State *L, int arg, int64_t size);  /* the same for positions */
-unsigned check_axes(lua_State *L, int arg, int ndim);      /* none: all; a number or a table */
+/* none: all; a number or a table */
+unsigned check_axes(lua_State *L, int arg, int ndim);
 /* numbers from arg on, or one table; returns ndim and the index after the shape */
 int check_shape(lua_State *L, int arg, int64_t *shape, int *after);
 
@@ -196,7 +202,8 @@ extern const Function object_functions[], create_functions[], memory_functions[]
     tape_functions[], backward_functions[], elementwise_functions[], reduce_functions[],
     index_functions[], optim_functions[], io_functions[];
 
-extern const Op copy_ops[], view_ops[], product_ops[], reduce_ops[], index_ops[], join_ops[];
+extern const Op copy_ops[], view_ops[], product_ops[], reduce_ops[], index_ops[],
+    join_ops[];
 
 int tensor_index(lua_State *L);    /* __index */
 int tensor_newindex(lua_State *L); /* __newindex */

@@ -37,7 +37,8 @@ static mare_Heap *open_heap(lua_State *L) {
 static uint64_t fresh_seed(const void *p) {
   struct timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
-  return (uint64_t)t.tv_sec * 1000003u ^ (uint64_t)t.tv_nsec << 20 ^ (uint64_t)(uintptr_t)p;
+  return (uint64_t)t.tv_sec * 1000003u ^ (uint64_t)t.tv_nsec << 20 ^
+         (uint64_t)(uintptr_t)p;
 }
 
 static State *push_state(lua_State *L) {
@@ -91,7 +92,7 @@ static const Function core_functions[] = {{"clock", core_clock},
 
 /* -- opening ------------------------------------------------------------------------- */
 
-/* adds closures (State, name) of a list to the table on the top; the State is at index 1 */
+/* adds closures (State, name) of a list to the table on the top; State is at index 1 */
 static void add_functions(lua_State *L, const Function *f) {
   for (; f->name; f++) {
     lua_pushvalue(L, 1);
@@ -115,9 +116,9 @@ static void add_ops(lua_State *L, int ops, int ids, const Op *op) {
 
 static void push_functions(lua_State *L) {
   static const Function *const lists[] = {
-      core_functions,     object_functions, create_functions, memory_functions,
-      tape_functions,     backward_functions, elementwise_functions, reduce_functions, index_functions,  optim_functions,
-      io_functions};
+      core_functions,  object_functions,   create_functions,      memory_functions,
+      tape_functions,  backward_functions, elementwise_functions, reduce_functions,
+      index_functions, optim_functions,    io_functions};
   lua_createtable(L, 0, 64);
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) add_functions(L, lists[i]);
 }
@@ -125,12 +126,13 @@ static void push_functions(lua_State *L) {
 extern const Op *const recorded_views[];
 
 static void push_ops(lua_State *L) { /* pushes ops, ids */
-  static const Op *const lists[] = {copy_ops, view_ops, product_ops, reduce_ops, index_ops,
-                                    join_ops};
+  static const Op *const lists[] = {copy_ops,   view_ops,  product_ops,
+                                    reduce_ops, index_ops, join_ops};
   int ops = lua_gettop(L) + 1, ids = ops + 1;
   lua_createtable(L, 0, 64);
   lua_createtable(L, 0, 64);
-  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) add_ops(L, ops, ids, lists[i]);
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+    add_ops(L, ops, ids, lists[i]);
   for (const Op *const *v = recorded_views; *v; v++) { /* what the tape names */
     lua_pushlightuserdata(L, (void *)*v);
     lua_setfield(L, ids, (*v)->name);

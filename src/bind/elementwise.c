@@ -38,7 +38,8 @@ static int find_tensors(lua_State *L, State *S, Call *c, int first) {
   for (int i = 0; i < c->row->nargs; i++) {
     Object *o = c->operand[i] = test_tensor(L, S, first + i);
     if (o == NULL && lua_type(L, first + i) != LUA_TNUMBER)
-      arg_error(L, first + i, "tensor or number expected, got %s", type_of(L, S, first + i));
+      arg_error(L, first + i, "tensor or number expected, got %s",
+                type_of(L, S, first + i));
     if (o == NULL) continue;
     if (o->t.storage == NULL) arg_error(L, first + i, "the tensor is closed");
     if (is_mask(c->row, i)) {
@@ -113,7 +114,8 @@ static bool check_call(lua_State *L, State *S, Call *c, int first) {
 }
 
 static mare_Dtype result_type(const Call *c) {
-  return c->row->kind == MARE_COMPARE || c->row->kind == MARE_LOGICAL ? MARE_U8 : c->dtype;
+  return c->row->kind == MARE_COMPARE || c->row->kind == MARE_LOGICAL ? MARE_U8
+                                                                      : c->dtype;
 }
 
 /* -- running ------------------------------------------------------------------------ */
@@ -124,7 +126,8 @@ static bool run_flat(mare_Kernel *k, const Call *c, mare_Tensor *y) {
   if (y->numel > SMALL) return false;
   for (int i = 0; i < c->row->nargs; i++) {
     const Object *o = c->operand[i];
-    if (o == NULL || !mare_same_shape(&o->t, y) || !mare_is_contiguous(&o->t)) return false;
+    if (o == NULL || !mare_same_shape(&o->t, y) || !mare_is_contiguous(&o->t))
+      return false;
     p[i + 1] = o->t.data;
   }
   if (!mare_is_contiguous(y)) return false;
@@ -185,18 +188,20 @@ static int row_call(lua_State *L) {
   c.row = op->row;
   if (!check_call(L, S, &c, 1)) return run_numbers(L, &c);
   settle_args(L, &c);
-  y = new_result(L, S, op, 1, c.row->nargs + c.row->nparam, result_type(&c), c.ndim, c.shape);
+  y = new_result(L, S, op, 1, c.row->nargs + c.row->nparam, result_type(&c), c.ndim,
+                 c.shape);
   run_call(&c, &y->t);
   return 1;
 }
 
-/* -- into a given tensor ---------------------------------------------------------------- */
+/* -- into a given tensor ------------------------------------------------------------- */
 
 /* operands that share memory with y in another arrangement are copied first */
 static void part_overlaps(lua_State *L, State *S, Call *c, const Object *y) {
   for (int i = 0; i < c->row->nargs; i++) {
     Object *o = c->operand[i], *copy;
-    if (o == NULL || o->t.storage != y->t.storage || mare_same_view(&o->t, &y->t)) continue;
+    if (o == NULL || o->t.storage != y->t.storage || mare_same_view(&o->t, &y->t))
+      continue;
     copy = new_like(L, S, &o->t);
     mare_copy(&copy->t, &o->t);
     c->operand[i] = copy;
@@ -227,8 +232,10 @@ static int run_into(lua_State *L, int first) {
   }
   for (int i = 0; i < c.row->nargs; i++)
     if (c.operand[i] && wants_grad(S, c.operand[i]) && c.operand[i] != y)
-      arg_error(L, first + i, "a write in place is not recorded; use '%s' without out or _,"
-                " or mare.no_grad", c.row->name);
+      arg_error(L, first + i,
+                "a write in place is not recorded; use '%s' without out or _,"
+                " or mare.no_grad",
+                c.row->name);
   check_writable(L, S, y, 1);
   check_result(L, &c, y);
   part_overlaps(L, S, &c, y);
@@ -242,7 +249,7 @@ static int row_inplace(lua_State *L) { return run_into(L, 1); } /* x:name_(...) 
 
 static int row_into(lua_State *L) { return run_into(L, 2); } /* mare.out.name(y, ...) */
 
-/* -- the rows as Lua sees them -------------------------------------------------------------- */
+/* -- the rows as Lua sees them ------------------------------------------------------- */
 
 static bool is_word(char c) {
   return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
@@ -298,7 +305,8 @@ static void set_string(lua_State *L, const char *key, const char *value) {
   lua_setfield(L, -2, key);
 }
 
-static void push_closure(lua_State *L, State *S, int i, lua_CFunction f, const char *key) {
+static void push_closure(lua_State *L, State *S, int i, lua_CFunction f,
+                         const char *key) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushlightuserdata(L, &S->rowop[i]);
   lua_pushcclosure(L, f, 2);
@@ -354,4 +362,5 @@ static int core_isa(lua_State *L) { /* isa() -> name; isa(name): tests choose on
   return 1;
 }
 
-const Function elementwise_functions[] = {{"rows", core_rows}, {"isa", core_isa}, {NULL, NULL}};
+const Function elementwise_functions[] = {
+    {"rows", core_rows}, {"isa", core_isa}, {NULL, NULL}};

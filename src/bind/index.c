@@ -8,7 +8,7 @@
 
 #include "bind.h"
 
-/* -- checks ---------------------------------------------------------------------------- */
+/* -- checks -------------------------------------------------------------------------- */
 
 static Object *check_positions(lua_State *L, State *S, int arg, int64_t limit) {
   Object *index = check_dtype(L, S, arg, MARE_I64);
@@ -34,12 +34,14 @@ static int check_table(lua_State *L, Object *x, int arg) {
 }
 
 /* index and src (one shape) stay within x, but for dim */
-static void check_element_shapes(lua_State *L, Object *x, Object *index, Object *src, int dim) {
+static void check_element_shapes(lua_State *L, Object *x, Object *index, Object *src,
+                                 int dim) {
   bool fits = index->t.ndim == x->t.ndim;
   for (int d = 0; fits && d < x->t.ndim; d++)
     fits = d == dim || index->t.shape[d] <= x->t.shape[d];
   if (!fits)
-    arg_error(L, 3, "an index of shape %s does not fit a tensor of shape %s along dimension %d",
+    arg_error(L, 3,
+              "an index of shape %s does not fit a tensor of shape %s along dimension %d",
               shape_of(L, &index->t), shape_of(L, &x->t), dim + 1);
   if (src == NULL) return;
   check_same_dtype(L, x, src, 4);
@@ -64,7 +66,7 @@ static void part_mask(lua_State *L, State *S, const Object *x, mare_Tensor *mask
   *mask = copy->t;
 }
 
-/* -- whole slices ------------------------------------------------------------------------- */
+/* -- whole slices -------------------------------------------------------------------- */
 
 static int index_select(lua_State *L) { /* x:index_select(dim, index) */
   State *S = get_state(L);
@@ -93,7 +95,9 @@ static mare_Tensor *zeros_like(Back *b, const mare_Tensor *x) {
 
 static int dim_of(const Back *b) { return (int)b->node->arg[1].number - 1; }
 
-static const mare_Tensor *value_of(const Back *b, int i) { return &b->node->arg[i].object->t; }
+static const mare_Tensor *value_of(const Back *b, int i) {
+  return &b->node->arg[i].object->t;
+}
 
 static void index_select_backward(Back *b, int i, mare_Tensor *gx) {
   mare_Tensor *t = zeros_like(b, value_of(b, i));
@@ -109,12 +113,14 @@ static void check_slices(lua_State *L, Object *x, Object *index, Object *src, in
   check_same_dtype(L, x, src, 4);
   if (!fits)
     arg_error(L, 4, "shape %s does not go into shape %s at %I positions of dimension %d",
-              shape_of(L, &src->t), shape_of(L, &x->t), (LUAI_UACINT)index->t.numel, dim + 1);
+              shape_of(L, &src->t), shape_of(L, &x->t), (LUAI_UACINT)index->t.numel,
+              dim + 1);
 }
 
-/* -- into a copy or in place ----------------------------------------------------------------- */
+/* -- into a copy or in place --------------------------------------------------------- */
 
-typedef void Put(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *src);
+typedef void Put(int dim, mare_Tensor *y, const mare_Tensor *index,
+                 const mare_Tensor *src);
 
 static void put_slices_add(int dim, mare_Tensor *y, const mare_Tensor *index,
                            const mare_Tensor *src) {
@@ -148,7 +154,8 @@ static void check_put(lua_State *L, State *S, bool whole, int *dim) {
 }
 
 /* y = the tensor at 1, changed at positions */
-static void put_into(lua_State *L, State *S, const PutRule *rule, int dim, mare_Tensor *y) {
+static void put_into(lua_State *L, State *S, const PutRule *rule, int dim,
+                     mare_Tensor *y) {
   const mare_Tensor *index = settle(L, S, 3), *src = settle(L, S, 4);
   rule->put(dim, y, index, src);
 }
@@ -183,7 +190,9 @@ static int put_inplace(lua_State *L, const PutRule *rule) {
   return 1;
 }
 
-static int index_put_new(lua_State *L) { return put_new(L, &put_rules[get_op(L) - index_ops]); }
+static int index_put_new(lua_State *L) {
+  return put_new(L, &put_rules[get_op(L) - index_ops]);
+}
 static int index_add_into(lua_State *L) { return put_inplace(L, &put_rules[0]); }
 static int index_copy_into(lua_State *L) { return put_inplace(L, &put_rules[1]); }
 static int scatter_add_into(lua_State *L) { return put_inplace(L, &put_rules[2]); }
@@ -208,7 +217,7 @@ static void scatter_add_backward(Back *b, int i, mare_Tensor *gx) {
   *gx = *t;
 }
 
-/* -- element by element ------------------------------------------------------------------------ */
+/* -- element by element -------------------------------------------------------------- */
 
 static int index_gather(lua_State *L) { /* x:gather(dim, index) */
   State *S = get_state(L);
@@ -228,11 +237,12 @@ static int index_gather(lua_State *L) { /* x:gather(dim, index) */
 
 static void gather_backward(Back *b, int i, mare_Tensor *gx) {
   mare_Tensor *t = zeros_like(b, value_of(b, i));
-  mare_scatter_add(dim_of(b), t, back_contiguous(b, value_of(b, 2)), back_contiguous(b, b->g));
+  mare_scatter_add(dim_of(b), t, back_contiguous(b, value_of(b, 2)),
+                   back_contiguous(b, b->g));
   *gx = *t;
 }
 
-/* -- masks ---------------------------------------------------------------------------------------- */
+/* -- masks --------------------------------------------------------------------------- */
 
 static int masked_select(lua_State *L) { /* x:masked_select(mask): 1-d, in order */
   State *S = get_state(L);
@@ -258,7 +268,8 @@ static void masked_select_backward(Back *b, int i, mare_Tensor *gx) {
   *gx = *t;
 }
 
-static void check_count(lua_State *L, State *S, const mare_Tensor *mask, const Object *x) {
+static void check_count(lua_State *L, State *S, const mare_Tensor *mask,
+                        const Object *x) {
   Object *src = check_tensor(L, S, 3);
   int64_t n = mare_count_true(mask);
   check_same_dtype(L, x, src, 3);

@@ -12,7 +12,8 @@ static int push_all(lua_State *L, State *S) {
   lua_Unsigned n = lua_istable(L, 1) ? lua_rawlen(L, 1) : 0;
   if (!lua_istable(L, 1))
     arg_error(L, 1, "table of tensors expected, got %s", type_of(L, S, 1));
-  if (n == 0 || n > MAXJOIN) arg_error(L, 1, "a table of 1 to %d tensors expected", MAXJOIN);
+  if (n == 0 || n > MAXJOIN)
+    arg_error(L, 1, "a table of 1 to %d tensors expected", MAXJOIN);
   luaL_checkstack(L, (int)n + 8, NULL);
   for (lua_Unsigned i = 1; i <= n; i++) {
     lua_rawgeti(L, 1, (lua_Integer)i);
@@ -38,11 +39,13 @@ static void joined_shape(lua_State *L, int first, int n, int dim, int64_t *shape
     for (int d = 0; fits && d < a->t.ndim; d++)
       fits = d == dim || o->t.shape[d] == a->t.shape[d];
     if (!fits)
-      arg_error(L, 1, "entry 1 has shape %s and entry %d has shape %s: they do not join"
-                " along dimension %d", shape_of(L, &a->t), i + 1, shape_of(L, &o->t), dim + 1);
+      arg_error(L, 1,
+                "entry 1 has shape %s and entry %d has shape %s: they do not join"
+                " along dimension %d",
+                shape_of(L, &a->t), i + 1, shape_of(L, &o->t), dim + 1);
     if (o->t.dtype != a->t.dtype)
-      arg_error(L, 1, "entries 1 and %d are %s and %s", i + 1, mare_dtype_name[a->t.dtype],
-                mare_dtype_name[o->t.dtype]);
+      arg_error(L, 1, "entries 1 and %d are %s and %s", i + 1,
+                mare_dtype_name[a->t.dtype], mare_dtype_name[o->t.dtype]);
     shape[dim] += o->t.shape[dim];
   }
 }

@@ -42,7 +42,8 @@ Object *check_real(lua_State *L, State *S, int arg) {
 Object *check_dtype(lua_State *L, State *S, int arg, mare_Dtype dt) {
   Object *o = check_tensor(L, S, arg);
   if (o->t.dtype != dt)
-    arg_error(L, arg, "%s tensor expected, got %s", mare_dtype_name[dt], type_of(L, S, arg));
+    arg_error(L, arg, "%s tensor expected, got %s", mare_dtype_name[dt],
+              type_of(L, S, arg));
   return o;
 }
 
@@ -119,7 +120,8 @@ static Object *push_sharing(lua_State *L, State *S, int nargs, const mare_Tensor
   return o;
 }
 
-Object *new_tensor(lua_State *L, State *S, mare_Dtype dt, int ndim, const int64_t *shape) {
+Object *new_tensor(lua_State *L, State *S, mare_Dtype dt, int ndim,
+                   const int64_t *shape) {
   return push_open(L, S, 0, dt, ndim, shape);
 }
 
@@ -131,8 +133,8 @@ Object *new_view(lua_State *L, State *S, const mare_Tensor *v) {
   return push_sharing(L, S, 0, v);
 }
 
-Object *new_result(lua_State *L, State *S, const Op *op, int first, int nargs, mare_Dtype dt,
-                   int ndim, const int64_t *shape) {
+Object *new_result(lua_State *L, State *S, const Op *op, int first, int nargs,
+                   mare_Dtype dt, int ndim, const int64_t *shape) {
   bool taped = dt < MARE_NREAL && any_wants(L, S, first, nargs);
   Object *o = push_open(L, S, taped ? nargs : 0, dt, ndim, shape);
   if (taped) fill_node(L, S, o, op, first, nargs);
@@ -172,7 +174,8 @@ void close_tensor(Object *o) {
 */
 bool interrupting(lua_State *L) {
   lua_Debug ar;
-  if (lua_gc(L, LUA_GCISRUNNING) == 1) return false; /* it stands still under a finalizer */
+  /* it stands still under a finalizer */
+  if (lua_gc(L, LUA_GCISRUNNING) == 1) return false;
   for (int level = 0; lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "n", &ar);
     if (ar.name == NULL || strcmp(ar.name, "__gc") != 0) continue;
@@ -185,7 +188,8 @@ bool interrupting(lua_State *L) {
 static int tensor_close(lua_State *L) { /* __close, t:close() */
   Object *o = test_tensor(L, get_state(L), 1);
   if (o == NULL) return arg_error(L, 1, "tensor expected, got %s", luaL_typename(L, 1));
-  if (o->walk == NULL && !interrupting(L)) close_tensor(o); /* nor under a running backward */
+  /* nor under a running backward */
+  if (o->walk == NULL && !interrupting(L)) close_tensor(o);
   return 0;
 }
 
@@ -260,7 +264,8 @@ static int tensor_iscontiguous(lua_State *L) {
 static int same_shape(lua_State *L) { /* same_shape(a, b): open tensors of one shape? */
   State *S = get_state(L);
   const Object *a = test_tensor(L, S, 1), *b = test_tensor(L, S, 2);
-  lua_pushboolean(L, a && b && a->t.storage && b->t.storage && mare_same_shape(&a->t, &b->t));
+  lua_pushboolean(L, a && b && a->t.storage && b->t.storage &&
+                         mare_same_shape(&a->t, &b->t));
   return 1;
 }
 
@@ -269,7 +274,7 @@ static int is_tensor(lua_State *L) { /* mare.is_tensor(v) */
   return 1;
 }
 
-/* -- fields and methods --------------------------------------------------------------- */
+/* -- fields and methods -------------------------------------------------------------- */
 
 typedef int Getter(lua_State *L, State *S, Object *o);
 
@@ -309,7 +314,9 @@ static int get_field(lua_State *L, State *S, Object *o) {
 }
 
 /* other strings are indices, "1:2, -1" */
-static bool is_name(const char *s) { return *s == '\0' || *s == '_' || isalpha((unsigned char)*s); }
+static bool is_name(const char *s) {
+  return *s == '\0' || *s == '_' || isalpha((unsigned char)*s);
+}
 
 int tensor_index(lua_State *L) { /* upvalue 2: the methods */
   State *S = get_state(L);
@@ -345,7 +352,9 @@ int tensor_newindex(lua_State *L) {
 }
 
 const Function object_functions[] = {
-    {"close", tensor_close}, {"size", tensor_size}, {"dim", tensor_dim},
-    {"numel", tensor_numel}, {"stride", tensor_stride}, {"isview", tensor_isview},
+    {"close", tensor_close},       {"size", tensor_size},
+    {"dim", tensor_dim},           {"numel", tensor_numel},
+    {"stride", tensor_stride},     {"isview", tensor_isview},
     {"isclosed", tensor_isclosed}, {"iscontiguous", tensor_iscontiguous},
-    {"is_tensor", is_tensor}, {"same_shape", same_shape}, {"len", tensor_len}, {NULL, NULL}};
+    {"is_tensor", is_tensor},      {"same_shape", same_shape},
+    {"len", tensor_len},           {NULL, NULL}};

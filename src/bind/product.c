@@ -17,7 +17,8 @@ static void as_matrices(const mare_Tensor *a, const mare_Tensor *b, mare_Tensor 
   if (vb->ndim == 1) mare_unsqueeze(vb, 1);
 }
 
-static bool collapse_batch(const mare_Tensor *t, mare_Tensor *v) { /* (..., m, k) to 3-d */
+/* (..., m, k) to 3-d */
+static bool collapse_batch(const mare_Tensor *t, mare_Tensor *v) {
   int64_t shape[3] = {1, t->shape[t->ndim - 2], t->shape[t->ndim - 1]};
   for (int d = 0; d < t->ndim - 2; d++) shape[0] *= t->shape[d];
   return mare_view_as(t, 3, shape, v);

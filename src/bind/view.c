@@ -79,8 +79,8 @@ static const Op op_view = {"reshape", NULL, reshape_backward, 0, NULL};
 static const Op op_expand = {"expand", NULL, expand_backward, 0, NULL};
 
 /* Pushes the view v of the tensor at index x, recorded with these numbers. */
-static Object *push_view(lua_State *L, State *S, const Op *op, int x, const mare_Tensor *v,
-                         int n, const int64_t *number) {
+static Object *push_view(lua_State *L, State *S, const Op *op, int x,
+                         const mare_Tensor *v, int n, const int64_t *number) {
   Object *o = lua_touserdata(L, x), *y;
   int first = lua_gettop(L) + 1;
   luaL_checkstack(L, n + 6, NULL);
@@ -120,7 +120,8 @@ static int view_narrow(lua_State *L) { /* t:narrow(dim, first, length) */
   State *S = get_state(L);
   Object *o = check_tensor(L, S, 1);
   int dim = check_dim(L, 2, o->t.ndim);
-  int64_t size = o->t.shape[dim], given = check_integer(L, 3), length = check_integer(L, 4);
+  int64_t size = o->t.shape[dim], given = check_integer(L, 3),
+          length = check_integer(L, 4);
   int64_t first = given < 0 ? given + size : given - 1;
   if (first < 0 || first > size) /* just past the end there are 0 elements */
     return arg_error(L, 3, "index %I is out of range for size %I", (LUAI_UACINT)given,
@@ -224,7 +225,8 @@ static int view_flatten(lua_State *L) {
   int n = 0, ndim = o->t.ndim;
   int from = ndim == 0 || lua_isnoneornil(L, 2) ? 0 : check_dim(L, 2, ndim);
   int to = ndim == 0 || lua_isnoneornil(L, 3) ? ndim - 1 : check_dim(L, 3, ndim);
-  if (from > to && ndim > 0) return arg_error(L, 3, "dimensions %d..%d", from + 1, to + 1);
+  if (from > to && ndim > 0)
+    return arg_error(L, 3, "dimensions %d..%d", from + 1, to + 1);
   for (int d = 0; d < from; d++) shape[n++] = o->t.shape[d];
   shape[n] = 1;
   for (int d = from; d <= to; d++) shape[n] *= o->t.shape[d];
@@ -249,7 +251,8 @@ static int view_unsqueeze(lua_State *L) { /* t:unsqueeze(dim): a new size of 1 t
   State *S = get_state(L);
   Object *o = check_tensor(L, S, 1);
   mare_Tensor v = o->t;
-  if (v.ndim == MARE_MAXDIM) return arg_error(L, 1, "it has %d dimensions already", v.ndim);
+  if (v.ndim == MARE_MAXDIM)
+    return arg_error(L, 1, "it has %d dimensions already", v.ndim);
   mare_unsqueeze(&v, check_dim(L, 2, v.ndim + 1));
   push_view(L, S, &op_view, 1, &v, 0, NULL);
   return 1;
@@ -265,7 +268,8 @@ static int view_expand(lua_State *L) { /* t:expand(4, 2, 3); -1 keeps a size */
   for (int i = 0; i < n; i++)
     if (shape[i] == -1 && i >= extra && extra >= 0) shape[i] = o->t.shape[i - extra];
   for (int i = 0; i < n; i++)
-    if (shape[i] < 0) return arg_error(L, 2, "size %I is negative", (LUAI_UACINT)shape[i]);
+    if (shape[i] < 0)
+      return arg_error(L, 2, "size %I is negative", (LUAI_UACINT)shape[i]);
   if (!mare_expand(&o->t, n, shape, &v))
     return arg_error(L, 2, "shape %s does not expand to %s", shape_of(L, &o->t),
                      mare_shape_text(buf, n, shape));
@@ -288,7 +292,8 @@ static int view_unslice(lua_State *L) {
   memcpy(shape, o->t.shape, sizeof shape);
   shape[dim] = check_integer(L, 2);
   if (first < 0 || step < 1 || length != o->t.shape[dim] ||
-      (length > 0 && (shape[dim] <= first || (shape[dim] - 1 - first) / step < length - 1)))
+      (length > 0 &&
+       (shape[dim] <= first || (shape[dim] - 1 - first) / step < length - 1)))
     return arg_error(L, 4, "the slice does not fit");
   lua_settop(L, 6);
   y = new_result(L, S, get_op(L), 1, 6, o->t.dtype, o->t.ndim, shape);
@@ -299,7 +304,7 @@ static int view_unslice(lua_State *L) {
   return 1;
 }
 
-/* -- indices ------------------------------------------------------------------------------ */
+/* -- indices ------------------------------------------------------------------------- */
 
 typedef struct Range { /* one dimension of an index, 1-based as typed */
   enum { ALL, ONE, SPAN } kind;
@@ -412,8 +417,8 @@ static int64_t position(lua_State *L, const mare_Tensor *t, int dim, int64_t i) 
 }
 
 /* first and length of a span; {n + 1, n} and an empty dimension give none */
-static void span(lua_State *L, const mare_Tensor *t, int dim, const Range *r, int64_t *first,
-                 int64_t *length) {
+static void span(lua_State *L, const mare_Tensor *t, int dim, const Range *r,
+                 int64_t *first, int64_t *length) {
   int64_t size = t->shape[dim], last = r->last < 0 ? r->last + size + 1 : r->last;
   int64_t from = r->first < 0 ? r->first + size + 1 : r->first;
   if (r->step < 1) user_error(L, "step %I of an index; it must be positive",

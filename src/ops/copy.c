@@ -151,20 +151,17 @@ void mare_fill_integer(mare_Tensor *y, int64_t v) {
 
 /* -- grids: rows and columns of strided memory, to and from a contiguous buffer --- */
 
+#define EACH_ROW(g, b, p) \
+  for (int64_t r = 0; r < (g)->rows; r++, p += (g)->down, b += (g)->columns) \
+    for (int64_t c = 0; c < (g)->columns; c++)
+
 #define MOVERS(size, utype) \
-  static void gather##size(utype *restrict b, const char *p, const mare_Grid *g) { \
-    for (int64_t r = 0; r < g->rows; r++, p += g->down, b += g->columns) \
-      for (int64_t c = 0; c < g->columns; c++) \
-        b[c] = *(const utype *)(p + c * g->across); \
-  } \
-  static void repeat##size(utype *restrict b, const char *p, const mare_Grid *g) { \
-    for (int64_t r = 0; r < g->rows; r++, p += g->down, b += g->columns) \
-      for (int64_t c = 0; c < g->columns; c++) b[c] = *(const utype *)p; \
-  } \
-  static void scatter##size(const utype *restrict b, char *p, const mare_Grid *g) { \
-    for (int64_t r = 0; r < g->rows; r++, p += g->down, b += g->columns) \
-      for (int64_t c = 0; c < g->columns; c++) *(utype *)(p + c * g->across) = b[c]; \
-  }
+  static void gather##size(utype *restrict b, const char *p, const mare_Grid *g) \
+    { EACH_ROW(g, b, p) b[c] = *(const utype *)(p + c * g->across); } \
+  static void repeat##size(utype *restrict b, const char *p, const mare_Grid *g) \
+    { EACH_ROW(g, b, p) b[c] = *(const utype *)p; } \
+  static void scatter##size(const utype *restrict b, char *p, const mare_Grid *g) \
+    { EACH_ROW(g, b, p) *(utype *)(p + c * g->across) = b[c]; }
 
 MOVERS(1, uint8_t)
 MOVERS(4, uint32_t)
@@ -198,16 +195,21 @@ enum { SQUARE4 = 1, SQUARE8 = 1 };
 #endif
 
 /* A grid whose columns are contiguous: squares of n x n, then what its edges leave. */
+#define SQUARES(size, n, square) \
+  for (int64_t c = 0; c < columns; c += n) \
+    for (int64_t r = 0; r < rows; r += n) \
+      square(b + r * g->columns + c, g->columns, p + c * g->across + r * size, g->across);
+
+#define EDGES(size, utype) \
+  for (int64_t c = 0; c < g->columns; c++) \
+    for (int64_t r = c < columns ? rows : 0; r < g->rows; r++) \
+      b[r * g->columns + c] = *(const utype *)(p + c * g->across + r * size);
+
 #define TURN(size, utype, n, square) \
   static void turn##size(utype *b, const char *p, const mare_Grid *g) { \
     int64_t rows = g->rows / n * n, columns = g->columns / n * n; \
-    for (int64_t c = 0; c < columns; c += n) \
-      for (int64_t r = 0; r < rows; r += n) \
-        square(b + r * g->columns + c, g->columns, p + c * g->across + r * size, \
-               g->across); \
-    for (int64_t c = 0; c < g->columns; c++) \
-      for (int64_t r = c < columns ? rows : 0; r < g->rows; r++) \
-        b[r * g->columns + c] = *(const utype *)(p + c * g->across + r * size); \
+    SQUARES(size, n, square) \
+    EDGES(size, utype) \
   }
 
 TURN(4, uint32_t, SQUARE4, turn_square4)

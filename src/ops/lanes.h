@@ -16,8 +16,8 @@ typedef struct mare_Partial {
 } mare_Partial;
 
 /* s (rows) = the partials of n > 0 contiguous values each, stride apart */
-typedef void mare_Chunk(int64_t n, int64_t rows, const void *x, int64_t stride, double param,
-                        mare_Partial *s);
+typedef void mare_Chunk(int64_t n, int64_t rows, const void *x, int64_t stride,
+                        double param, mare_Partial *s);
 
 /*
 ** Folds of columns: x is (rows, m) with unit stride in its rows and stride between
@@ -61,7 +61,8 @@ typedef struct mare_Mix {
 typedef struct mare_Lanes {
   mare_Chunk *chunk[MARE_NREDUCTION][MARE_NDTYPE];     /* NULL: widen first */
   mare_Columns columns[MARE_NREDUCTION][MARE_NDTYPE];  /* fold NULL: there is none */
-  void (*widen[MARE_NDTYPE][MARE_NDTYPE])(int64_t n, const void *x, void *y); /* [from][to] */
+  /* [from][to] */
+  void (*widen[MARE_NDTYPE][MARE_NDTYPE])(int64_t n, const void *x, void *y);
   void (*divide[MARE_NREAL])(int64_t m, const double *acc, double by, void *y);
   void (*cumsum[MARE_NDTYPE])(int64_t n, int64_t m, const void *x, int64_t xs, int64_t xl,
                               void *y, int64_t ys, int64_t yl);
@@ -70,10 +71,11 @@ typedef struct mare_Lanes {
   /* sum exp(x - m) over n contiguous values; y = exp(x - m), unless NULL */
   double (*exp_sum[MARE_NREAL])(int64_t n, const void *x, double m, void *y);
   /* y = (x - a) k - b, n contiguous values */
-  void (*affine[MARE_NREAL])(int64_t n, const void *x, double a, double k, double b, void *y);
+  void (*affine[MARE_NREAL])(int64_t n, const void *x, double a, double k, double b,
+                             void *y);
   /* sum q_k (x_k - a - b), without the classes where q is 0; *sum = sum q_k */
-  double (*mix_dot[MARE_NREAL])(const mare_Mix *q, const void *x, int64_t xs, double a, double b,
-                                double *sum);
+  double (*mix_dot[MARE_NREAL])(const mare_Mix *q, const void *x, int64_t xs, double a,
+                                double b, double *sum);
   void (*mix_subtract[MARE_NREAL])(const mare_Mix *q, double g, void *gx); /* gx -= g q */
 } mare_Lanes;
 

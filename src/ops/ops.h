@@ -14,7 +14,8 @@
 
 const mare_Row *mare_row_find(const char *name);
 const mare_Kernels *mare_row_kernels(const mare_Row *row); /* for this machine */
-const char *mare_isa(void);                                /* "avx512", "avx2" or "base" */
+/* "avx512", "avx2" or "base" */
+const char *mare_isa(void);
 bool mare_set_isa(const char *name); /* tests: false when this machine lacks it */
 
 /*
@@ -28,11 +29,12 @@ void mare_apply(mare_Kernel *k, const double *param, int nop, mare_Tensor *const
 void mare_copy(mare_Tensor *y, const mare_Tensor *x); /* same shape; converts the type */
 void mare_fill(mare_Tensor *y, double v);
 void mare_fill_integer(mare_Tensor *y, int64_t v);
-double mare_get_real(const mare_Tensor *t, int64_t offset); /* offset in elements from data */
+/* offset in elements from data */
+double mare_get_real(const mare_Tensor *t, int64_t offset);
 int64_t mare_get_integer(const mare_Tensor *t, int64_t offset);
 void mare_set_real(mare_Tensor *t, int64_t offset, double v); /* i64, u8: truncates */
 void mare_set_integer(mare_Tensor *t, int64_t offset, int64_t v);
-/* copies n elements of t from linear (row-major) position i, to and from contiguous memory */
+/* copies n elements of t from row-major position i, to and from contiguous memory */
 void mare_gather_block(const mare_Tensor *t, int64_t i, int64_t n, void *out);
 void mare_scatter_block(mare_Tensor *t, int64_t i, int64_t n, const void *in);
 
@@ -71,15 +73,15 @@ void mare_cumsum(int dim, const mare_Tensor *x, mare_Tensor *y); /* y like x */
 mare_Status mare_sort(mare_Heap *h, int dim, bool descending, const mare_Tensor *x,
                       mare_Tensor *values, mare_Tensor *index);
 /* the k largest (or smallest), ordered; ties by lower position first */
-mare_Status mare_topk(mare_Heap *h, int dim, int64_t k, bool largest, const mare_Tensor *x,
-                      mare_Tensor *values, mare_Tensor *index);
+mare_Status mare_topk(mare_Heap *h, int dim, int64_t k, bool largest,
+                      const mare_Tensor *x, mare_Tensor *values, mare_Tensor *index);
 
 /* -- softmax.c: over one dimension; f32 and f64 ------------------------------- */
 
 void mare_softmax(int dim, bool logarithm, const mare_Tensor *x, mare_Tensor *y);
 /* gx from the incoming g and the result y; all of one shape */
-void mare_softmax_backward(int dim, bool logarithm, const mare_Tensor *g, const mare_Tensor *y,
-                           mare_Tensor *gx);
+void mare_softmax_backward(int dim, bool logarithm, const mare_Tensor *g,
+                           const mare_Tensor *y, mare_Tensor *gx);
 
 typedef struct mare_CrossEntropy {
   const mare_Tensor *logits; /* (n, c) */
@@ -95,8 +97,8 @@ typedef struct mare_CrossEntropy {
 ** weights (what "mean" divides by).  A label out of range: MARE_BADARG, its
 ** 1-based row in *bad.
 */
-mare_Status mare_cross_entropy(const mare_CrossEntropy *ce, mare_Tensor *loss, double *total,
-                               int64_t *bad);
+mare_Status mare_cross_entropy(const mare_CrossEntropy *ce, mare_Tensor *loss,
+                               double *total, int64_t *bad);
 /* gx (n, c), contiguous = d(sum_i g_i loss_i)/d logits; g is (n) */
 void mare_cross_entropy_backward(const mare_CrossEntropy *ce, const mare_Tensor *g,
                                  mare_Tensor *gx);
@@ -105,21 +107,29 @@ void mare_cross_entropy_backward(const mare_CrossEntropy *ce, const mare_Tensor 
 
 /* every position in 1..limit or -limit..-1; otherwise the first bad one in *bad */
 bool mare_index_check(const mare_Tensor *index, int64_t limit, int64_t *bad);
-void mare_index_select(int dim, const mare_Tensor *x, const mare_Tensor *index, mare_Tensor *y);
-/* y[.., index[i], ..] += (or =) x[.., i, ..], in the order of the index; both contiguous */
-void mare_index_put(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x,
-                    bool add);
-void mare_index_add(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x);
+void mare_index_select(int dim, const mare_Tensor *x, const mare_Tensor *index,
+                       mare_Tensor *y);
+/* y[.., index[i], ..] += (or =) x[.., i, ..], in the order of index; both contiguous */
+void mare_index_put(int dim, mare_Tensor *y, const mare_Tensor *index,
+                    const mare_Tensor *x, bool add);
+void mare_index_add(int dim, mare_Tensor *y, const mare_Tensor *index,
+                    const mare_Tensor *x);
 /* index is contiguous, and so is y or x, which has its shape */
 void mare_gather(int dim, const mare_Tensor *x, const mare_Tensor *index, mare_Tensor *y);
-void mare_scatter_add(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x);
-void mare_scatter(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x);
+void mare_scatter_add(int dim, mare_Tensor *y, const mare_Tensor *index,
+                      const mare_Tensor *x);
+void mare_scatter(int dim, mare_Tensor *y, const mare_Tensor *index,
+                  const mare_Tensor *x);
 int64_t mare_count_true(const mare_Tensor *mask);                 /* u8 */
-void mare_masked_select(const mare_Tensor *x, const mare_Tensor *mask, mare_Tensor *y); /* 1-d, contiguous */
-void mare_masked_scatter(mare_Tensor *y, const mare_Tensor *mask, const mare_Tensor *x); /* x 1-d */
+/* 1-d, contiguous */
+void mare_masked_select(const mare_Tensor *x, const mare_Tensor *mask, mare_Tensor *y);
+/* x 1-d */
+void mare_masked_scatter(mare_Tensor *y, const mare_Tensor *mask, const mare_Tensor *x);
 void mare_masked_fill(mare_Tensor *y, const mare_Tensor *mask, double v);
-void mare_nonzero(const mare_Tensor *mask, mare_Tensor *y);       /* (count, ndim) i64, 1-based */
-void mare_onehot(const mare_Tensor *labels, mare_Tensor *y);      /* y is labels' shape + (classes) */
+/* (count, ndim) i64, 1-based */
+void mare_nonzero(const mare_Tensor *mask, mare_Tensor *y);
+/* y is labels' shape + (classes) */
+void mare_onehot(const mare_Tensor *labels, mare_Tensor *y);
 
 /* -- gemm.c: the only file that knows BLIS ------------------------------------ */
 
@@ -133,6 +143,7 @@ void mare_gemm(const mare_Tensor *a, const mare_Tensor *b, double beta, mare_Ten
 void mare_linear(const mare_Tensor *x, const mare_Tensor *w, const mare_Tensor *bias,
                  mare_Tensor *y);
 /* the triple loop: the oracle of the specs */
-void mare_gemm_plain(const mare_Tensor *a, const mare_Tensor *b, double beta, mare_Tensor *c);
+void mare_gemm_plain(const mare_Tensor *a, const mare_Tensor *b, double beta,
+                     mare_Tensor *c);
 
 #endif

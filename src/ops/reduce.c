@@ -132,7 +132,7 @@ static const Rule rules[MARE_NREDUCTION] = {
   [MARE_ARGMIN] = {true, true, NONE_MIN, join_min, NULL},
 };
 
-/* -- the plan of one call -------------------------------------------------------------- */
+/* -- the plan of one call ------------------------------------------------------------ */
 
 typedef struct Plan {
   const mare_Lanes *lanes;
@@ -220,7 +220,7 @@ static void put(const Plan *p, int64_t o, int64_t n, const mare_Partial *s) {
       mare_set_real(y, o + j, p->rule->finish(&s[j], p->part.numel, p->param));
 }
 
-/* -- rows: results whose own elements are neighbours, or a group that is transposed ---- */
+/* -- rows: results whose own elements are neighbours, or a group that is transposed -- */
 
 /* s (g) = s and n elements each, stride apart, of which the first is number i */
 static void add_runs(const Plan *p, int64_t g, int64_t i, int64_t n, const void *x,
@@ -243,7 +243,8 @@ static void widen_and_add(const Plan *p, int64_t g, int64_t i, int64_t n, const 
 }
 
 /* s = elements i .. end - 1 of the result that starts at x */
-static void fold_row(const Plan *p, const char *x, int64_t i, int64_t end, mare_Partial *s) {
+static void fold_row(const Plan *p, const char *x, int64_t i, int64_t end,
+                     mare_Partial *s) {
   mare_Tensor part = p->part;
   double block[CHUNK];
   bool plain = part.ndim == 1 && (part.stride[0] == 1 || part.numel == 1);
@@ -260,8 +261,8 @@ static void fold_row(const Plan *p, const char *x, int64_t i, int64_t end, mare_
     for (int64_t j = 0; j < g; j++) ((type *)b)[j * n + i] = ((const type *)x)[j * ks]
 
 /* b (g, n) = x (n, g) with these strides */
-static void transpose(size_t size, int64_t n, int64_t g, const void *x, int64_t rs, int64_t ks,
-                      void *b) {
+static void transpose(size_t size, int64_t n, int64_t g, const void *x, int64_t rs,
+                      int64_t ks, void *b) {
   if (size == 4) TRANSPOSE(float);
   else if (size == 8) TRANSPOSE(double);
   else TRANSPOSE(char);
@@ -295,7 +296,8 @@ static void fold(const Plan *p, const char *x, int64_t g, int64_t i, int64_t end
   for (int64_t j = 0; j < g; j++) s[j] = p->rule->start;
   if (p->side_by_side && g > 1)
     fold_group(p, x, g, i, end, s);
-  else if (!p->widen && p->part.ndim == 1 && p->part.stride[0] == 1 && i == 0 && end <= CHUNK)
+  else if (!p->widen && p->part.ndim == 1 && p->part.stride[0] == 1 && i == 0 &&
+           end <= CHUNK)
     add_runs(p, g, 0, end, x, step(&p->kept), s);
   else
     for (int64_t j = 0; j < g; j++)
@@ -309,7 +311,8 @@ static void whole_results(void *ctx, int64_t piece) {
   while (o < end) {
     int64_t run = least(inner(&p->kept) - o % inner(&p->kept), end - o);
     const char *x = start(p, &p->kept, o);
-    for (int64_t g; run > 0; run -= g, o += g, x += g * step(&p->kept) * (int64_t)p->size) {
+    for (int64_t g; run > 0;
+         run -= g, o += g, x += g * step(&p->kept) * (int64_t)p->size) {
       g = least(run, GROUP);
       fold(p, x, g, 0, p->part.numel, s);
       put(p, o, g, s);
@@ -324,7 +327,8 @@ static void part_of_results(void *ctx, int64_t piece) {
   int64_t j = k % across * p->group, o = k / across * inner(&p->kept) + j;
   int64_t q = piece % p->npart, g = least(p->group, inner(&p->kept) - j);
   mare_Partial s[GROUP];
-  fold(p, start(p, &p->kept, o), g, q * p->rows, least((q + 1) * p->rows, p->part.numel), s);
+  fold(p, start(p, &p->kept, o), g, q * p->rows, least((q + 1) * p->rows, p->part.numel),
+       s);
   for (int64_t r = 0; r < g; r++) p->partial[(o + r) * p->npart + q] = s[r];
 }
 
@@ -343,7 +347,8 @@ static void run_pieces(int64_t n, mare_Piece *run, Plan *p) {
 
 static mare_Status reduce_rows(mare_Heap *h, Plan *p) {
   int64_t n = p->part.numel, nout = p->kept.numel;
-  p->side_by_side = reach(step(&p->kept)) < reach(step(&p->part)) && inner(&p->kept) > 1 && n > 1;
+  p->side_by_side =
+      reach(step(&p->kept)) < reach(step(&p->part)) && inner(&p->kept) > 1 && n > 1;
   p->group = p->side_by_side ? GROUP : 1;
   p->rows = PIECE / p->group;
   p->npart = ceil_div(n, p->rows);
@@ -353,7 +358,8 @@ static mare_Status reduce_rows(mare_Heap *h, Plan *p) {
     return MARE_OK;
   }
   p->partial = mare_scratch(h, (size_t)(nout * p->npart) * sizeof(mare_Partial));
-  if (!p->partial) return mare_heap_status(h, (size_t)(nout * p->npart) * sizeof(mare_Partial));
+  if (!p->partial)
+    return mare_heap_status(h, (size_t)(nout * p->npart) * sizeof(mare_Partial));
   run_pieces(nout / inner(&p->kept) * ceil_div(inner(&p->kept), p->group) * p->npart,
              part_of_results, p);
   for (int64_t o = 0; o < nout; o++) {
@@ -364,11 +370,11 @@ static mare_Status reduce_rows(mare_Heap *h, Plan *p) {
   return MARE_OK;
 }
 
-/* -- columns: a table (outer, rows, inner) is folded over its rows ---------------------- */
+/* -- columns: a table (outer, rows, inner) is folded over its rows ------------------- */
 
 /* acc (m) = acc and the rows of x; narrow tables are folded as wide ones, then across */
-static void fold_table(const Plan *p, int64_t rows, int64_t m, const char *x, int64_t stride,
-                       void *acc) {
+static void fold_table(const Plan *p, int64_t rows, int64_t m, const char *x,
+                       int64_t stride, void *acc) {
   const mare_Columns *c = p->columns;
   double wide[WIDTH];
   int64_t g = stride == m ? WIDTH / 2 / m : 0, w = g * m;
@@ -466,7 +472,7 @@ static mare_Status reduce_columns(mare_Heap *h, Plan *p) {
   return MARE_OK;
 }
 
-/* -- the interface ----------------------------------------------------------------------- */
+/* -- the interface ------------------------------------------------------------------- */
 
 const mare_Lanes *mare_lanes(void) {
 #ifdef __x86_64__
@@ -481,7 +487,8 @@ static void choose_kernels(Plan *p, mare_Reduction r, mare_Dtype from) {
   mare_Dtype to = from;
   p->lanes = mare_lanes();
   p->rule = &rules[r];
-  if (!p->lanes->chunk[r][to]) to = from == MARE_U8 && p->lanes->chunk[r][MARE_I64] ? MARE_I64 : MARE_F64;
+  if (!p->lanes->chunk[r][to])
+    to = from == MARE_U8 && p->lanes->chunk[r][MARE_I64] ? MARE_I64 : MARE_F64;
   p->chunk = p->lanes->chunk[r][to];
   p->columns = &p->lanes->columns[r][from];
   p->widen = p->lanes->widen[from][to];
@@ -502,7 +509,7 @@ mare_Status mare_reduce(mare_Heap *h, mare_Reduction r, unsigned axes, double pa
   return reduce_rows(h, &p);
 }
 
-/* -- running sums -------------------------------------------------------------------------- */
+/* -- running sums -------------------------------------------------------------------- */
 
 typedef struct Running {
   const mare_Lanes *lanes;
@@ -514,11 +521,13 @@ static void running(void *ctx, int64_t piece) {
   const Running *p = ctx;
   int64_t k = piece * p->each, end = least(k + p->each, p->x.numel), m = inner(&p->x);
   int64_t size = (int64_t)mare_sizeof[p->x.dtype];
-  Plan from = {.kept = p->x, .size = (size_t)size}, to = {.kept = p->y, .size = (size_t)size};
+  Plan from = {.kept = p->x, .size = (size_t)size},
+       to = {.kept = p->y, .size = (size_t)size};
   while (k < end) {
     int64_t run = least(m - k % m, end - k);
     p->lanes->cumsum[p->x.dtype](p->n, run, start(&from, &p->x, k), p->xs, step(&p->x),
-                                 (char *)(uintptr_t)start(&to, &p->y, k), p->ys, step(&p->y));
+                                 (char *)(uintptr_t)start(&to, &p->y, k), p->ys,
+                                 step(&p->y));
     k += run;
   }
 }

@@ -43,7 +43,8 @@ static char *at(const mare_Tensor *t, int64_t lane) {
 static void closest_last(Lanes *p) {
   int last = p->t[0].ndim - 1, best = last;
   for (int d = 0; d < last; d++)
-    if (p->t[0].shape[d] > 1 && p->t[0].stride[d] == 1 && p->t[1].stride[d] == 1) best = d;
+    if (p->t[0].shape[d] > 1 && p->t[0].stride[d] == 1 && p->t[1].stride[d] == 1)
+      best = d;
   if (best != last)
     for (int k = 0; k < p->nop; k++) mare_transpose(&p->t[k], best, last);
 }
@@ -59,20 +60,23 @@ static void set_lanes(Lanes *p, int dim, int nop, const mare_Tensor *const *op) 
     p->t[k].numel /= p->c;
   }
   if (mare_collapse(nop, t) == 0)
-    for (int k = 0; k < nop; k++) p->t[k].ndim = 1, p->t[k].shape[0] = 1, p->t[k].stride[0] = 0;
+    for (int k = 0; k < nop; k++)
+      p->t[k].ndim = 1, p->t[k].shape[0] = 1, p->t[k].stride[0] = 0;
   closest_last(p);
 }
 
 static void run_blocks(void *ctx, int64_t piece) {
   const Lanes *p = ctx;
-  int64_t m = inner(&p->t[0]), across = ceil_div(m, TILE), nblock = p->t[0].numel / m * across;
+  int64_t m = inner(&p->t[0]), across = ceil_div(m, TILE),
+          nblock = p->t[0].numel / m * across;
   int64_t end = least((piece + 1) * p->blocks, nblock);
   for (int64_t k = piece * p->blocks; k < end; k++) {
     int64_t j = k % across * TILE, lane = k / across * m + j, last = p->t[0].ndim - 1;
     mare_Tile t = {.c = p->c, .nl = least(TILE, m - j), .logarithm = p->logarithm};
     t.x = at(&p->t[0], lane), t.xs = p->along[0], t.xl = p->t[0].stride[last];
     t.y = at(&p->t[1], lane), t.ys = p->along[1], t.yl = p->t[1].stride[last];
-    if (p->nop > 2) t.g = at(&p->t[2], lane), t.gs = p->along[2], t.gl = p->t[2].stride[last];
+    if (p->nop > 2)
+      t.g = at(&p->t[2], lane), t.gs = p->along[2], t.gl = p->t[2].stride[last];
     p->kernel(&t);
   }
 }
@@ -85,7 +89,7 @@ static void run_lanes(Lanes *p) {
   else mare_parallel(n, run_blocks, p);
 }
 
-/* -- one long lane, all threads ------------------------------------------------------- */
+/* -- one long lane, all threads ------------------------------------------------------ */
 
 #define MOST 1024 /* pieces of it */
 
@@ -107,14 +111,16 @@ static int64_t offset(const Long *p, int64_t piece) {
 static void long_max(void *ctx, int64_t i) {
   Long *p = ctx;
   mare_Partial s = {0, 0, 0, 0};
-  p->k->chunk[MARE_MAX][p->dt](least(p->each, p->c - i * p->each), 1, p->x + offset(p, i), 0, 0, &s);
+  p->k->chunk[MARE_MAX][p->dt](least(p->each, p->c - i * p->each), 1, p->x + offset(p, i),
+                               0, 0, &s);
   p->part[i] = s.a;
 }
 
 static void long_exp(void *ctx, int64_t i) {
   Long *p = ctx;
-  p->part[i] = p->k->exp_sum[p->dt](least(p->each, p->c - i * p->each), p->x + offset(p, i),
-                                    p->m, p->logarithm ? NULL : p->y + offset(p, i));
+  p->part[i] =
+      p->k->exp_sum[p->dt](least(p->each, p->c - i * p->each), p->x + offset(p, i), p->m,
+                           p->logarithm ? NULL : p->y + offset(p, i));
 }
 
 static void long_end(void *ctx, int64_t i) {
@@ -124,7 +130,8 @@ static void long_end(void *ctx, int64_t i) {
 }
 
 static void long_lane(Long *p) {
-  int64_t n = ceil_div(p->c, p->each = ceil_div(p->c, MOST) > PIECE ? ceil_div(p->c, MOST) : PIECE);
+  int64_t n = ceil_div(p->c, p->each = ceil_div(p->c, MOST) > PIECE ? ceil_div(p->c, MOST)
+                                                                    : PIECE);
   double s = 0;
   mare_parallel(n, long_max, p);
   p->m = p->part[0];
@@ -140,14 +147,15 @@ static void long_lane(Long *p) {
 
 static void run_long(const Lanes *p) {
   for (int64_t i = 0; i < p->t[0].numel; i++) {
-    Long q = {.k = mare_lanes(), .dt = p->t[0].dtype, .c = p->c, .logarithm = p->logarithm};
+    Long q = {
+        .k = mare_lanes(), .dt = p->t[0].dtype, .c = p->c, .logarithm = p->logarithm};
     q.x = at(&p->t[0], i);
     q.y = at(&p->t[1], i);
     long_lane(&q);
   }
 }
 
-/* -- softmax ---------------------------------------------------------------------------- */
+/* -- softmax ------------------------------------------------------------------------- */
 
 void mare_softmax(int dim, bool logarithm, const mare_Tensor *x, mare_Tensor *y) {
   const mare_Tensor *op[2] = {x, y};
@@ -165,8 +173,8 @@ void mare_softmax(int dim, bool logarithm, const mare_Tensor *x, mare_Tensor *y)
   else run_lanes(&p);
 }
 
-void mare_softmax_backward(int dim, bool logarithm, const mare_Tensor *g, const mare_Tensor *y,
-                           mare_Tensor *gx) {
+void mare_softmax_backward(int dim, bool logarithm, const mare_Tensor *g,
+                           const mare_Tensor *y, mare_Tensor *gx) {
   const mare_Tensor *op[3] = {y, gx, g};
   Lanes p = {.logarithm = logarithm};
   mare_Tensor v[3] = {*y, *gx, *g};
@@ -181,7 +189,7 @@ void mare_softmax_backward(int dim, bool logarithm, const mare_Tensor *g, const 
   run_lanes(&p);
 }
 
-/* -- cross-entropy ------------------------------------------------------------------------ */
+/* -- cross-entropy ------------------------------------------------------------------- */
 
 /*
 ** Row i pays -sum_k q_k log softmax(x)_k with q_k = w_k (keep t_k + spread): t is 1 at
@@ -233,7 +241,8 @@ static double row_loss(const Rows *p, int64_t i, double m, double l) {
   if (ignored(p, i)) return 0;
   if (is_mixed(p)) {
     q = mix_of(p, i);
-    loss = -p->k->mix_dot[p->dt](&q, element(x, i * x->stride[0]), x->stride[1], m, l, &sum);
+    loss =
+        -p->k->mix_dot[p->dt](&q, element(x, i * x->stride[0]), x->stride[1], m, l, &sum);
   }
   if (p->ce->labels) {
     int64_t k = label_of(p, i);
@@ -259,7 +268,8 @@ static void forward_rows(void *ctx, int64_t piece) {
     mare_Tile t = tile_of(p, i, end);
     p->k->stats[p->dt](&t, m, l);
     for (int64_t j = 0; j < t.nl; j++)
-      mare_set_real(p->loss, (i + j) * p->loss->stride[0], row_loss(p, i + j, m[j], l[j]));
+      mare_set_real(p->loss, (i + j) * p->loss->stride[0],
+                    row_loss(p, i + j, m[j], l[j]));
   }
 }
 
@@ -326,8 +336,8 @@ static void run_rows(Rows *p, mare_Piece *run) {
   else mare_parallel(n, run, p);
 }
 
-mare_Status mare_cross_entropy(const mare_CrossEntropy *ce, mare_Tensor *loss, double *total,
-                               int64_t *bad) {
+mare_Status mare_cross_entropy(const mare_CrossEntropy *ce, mare_Tensor *loss,
+                               double *total, int64_t *bad) {
   Rows p = rows_of(ce);
   p.loss = loss;
   *total = ce->labels ? 0 : (double)p.n;
