@@ -32,7 +32,8 @@ static int table_shape(lua_State *L, int arg, int64_t *shape) {
   return ndim;
 }
 
-static void bad_entry(lua_State *L, int arg, const int64_t *at, int depth, const char *what) {
+static void bad_entry(lua_State *L, int arg, const int64_t *at, int depth,
+                      const char *what) {
   char buf[MARE_SHAPETEXT];
   int n = 0;
   for (int d = 0; d <= depth; d++)
@@ -41,8 +42,8 @@ static void bad_entry(lua_State *L, int arg, const int64_t *at, int depth, const
   arg_error(L, arg, "%s at [%s]", what, buf);
 }
 
-static void store_entry(lua_State *L, mare_Tensor *t, int arg, const int64_t *at, int depth,
-                        int64_t offset) {
+static void store_entry(lua_State *L, mare_Tensor *t, int arg, const int64_t *at,
+                        int depth, int64_t offset) {
   int exact;
   lua_Integer i = lua_tointegerx(L, -1, &exact);
   if (lua_isboolean(L, -1) && t->dtype == MARE_U8) {
@@ -70,8 +71,9 @@ static void fill_table(lua_State *L, mare_Tensor *t, int arg, int64_t *at, int d
   if (!lua_istable(L, -1)) bad_entry(L, arg, at, depth - 1, "ragged table: a number");
   int64_t n = (int64_t)lua_rawlen(L, -1);
   if (n != t->shape[depth]) {
-    const char *what = lua_pushfstring(L, "ragged table: %I entries where %I are expected",
-                                       (LUAI_UACINT)n, (LUAI_UACINT)t->shape[depth]);
+    const char *what =
+        lua_pushfstring(L, "ragged table: %I entries where %I are expected",
+                        (LUAI_UACINT)n, (LUAI_UACINT)t->shape[depth]);
     if (depth == 0) arg_error(L, arg, "%s", what);
     bad_entry(L, arg, at, depth - 1, what);
   }
@@ -115,7 +117,7 @@ static int create_tensor(lua_State *L) { /* tensor(v [, dtype]) */
   return 1;
 }
 
-/* -- filled ----------------------------------------------------------------------------- */
+/* -- filled -------------------------------------------------------------------------- */
 
 static void check_sizes(lua_State *L, int arg, int ndim, const int64_t *shape) {
   for (int i = 0; i < ndim; i++)
@@ -176,14 +178,16 @@ static int create_eye(lua_State *L) { /* eye(n [, m] [, dtype]) */
 }
 
 /* every value of the range must be one of the element type */
-static void check_range(lua_State *L, mare_Dtype dt, double first, double step, double count) {
+static void check_range(lua_State *L, mare_Dtype dt, double first, double step,
+                        double count) {
   double last = first + (count - 1) * step;
   double lo = dt == MARE_U8 ? 0 : -0x1p62, hi = dt == MARE_U8 ? 255 : 0x1p62;
   if (dt < MARE_NREAL) return;
   if (first != floor(first) || step != floor(step))
     arg_error(L, 1, "a range of %s needs an integer start and step", mare_dtype_name[dt]);
   if (count >= 1 && (fmin(first, last) < lo || fmax(first, last) > hi))
-    arg_error(L, 2, "the range %f..%f does not fit into %s", first, last, mare_dtype_name[dt]);
+    arg_error(L, 2, "the range %f..%f does not fit into %s", first, last,
+              mare_dtype_name[dt]);
 }
 
 static void fill_range(mare_Tensor *t, double first, double step) {
@@ -200,7 +204,8 @@ static int create_arange(lua_State *L) {
   if (lua_type(L, 3) == LUA_TNUMBER) step = check_number(L, 3), after = 4;
   mare_Dtype dt = opt_dtype(L, after);
   if (step == 0 || !isfinite(step)) return arg_error(L, 3, "step %f", step);
-  if (!isfinite(first) || !isfinite(last)) return arg_error(L, 1, "a bound is not finite");
+  if (!isfinite(first) || !isfinite(last))
+    return arg_error(L, 1, "a bound is not finite");
   count = floor((last - first) / step + 1e-9) + 1;
   check_range(L, dt, first, step, count);
   if (count > 9e15) return arg_error(L, 2, "a range of %f elements", count);
@@ -222,12 +227,13 @@ static int create_linspace(lua_State *L) { /* linspace(first, last, n [, dtype])
   return 1;
 }
 
-/* -- random ------------------------------------------------------------------------------- */
+/* -- random -------------------------------------------------------------------------- */
 
 static Object *push_random(lua_State *L, State *S, int arg) {
   Object *o = push_shaped(L, S, arg);
   if (o->t.dtype >= MARE_NREAL)
-    arg_error(L, arg, "random numbers are f32 or f64, not %s", mare_dtype_name[o->t.dtype]);
+    arg_error(L, arg, "random numbers are f32 or f64, not %s",
+              mare_dtype_name[o->t.dtype]);
   return o;
 }
 
@@ -340,7 +346,7 @@ static int random_state(lua_State *L) {
   return 2;
 }
 
-/* -- copies and conversions ------------------------------------------------------------------ */
+/* -- copies and conversions ---------------------------------------------------------- */
 
 static void clone_backward(Back *b, int i, mare_Tensor *gx) {
   (void)i;
@@ -351,7 +357,8 @@ static int tensor_clone(lua_State *L) {
   State *S = get_state(L);
   Object *o = check_tensor(L, S, 1);
   lua_settop(L, 1);
-  mare_copy(&new_result(L, S, get_op(L), 1, 1, o->t.dtype, o->t.ndim, o->t.shape)->t, &o->t);
+  mare_copy(&new_result(L, S, get_op(L), 1, 1, o->t.dtype, o->t.ndim, o->t.shape)->t,
+            &o->t);
   return 1;
 }
 
@@ -470,7 +477,8 @@ static int tensor_totable(lua_State *L) { /* nested tables; a number for 0-d */
   return 1;
 }
 
-static int tensor_tobytes(lua_State *L) { /* the elements in row-major order, this machine's bytes */
+/* the elements in row-major order, this machine's bytes */
+static int tensor_tobytes(lua_State *L) {
   State *S = get_state(L);
   Object *o = check_tensor(L, S, 1);
   const mare_Tensor *t = push_contiguous(L, S, &o->t);
@@ -495,8 +503,9 @@ static int create_frombytes(lua_State *L) { /* frombytes(s, dtype, shape ...) */
   }
   if (!mare_numel(ndim, shape, dt, &numel) || (size_t)numel * mare_sizeof[dt] != len) {
     char buf[MARE_SHAPETEXT];
-    return arg_error(L, 1, "%I bytes do not make a %s tensor of shape %s", (LUAI_UACINT)len,
-                     mare_dtype_name[dt], mare_shape_text(buf, ndim, shape));
+    return arg_error(L, 1, "%I bytes do not make a %s tensor of shape %s",
+                     (LUAI_UACINT)len, mare_dtype_name[dt],
+                     mare_shape_text(buf, ndim, shape));
   }
   memcpy(new_tensor(L, S, dt, ndim, shape)->t.data, s, len);
   return 1;

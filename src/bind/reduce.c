@@ -8,7 +8,7 @@
 
 #include "bind.h"
 
-/* -- rules of the reductions ---------------------------------------------------------- */
+/* -- rules of the reductions --------------------------------------------------------- */
 
 typedef enum Result { SAME, WIDE, MASK, INDEX } Result; /* element type of the result */
 
@@ -38,7 +38,7 @@ static mare_Dtype result_type(Result r, mare_Dtype dt) {
   }
 }
 
-/* -- reductions ------------------------------------------------------------------------- */
+/* -- reductions ---------------------------------------------------------------------- */
 
 static int64_t count_reduced(const mare_Tensor *x, unsigned axes) {
   int64_t n = 1;
@@ -51,7 +51,8 @@ static void kept_shape(const mare_Tensor *x, unsigned axes, int64_t *shape) {
   for (int d = 0; d < x->ndim; d++) shape[d] = axes >> d & 1 ? 1 : x->shape[d];
 }
 
-static void drop(mare_Tensor *t, unsigned axes) { /* the dimensions of size 1 that were reduced */
+/* the dimensions of size 1 that were reduced */
+static void drop(mare_Tensor *t, unsigned axes) {
   for (int d = t->ndim - 1; d >= 0; d--)
     if (axes >> d & 1) mare_squeeze(t, d);
 }
@@ -137,7 +138,7 @@ static void mean_backward(Back *b, int i, mare_Tensor *gx) {
   spread(t, b->node, gx);
 }
 
-/* -- cumulative sums ---------------------------------------------------------------------- */
+/* -- cumulative sums ----------------------------------------------------------------- */
 
 static int reduce_cumsum(lua_State *L) { /* x:cumsum(dim) */
   State *S = get_state(L);
@@ -150,7 +151,7 @@ static int reduce_cumsum(lua_State *L) { /* x:cumsum(dim) */
   return 1;
 }
 
-/* -- sorting ------------------------------------------------------------------------------ */
+/* -- sorting ------------------------------------------------------------------------- */
 
 static int sort_sort(lua_State *L) { /* sort(x [, dim [, descending]]) -> values, index */
   State *S = get_state(L);
@@ -173,7 +174,8 @@ static int sort_topk(lua_State *L) { /* topk(x, k [, dim [, largest]]) -> values
   int dim = lua_isnoneornil(L, 3) ? x->t.ndim - 1 : check_dim(L, 3, x->t.ndim);
   bool largest = opt_boolean(L, 4, true);
   if (k < 0 || k > x->t.shape[dim])
-    return arg_error(L, 2, "%I of %I places", (LUAI_UACINT)k, (LUAI_UACINT)x->t.shape[dim]);
+    return arg_error(L, 2, "%I of %I places", (LUAI_UACINT)k,
+                     (LUAI_UACINT)x->t.shape[dim]);
   memcpy(shape, x->t.shape, sizeof shape);
   shape[dim] = k;
   values = new_tensor(L, S, x->t.dtype, x->t.ndim, shape);
@@ -183,7 +185,7 @@ static int sort_topk(lua_State *L) { /* topk(x, k [, dim [, largest]]) -> values
   return 2;
 }
 
-/* -- softmax ------------------------------------------------------------------------------- */
+/* -- softmax ------------------------------------------------------------------------- */
 
 static int softmax(lua_State *L, bool logarithm) {
   State *S = get_state(L);
@@ -197,9 +199,13 @@ static int softmax(lua_State *L, bool logarithm) {
   return 1;
 }
 
-static int softmax_plain(lua_State *L) { return softmax(L, false); } /* x:softmax([dim]) */
+static int softmax_plain(lua_State *L) {
+  return softmax(L, false);
+} /* x:softmax([dim]) */
 
-static int softmax_log(lua_State *L) { return softmax(L, true); } /* x:log_softmax([dim]) */
+static int softmax_log(lua_State *L) {
+  return softmax(L, true);
+} /* x:log_softmax([dim]) */
 
 static void softmax_back(Back *b, bool logarithm, mare_Tensor *gx) {
   const mare_Tensor *y = &b->y->t;
@@ -218,7 +224,7 @@ static void softmax_log_backward(Back *b, int i, mare_Tensor *gx) {
   softmax_back(b, true, gx);
 }
 
-/* -- cross-entropy --------------------------------------------------------------------------- */
+/* -- cross-entropy ------------------------------------------------------------------- */
 
 /*
 ** cross_entropy(logits, target, weight, ignore, smoothing, mean): logits (n, c); target
@@ -250,7 +256,8 @@ static void check_target(lua_State *L, State *S, const Object *x, mare_CrossEntr
   ce->target = &t->t;
 }
 
-static void check_entropy(lua_State *L, State *S, const Object *x, mare_CrossEntropy *ce) {
+static void check_entropy(lua_State *L, State *S, const Object *x,
+                          mare_CrossEntropy *ce) {
   check_target(L, S, x, ce);
   ce->weight = NULL;
   ce->ignore = opt_integer(L, 4, 0);
@@ -285,7 +292,8 @@ static int entropy_call(lua_State *L) {
   if (wants_grad(S, lua_touserdata(L, 2)))
     return arg_error(L, 2, "the target has no gradient; detach it, or use log_softmax");
   if (ce.weight && wants_grad(S, lua_touserdata(L, 3)))
-    return arg_error(L, 3, "the weights have no gradient; detach them, or use log_softmax");
+    return arg_error(L, 3,
+                     "the weights have no gradient; detach them, or use log_softmax");
   set_argument(L, 6, LUA_TBOOLEAN, mean);
   lua_pushnumber(L, 0); /* argument 7 on the tape: what the mean divided by */
   losses = mean ? new_tensor(L, S, x->t.dtype, 1, x->t.shape) : NULL;
@@ -309,7 +317,9 @@ static void entropy_backward(Back *b, int i, mare_Tensor *gx) {
   const Arg *a = b->node->arg;
   if (i > 0) user_error(b->L, "cross_entropy has a gradient to its logits only");
   const mare_Tensor *x = &a[i].object->t, *t = &a[1].object->t;
-  mare_CrossEntropy ce = {x, t->dtype == MARE_I64 ? t : NULL, t->dtype == MARE_I64 ? NULL : t,
+  mare_CrossEntropy ce = {x,
+                          t->dtype == MARE_I64 ? t : NULL,
+                          t->dtype == MARE_I64 ? NULL : t,
                           a[2].object ? &a[2].object->t : NULL,
                           isnan(a[3].number) ? 0 : (int64_t)a[3].number,
                           isnan(a[4].number) ? 0 : a[4].number};
@@ -339,7 +349,9 @@ const Op reduce_ops[] = {
     {"cumsum", reduce_cumsum, NULL, 0, NULL},
     {"softmax", softmax_plain, softmax_plain_backward, NEEDS_Y, NULL},
     {"log_softmax", softmax_log, softmax_log_backward, NEEDS_Y, NULL},
-    {"cross_entropy", entropy_call, entropy_backward, NEEDS(0) | NEEDS(1) | NEEDS(2), NULL},
+    {"cross_entropy", entropy_call, entropy_backward, NEEDS(0) | NEEDS(1) | NEEDS(2),
+     NULL},
     {NULL, NULL, NULL, 0, NULL}};
 
-const Function reduce_functions[] = {{"sort", sort_sort}, {"topk", sort_topk}, {NULL, NULL}};
+const Function reduce_functions[] = {
+    {"sort", sort_sort}, {"topk", sort_topk}, {NULL, NULL}};

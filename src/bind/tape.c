@@ -15,7 +15,9 @@ bool grad_on(const State *S) {
   return m == NULL || m->on;
 }
 
-bool wants_grad(const State *S, const Object *o) { return o->requires_grad && grad_on(S); }
+bool wants_grad(const State *S, const Object *o) {
+  return o->requires_grad && grad_on(S);
+}
 
 void enter_mode(lua_State *L, State *S, Mode *m, bool on) {
   *m = (Mode){S->mode, L, on};
@@ -129,7 +131,7 @@ void check_writable(lua_State *L, State *S, Object *o, int arg) {
     arg_error(L, arg, "an expanded tensor is not written in place; clone it first");
 }
 
-/* -- flags and gradients ---------------------------------------------------------------- */
+/* -- flags and gradients ------------------------------------------------------------- */
 
 static int tensor_requires_grad(lua_State *L) { /* t:requires_grad([on]) -> t */
   State *S = get_state(L);
@@ -215,7 +217,7 @@ static int tensor_zero_grad(lua_State *L) { /* forgets the gradient */
   return 0;
 }
 
-/* -- looking at the tape from Lua ---------------------------------------------------------- */
+/* -- looking at the tape from Lua ---------------------------------------------------- */
 
 static int tape_node(lua_State *L) { /* node(t) -> op (light userdata), arguments ... */
   State *S = get_state(L);

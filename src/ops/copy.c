@@ -159,13 +159,18 @@ void mare_fill_integer(mare_Tensor *y, int64_t v) {
   static void gather##size(utype *restrict b, const char *p, const mare_Grid *g) \
     { EACH_ROW(g, b, p) b[c] = *(const utype *)(p + c * g->across); } \
   static void repeat##size(utype *restrict b, const char *p, const mare_Grid *g) \
-    { EACH_ROW(g, b, p) b[c] = *(const utype *)p; } \
+    { EACH_ROW(g, b, p) b[c] = *(const utype *)p; }
+
+#define PUTTERS(size, utype) \
   static void scatter##size(const utype *restrict b, char *p, const mare_Grid *g) \
     { EACH_ROW(g, b, p) *(utype *)(p + c * g->across) = b[c]; }
 
 MOVERS(1, uint8_t)
 MOVERS(4, uint32_t)
 MOVERS(8, uint64_t)
+PUTTERS(1, uint8_t)
+PUTTERS(4, uint32_t)
+PUTTERS(8, uint64_t)
 
 #ifdef __SSE2__
 static void turn_square4(uint32_t *b, int64_t pitch, const char *p, int64_t across) {
