@@ -414,6 +414,11 @@ describe("operations refuse", function()
     refused(function() x:gather(2, mare.full({2, 1}, 4, "i64")) end, "'gather'", "4", "3")
     refused(function() x:gather(2, mare.ones(2, "i64")) end, "'gather'", "2x3")
     refused(function() x:gather(2, x) end, "'gather'", "i64")
+    refused(function() x:gather(2, mare.ones(3, 1, "i64")) end, "'gather'", "3x1", "2x3")
+    refused(function() x:scatter(2, mare.ones(3, 1, "i64"), mare.ones(3, 1)) end, "'scatter'",
+      "3x1", "2x3")
+    refused(function() x:scatter_add(1, mare.ones(2, 2, "i64"), mare.ones(2, 3)) end,
+      "'scatter_add'", "2x2", "2x3")
     refused(function() x:scatter_add(2, mare.full({2, 1}, 4, "i64"), mare.zeros(2, 1)) end,
       "'scatter_add'", "4", "3")
     refused(function() x:masked_select(x) end, "'masked_select'", "u8", "f32")

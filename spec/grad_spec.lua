@@ -697,6 +697,22 @@ describe("coroutines", function()
     assert.is_truthy(why:find("grad_spec.lua", 1, true))
   end)
 
+  it("cannot yield out of a backward", function()
+    local op = mare.op {
+      name = "yielding", forward = function(v) return v * 2 end,
+      backward = function(g)
+        coroutine.yield()
+        return g
+      end,
+    }
+    local x = var {1, 2}
+    local ok, why = coroutine.resume(coroutine.create(function() op(x):sum():backward() end))
+    assert.is_false(ok)
+    assert.is_truthy(tostring(why):find "yield")
+    ;(x * x):sum():backward()
+    same(flat(x.grad), {2, 4}, 0, "afterwards")
+  end)
+
   it("do not carry no_grad out of a yield", function()
     local x = var {1, 2}
     local step = coroutine.wrap(function()

@@ -233,6 +233,21 @@ describe("scopes", function()
     step()
     assert.is_true(inside:isclosed() and again:isclosed())
     assert.is_false(between:isclosed())
+    local own
+    step = coroutine.wrap(function()
+      local s <close> = mare.scope()     -- luacheck: ignore
+      coroutine.yield()
+      own = mare.zeros(1)
+      coroutine.yield()
+    end)
+    step()
+    do     -- opened later, but the coroutine's own scope is nearer to it
+      local s <close> = mare.scope()     -- luacheck: ignore
+      step()
+    end
+    assert.is_false(own:isclosed())
+    step()
+    assert.is_true(own:isclosed())
     local made
     do     -- a coroutine that runs inside a scope is inside it
       local s <close> = mare.scope()     -- luacheck: ignore

@@ -462,6 +462,7 @@ describe("making", function()
     local l = mare.linspace(-1, 3, 4096, "f64")
     assert.same(-1, l[1]:item())
     assert.same(3, l[-1]:item())
+    assert.same(0.1, mare.linspace(0, 0.1, 12, "f64")[-1]:item())     -- 11 * (0.1 / 11) is not
   end)
 
   it("random numbers: repeatable, and in their intervals", function()
@@ -655,6 +656,17 @@ describe("in place", function()
     assert.same({4, 4, 9}, x:totable())
     x:t():neg_()
     assert.same({-4, -4, -9}, x:totable())
+    local v2, n = {}, 100
+    for i = 1, n * n do v2[i] = i end
+    local m = support.tensor(v2, "f64", {n, n})
+    m[{}] = m:t()                 -- every element moves
+    for i = 1, n do
+      for j = 1, n do v2[(i - 1) * n + j] = (j - 1) * n + i end
+    end
+    same(flat(m), v2, 0, "a matrix onto its transpose")
+    m:copy_(m:t())
+    m:reshape(-1)["2:"] = m:reshape(-1)[{ {1, n * n - 1} }]
+    same({m[{1, 2}]:item(), m[{n, n}]:item()}, {1, n * n - 1}, 0, "shifted")
   end)
 
   it("random targets", function()
