@@ -1,30 +1,44 @@
 /*
 ** index.c -- picking and placing elements by position and by mask.
 **
-** Operands are contiguous where a line says so; the binding copies others first.
-** What adds up adds in the order of the index, one thread to each outer row, so
-** that sums do not depend on threads.
+** Whoever picks or places walks three tensors of one shape together: the positions, what
+** lies beside them, and the far side, in which the dimension that the positions belong
+** to has stride 0.  What adds up adds in the order of the positions; pieces of a
+** parallel job never meet in one element.
 */
+#ifndef __clang__
+#pragma GCC optimize("O2", "tree-vectorize", "vect-cost-model=dynamic")
+#endif
+
 #include <string.h>
 
 #include "../base/pool.h"
 #include "ops.h"
 
-#define BLOCK 1024 /* elements of a mask looked at together */
+#define BLOCK 1024  /* elements of a mask looked at together */
+#define PIECE 32768 /* elements of one piece of a parallel job, about */
+#define WHOLE 16    /* slices of so many contiguous elements are moved whole */
 
-/* -- positions ---------------------------------------------------------------------- */
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static int64_t place(int64_t i, int64_t limit) { /* 1-based or negative to 0-based */
-  return i < 0 ? i + limit : i - 1;
+/* -- positions -------------------------------------------------------------------- */
+
+/* 1-based or negative to 0-based */
+static int64_t place(int64_t i, int64_t limit) { return i - 1 + (i < 0 ? limit + 1 : 0); }
+
+static bool outside(int64_t i, int64_t limit) {
+  return (uint64_t)place(i, limit) >= (uint64_t)limit;
 }
 
 bool mare_index_check(const mare_Tensor *index, int64_t limit, int64_t *bad) {
   int64_t block[BLOCK];
-  for (int64_t i = 0; i < index->numel; i += BLOCK) {
-    int64_t n = index->numel - i < BLOCK ? index->numel - i : BLOCK;
+  for (int64_t i = 0, n; i < index->numel; i += n) {
+    int some = 0;
+    n = least(index->numel - i, BLOCK);
     mare_gather_block(index, i, n, block);
-    for (int64_t k = 0; k < n; k++)
-      if (block[k] == 0 || block[k] > limit || block[k] < -limit) {
+    for (int64_t k = 0; k < n; k++) some |= outside(block[k], limit);
+    for (int64_t k = 0; k < n && some; k++)
+      if (outside(block[k], limit)) {
         *bad = block[k];
         return false;
       }
@@ -32,214 +46,331 @@ bool mare_index_check(const mare_Tensor *index, int64_t limit, int64_t *bad) {
   return true;
 }
 
-/* -- whole slices: x is (outer, n, inner), index (m), y (outer, m, inner) ---------------- */
+/* -- one run: near[i] and far[i] at the position that index[i] says --------------- */
 
-typedef struct Slices {
-  const mare_Tensor *x, *index;
-  mare_Tensor *y;
-  int dim;
-  int64_t outer, inner, nx, ny; /* sizes of dim in x and in y */
-  bool add;
+typedef struct Run {
+  int64_t n, limit, along; /* along: the stride of the far dimension */
+  const int64_t *index;
+  char *near, *far;
+  int64_t index_step, near_step, far_step;
+} Run;
+
+typedef void Mover(const Run *r);
+
+static int64_t far_of(const Run *r, int64_t i) {
+  return i * r->far_step + place(r->index[i * r->index_step], r->limit) * r->along;
+}
+
+#define FAR(type) ((type *)(void *)r->far)[far_of(r, i)]
+#define NEAR(type) ((type *)(void *)r->near)[i * r->near_step]
+#define MOVER(name, type, to, from) \
+  static void name(const Run *r) { \
+    for (int64_t i = 0; i < r->n; i++) to = from; \
+  }
+
+MOVER(get_1, uint8_t, NEAR(uint8_t), FAR(uint8_t))
+MOVER(get_4, uint32_t, NEAR(uint32_t), FAR(uint32_t))
+MOVER(get_8, uint64_t, NEAR(uint64_t), FAR(uint64_t))
+MOVER(put_1, uint8_t, FAR(uint8_t), NEAR(uint8_t))
+MOVER(put_4, uint32_t, FAR(uint32_t), NEAR(uint32_t))
+MOVER(put_8, uint64_t, FAR(uint64_t), NEAR(uint64_t))
+MOVER(add_f32, float, FAR(float), FAR(float) + NEAR(float))
+MOVER(add_f64, double, FAR(double), FAR(double) + NEAR(double))
+MOVER(add_i64, uint64_t, FAR(uint64_t), FAR(uint64_t) + NEAR(uint64_t))
+MOVER(add_u8, uint8_t, FAR(uint8_t), (uint8_t)(FAR(uint8_t) + NEAR(uint8_t)))
+
+static Mover *const get[MARE_NDTYPE] = {get_4, get_8, get_8, get_1};
+static Mover *const put[MARE_NDTYPE] = {put_4, put_8, put_8, put_1};
+static Mover *const add[MARE_NDTYPE] = {add_f32, add_f64, add_i64, add_u8};
+
+/* -- all runs --------------------------------------------------------------------- */
+
+typedef struct Job {
+  Mover *move;
+  mare_Tensor t[3]; /* index, near, far: one shape */
+  int64_t limit, along;
+  int split;    /* the dimension that is cut into pieces ... */
+  int64_t each; /* ... of so many positions */
+} Job;
+
+/* t.data moved to position first of dimension d, n positions long */
+static void cut(mare_Tensor *t, int d, int64_t first, int64_t n) {
+  t->data += first * t->stride[d] * (int64_t)mare_sizeof[t->dtype];
+  t->numel = t->numel / t->shape[d] * n;
+  t->shape[d] = n;
+}
+
+static void run_piece(void *ctx, int64_t piece) {
+  const Job *j = ctx;
+  mare_Tensor t[3] = {j->t[0], j->t[1], j->t[2]}, *op[3] = {&t[0], &t[1], &t[2]};
+  int64_t at[MARE_MAXDIM] = {0}, last, first = piece * j->each;
+  for (int k = 0; k < 3; k++)
+    cut(&t[k], j->split, first, least(j->each, j->t[k].shape[j->split] - first));
+  if ((last = mare_collapse(3, op) - 1) < 0)
+    for (int k = 0; k < 3; k++) t[k].shape[last = 0] = 1, t[k].stride[0] = 0;
+  Run r = {t[0].shape[last],  j->limit,          j->along,         NULL, NULL, NULL,
+           t[0].stride[last], t[1].stride[last], t[2].stride[last]};
+  for (int64_t lines = t[0].numel / r.n; lines > 0; lines--) {
+    r.index = (const int64_t *)(const void *)t[0].data;
+    r.near = t[1].data, r.far = t[2].data;
+    j->move(&r);
+    for (int64_t d = last - 1; d >= 0; d--) { /* on to the next line */
+      bool wrap = ++at[d] == t[0].shape[d];
+      for (int k = 0; k < 3; k++)
+        t[k].data += (wrap ? 1 - t[k].shape[d] : 1) * t[k].stride[d] *
+                     (int64_t)mare_sizeof[t[k].dtype];
+      if (!wrap) break;
+      at[d] = 0;
+    }
+  }
+}
+
+/* The largest dimension but dim, along which pieces do not meet in far. */
+static void split(Job *j, int dim) {
+  const mare_Tensor *t = &j->t[0];
+  int64_t pieces = (t->numel + PIECE - 1) / PIECE;
+  j->split = dim == 0 && t->ndim > 1;
+  for (int d = 0; d < t->ndim; d++)
+    if (d != dim && t->shape[d] > t->shape[j->split]) j->split = d;
+  if (j->split == dim) pieces = 1; /* the only one */
+  j->each = (t->shape[j->split] + pieces - 1) / pieces;
+}
+
+static void walk(Mover *move, int dim, const mare_Tensor *index, const mare_Tensor *near,
+                 const mare_Tensor *far) {
+  Job j = {.move = move, .t = {*index, *near, *far}};
+  if (index->numel == 0) return;
+  j.limit = far->shape[dim];
+  j.along = far->stride[dim];
+  memcpy(j.t[2].shape, index->shape, sizeof index->shape);
+  j.t[2].numel = index->numel;
+  j.t[2].stride[dim] = 0;
+  split(&j, dim);
+  mare_parallel((index->shape[j.split] + j.each - 1) / j.each, run_piece, &j);
+}
+
+void mare_gather(int dim, const mare_Tensor *x, const mare_Tensor *index,
+                 mare_Tensor *y) {
+  walk(get[x->dtype], dim, index, y, x);
+}
+
+void mare_scatter_add(int dim, mare_Tensor *y, const mare_Tensor *index,
+                      const mare_Tensor *x) {
+  walk(add[x->dtype], dim, index, x, y);
+}
+
+void mare_scatter(int dim, mare_Tensor *y, const mare_Tensor *index,
+                  const mare_Tensor *x) {
+  walk(put[x->dtype], dim, index, x, y);
+}
+
+/* -- whole slices ----------------------------------------------------------------- */
+
+/* the positions (m) along dim, seen in the shape of near */
+static mare_Tensor spread(int dim, const mare_Tensor *index, const mare_Tensor *near) {
+  mare_Tensor v = *near;
+  v.dtype = index->dtype;
+  v.data = index->data;
+  memset(v.stride, 0, sizeof v.stride);
+  v.stride[dim] = index->stride[0];
+  return v;
+}
+
+typedef void Slice(int64_t n, void *restrict to, const void *restrict from);
+
+#define ADDER(name, type) \
+  static void name(int64_t n, void *restrict to, const void *restrict from) { \
+    for (int64_t i = 0; i < n; i++) \
+      ((type *)to)[i] = (type)(((type *)to)[i] + ((const type *)from)[i]); \
+  }
+
+ADDER(slice_f32, float)
+ADDER(slice_f64, double)
+ADDER(slice_i64, uint64_t)
+ADDER(slice_u8, uint8_t)
+
+static Slice *const add_slice[MARE_NDTYPE] = {slice_f32, slice_f64, slice_i64, slice_u8};
+
+typedef struct Slices { /* near is (outer, m, inner), far (outer, n, inner), contiguous */
+  bool fetch;           /* near = far; otherwise far = or += near */
+  Slice *add;           /* or NULL */
+  const mare_Tensor *index;
+  char *near, *far;
+  int64_t size, outer, m, n, inner;
+  int64_t rows, columns; /* of a piece: positions, or elements of the slices */
 } Slices;
 
-static Slices slices(int dim, const mare_Tensor *x, const mare_Tensor *index, mare_Tensor *y) {
-  Slices s = {x, index, y, dim, 1, 1, x->shape[dim], y->shape[dim], false};
-  for (int d = 0; d < dim; d++) s.outer *= x->shape[d];
-  for (int d = dim + 1; d < x->ndim; d++) s.inner *= x->shape[d];
-  return s;
-}
-
-static int64_t index_at(const mare_Tensor *index, int64_t i) { /* index is 1-d */
-  return ((const int64_t *)(const void *)index->data)[i * index->stride[0]];
-}
-
-static void select_piece(void *ctx, int64_t piece) { /* 256 slices of one outer row */
+static void move_slices(void *ctx, int64_t piece) {
   const Slices *s = ctx;
-  size_t size = mare_sizeof[s->x->dtype], bytes = (size_t)s->inner * size;
-  int64_t per = (s->ny + 255) / 256, o = piece / per, first = piece % per * 256;
-  int64_t last = first + 256 < s->ny ? first + 256 : s->ny;
-  const char *x = s->x->data + (size_t)(o * s->nx) * bytes;
-  char *y = s->y->data + (size_t)(o * s->ny) * bytes;
-  for (int64_t i = first; i < last; i++)
-    memcpy(y + (size_t)i * bytes, x + (size_t)place(index_at(s->index, i), s->nx) * bytes,
-           bytes);
+  int64_t across = (s->inner + s->columns - 1) / s->columns,
+          c = piece % across * s->columns;
+  int64_t down = (s->m + s->rows - 1) / s->rows, o = piece / across / down;
+  int64_t i = piece / across % down * s->rows, end = least(i + s->rows, s->m);
+  int64_t run = least(s->columns, s->inner - c), step = s->index->stride[0];
+  const int64_t *index = (const void *)s->index->data;
+  for (; i < end; i++) {
+    char *near = s->near + ((o * s->m + i) * s->inner + c) * s->size;
+    char *far =
+        s->far + ((o * s->n + place(index[i * step], s->n)) * s->inner + c) * s->size;
+    if (s->fetch)
+      memcpy(near, far, (size_t)(run * s->size));
+    else if (s->add)
+      s->add(run, far, near);
+    else
+      memcpy(far, near, (size_t)(run * s->size));
+  }
 }
 
-/* y is contiguous */
+/* Slices of many elements are moved whole. */
+static bool whole_slices(bool fetch, Slice *sum, int dim, const mare_Tensor *index,
+                         const mare_Tensor *near, const mare_Tensor *far) {
+  Slices s = {.fetch = fetch,
+              .add = sum,
+              .index = index,
+              .near = near->data,
+              .far = far->data,
+              .size = (int64_t)mare_sizeof[far->dtype],
+              .outer = 1,
+              .inner = 1,
+              .m = near->shape[dim],
+              .n = far->shape[dim]};
+  for (int d = 0; d < dim; d++) s.outer *= far->shape[d];
+  for (int d = dim + 1; d < far->ndim; d++) s.inner *= far->shape[d];
+  if (s.inner < WHOLE || !mare_is_contiguous(near) || !mare_is_contiguous(far))
+    return false;
+  s.rows = fetch ? (PIECE + s.inner - 1) / s.inner : s.m;
+  s.columns = fetch ? s.inner : 256; /* others might meet in one slice */
+  if (near->numel < PIECE) s.rows = s.m, s.columns = s.inner;
+  mare_parallel(s.outer * ((s.m + s.rows - 1) / s.rows) *
+                    ((s.inner + s.columns - 1) / s.columns),
+                move_slices, &s);
+  return true;
+}
+
 void mare_index_select(int dim, const mare_Tensor *x, const mare_Tensor *index,
                        mare_Tensor *y) {
-  Slices s = slices(dim, x, index, y);
-  if (y->numel == 0) return;
-  if (mare_is_contiguous(x)) {
-    int64_t pieces = s.outer * ((s.ny + 255) / 256);
-    if (y->numel < 1 << 15) for (int64_t i = 0; i < pieces; i++) select_piece(&s, i);
-    else mare_parallel(pieces, select_piece, &s);
-    return;
-  }
-  for (int64_t i = 0; i < s.ny; i++) {
-    mare_Tensor from = *x, to = *y;
-    mare_select(&from, dim, place(index_at(index, i), s.nx));
-    mare_select(&to, dim, i);
-    mare_copy(&to, &from);
-  }
+  mare_Tensor positions;
+  if (y->numel == 0 || whole_slices(true, NULL, dim, index, y, x)) return;
+  positions = spread(dim, index, y);
+  mare_gather(dim, x, &positions, y);
 }
 
-/* y[i] += x[i], or y[i] = x[i] */
-static void put_run(mare_Dtype dt, bool add, int64_t n, void *y, const void *x) {
-  if (!add) memcpy(y, x, (size_t)n * mare_sizeof[dt]);
-  else if (dt == MARE_F32) for (int64_t i = 0; i < n; i++) ((float *)y)[i] += ((const float *)x)[i];
-  else if (dt == MARE_F64) for (int64_t i = 0; i < n; i++) ((double *)y)[i] += ((const double *)x)[i];
-  else if (dt == MARE_I64)
-    for (int64_t i = 0; i < n; i++)
-      ((int64_t *)y)[i] = (int64_t)((uint64_t)((int64_t *)y)[i] + (uint64_t)((const int64_t *)x)[i]);
-  else for (int64_t i = 0; i < n; i++) ((uint8_t *)y)[i] += ((const uint8_t *)x)[i];
+void mare_index_put(int dim, mare_Tensor *y, const mare_Tensor *index,
+                    const mare_Tensor *x, bool sum) {
+  Slice *slice = sum ? add_slice[x->dtype] : NULL;
+  mare_Tensor positions;
+  if (x->numel == 0 || whole_slices(false, slice, dim, index, x, y)) return;
+  positions = spread(dim, index, x);
+  walk(sum ? add[x->dtype] : put[x->dtype], dim, &positions, x, y);
 }
 
-static void add_piece(void *ctx, int64_t o) { /* one outer row */
-  const Slices *s = ctx;
-  size_t bytes = (size_t)s->inner * mare_sizeof[s->x->dtype];
-  const char *x = s->x->data + (size_t)(o * s->nx) * bytes;
-  char *y = s->y->data + (size_t)(o * s->ny) * bytes;
-  for (int64_t i = 0; i < s->nx; i++)
-    put_run(s->x->dtype, s->add, s->inner,
-            y + (size_t)place(index_at(s->index, i), s->ny) * bytes, x + (size_t)i * bytes);
-}
-
-/* x and y are contiguous; x is (outer, m, inner) here */
-void mare_index_put(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x,
-                    bool add) {
-  Slices s = slices(dim, x, index, y);
-  s.add = add;
-  if (x->numel < 1 << 15) for (int64_t o = 0; o < s.outer; o++) add_piece(&s, o);
-  else mare_parallel(s.outer, add_piece, &s);
-}
-
-void mare_index_add(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x) {
+void mare_index_add(int dim, mare_Tensor *y, const mare_Tensor *index,
+                    const mare_Tensor *x) {
   mare_index_put(dim, y, index, x, true);
 }
 
-/* -- element by element: index has the shape of what is moved ---------------------------- */
-
-typedef struct Walker { /* positions of a shape and the offset they have in t */
-  const mare_Tensor *shape, *t;
-  int dim; /* its coordinate comes from the index */
-  int64_t at[MARE_MAXDIM], offset;
-} Walker;
-
-static void walk_start(Walker *w, const mare_Tensor *shape, const mare_Tensor *t, int dim) {
-  memset(w, 0, sizeof *w);
-  w->shape = shape;
-  w->t = t;
-  w->dim = dim;
-}
-
-static void walk_next(Walker *w) {
-  for (int d = w->shape->ndim - 1; d >= 0; d--) {
-    int64_t stride = d == w->dim ? 0 : w->t->stride[d];
-    w->offset += stride;
-    if (++w->at[d] < w->shape->shape[d]) return;
-    w->offset -= stride * w->shape->shape[d];
-    w->at[d] = 0;
-  }
-}
-
-static int64_t target(const Walker *w, int64_t i) {
-  return w->offset + place(i, w->t->shape[w->dim]) * w->t->stride[w->dim];
-}
-
-/* index and y are contiguous and of one shape */
-void mare_gather(int dim, const mare_Tensor *x, const mare_Tensor *index, mare_Tensor *y) {
-  const int64_t *at = (const void *)index->data;
-  size_t size = mare_sizeof[x->dtype];
-  Walker w;
-  walk_start(&w, index, x, dim);
-  for (int64_t i = 0; i < index->numel; i++, walk_next(&w))
-    memcpy(y->data + (size_t)i * size, x->data + target(&w, at[i]) * (int64_t)size, size);
-}
-
-static void scatter(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x,
-                    bool add) {
-  const int64_t *at = (const void *)index->data;
-  int64_t size = (int64_t)mare_sizeof[x->dtype];
-  Walker w;
-  walk_start(&w, index, y, dim);
-  for (int64_t i = 0; i < index->numel; i++, walk_next(&w))
-    put_run(x->dtype, add, 1, y->data + target(&w, at[i]) * size, x->data + i * size);
-}
-
-/* index and x are contiguous and of one shape */
-void mare_scatter_add(int dim, mare_Tensor *y, const mare_Tensor *index,
-                      const mare_Tensor *x) {
-  scatter(dim, y, index, x, true);
-}
-
-void mare_scatter(int dim, mare_Tensor *y, const mare_Tensor *index, const mare_Tensor *x) {
-  scatter(dim, y, index, x, false);
-}
-
-/* -- masks: u8, of the shape of what they mask ---------------------------------------------- */
+/* -- masks: u8, of the shape of what they mask ------------------------------------ */
 
 int64_t mare_count_true(const mare_Tensor *mask) {
   uint8_t block[BLOCK];
   int64_t count = 0;
-  for (int64_t i = 0; i < mask->numel; i += BLOCK) {
-    int64_t n = mask->numel - i < BLOCK ? mask->numel - i : BLOCK;
+  for (int64_t i = 0, n; i < mask->numel; i += n) {
+    int some = 0;
+    n = least(mask->numel - i, BLOCK);
     mare_gather_block(mask, i, n, block);
-    for (int64_t k = 0; k < n; k++) count += block[k] != 0;
+    for (int64_t k = 0; k < n; k++) some += block[k] != 0;
+    count += some;
   }
   return count;
+}
+
+/* Keeps the elements of v that the mask marks, without a branch; returns how many. */
+#define KEEPER(name, type) \
+  static int64_t name(int64_t n, const uint8_t *m, const void *v, void *kept) { \
+    int64_t k = 0; \
+    for (int64_t i = 0; i < n; k += m[i++] != 0) \
+      ((type *)kept)[k] = ((const type *)v)[i]; \
+    return k; \
+  }
+/* v = fill where the mask marks */
+#define FILLER(name, type) \
+  static void name(int64_t n, const uint8_t *m, const void *fill, void *v) { \
+    type f = *(const type *)fill; \
+    for (int64_t i = 0; i < n; i++) ((type *)v)[i] = m[i] ? f : ((type *)v)[i]; \
+  }
+
+KEEPER(keep_1, uint8_t)
+KEEPER(keep_4, uint32_t)
+KEEPER(keep_8, uint64_t)
+FILLER(fill_1, uint8_t)
+FILLER(fill_4, uint32_t)
+FILLER(fill_8, uint64_t)
+
+static int64_t keep(size_t size, int64_t n, const uint8_t *m, const void *v, void *kept) {
+  return (size == 1 ? keep_1 : size == 4 ? keep_4 : keep_8)(n, m, v, kept);
 }
 
 /* y is 1-d and contiguous */
 void mare_masked_select(const mare_Tensor *x, const mare_Tensor *mask, mare_Tensor *y) {
   uint8_t m[BLOCK];
-  _Alignas(8) char v[BLOCK * 8];
+  uint64_t v[BLOCK], kept[BLOCK];
   size_t size = mare_sizeof[x->dtype];
   char *out = y->data;
-  for (int64_t i = 0; i < x->numel; i += BLOCK) {
-    int64_t n = x->numel - i < BLOCK ? x->numel - i : BLOCK;
+  for (int64_t i = 0, n; i < x->numel; i += n) {
+    n = least(x->numel - i, BLOCK);
     mare_gather_block(mask, i, n, m);
     mare_gather_block(x, i, n, v);
-    for (int64_t k = 0; k < n; k++)
-      if (m[k]) memcpy(out, v + (size_t)k * size, size), out += size;
-  }
-}
-
-/* puts the next element of from (step bytes on each time) where the mask is not 0 */
-static void put_masked(mare_Tensor *y, const mare_Tensor *mask, const char *from, size_t step) {
-  uint8_t m[BLOCK];
-  _Alignas(8) char v[BLOCK * 8];
-  size_t size = mare_sizeof[y->dtype];
-  for (int64_t i = 0; i < y->numel; i += BLOCK) {
-    int64_t n = y->numel - i < BLOCK ? y->numel - i : BLOCK;
-    mare_gather_block(mask, i, n, m);
-    mare_gather_block(y, i, n, v);
-    for (int64_t k = 0; k < n; k++)
-      if (m[k]) memcpy(v + (size_t)k * size, from, size), from += step;
-    mare_scatter_block(y, i, n, v);
+    size_t bytes = (size_t)keep(size, n, m, v, kept) * size;
+    memcpy(out, kept, bytes);
+    out += bytes;
   }
 }
 
 /* x is 1-d and contiguous, with as many elements as the mask marks */
 void mare_masked_scatter(mare_Tensor *y, const mare_Tensor *mask, const mare_Tensor *x) {
-  put_masked(y, mask, x->data, mare_sizeof[x->dtype]);
+  uint8_t m[BLOCK];
+  uint64_t v[BLOCK];
+  size_t size = mare_sizeof[y->dtype];
+  const char *from = x->data;
+  for (int64_t i = 0, n; i < y->numel; i += n) {
+    n = least(y->numel - i, BLOCK);
+    mare_gather_block(mask, i, n, m);
+    mare_gather_block(y, i, n, v);
+    for (int64_t k = 0; k < n; k++)
+      if (m[k]) memcpy((char *)v + (size_t)k * size, from, size), from += size;
+    mare_scatter_block(y, i, n, v);
+  }
 }
 
-void mare_masked_fill(mare_Tensor *y, const mare_Tensor *mask, double v) {
-  _Alignas(8) char value[8];
-  mare_Tensor one = {.data = value, .dtype = y->dtype, .numel = 1};
-  mare_set_real(&one, 0, v);
-  put_masked(y, mask, value, 0);
+void mare_masked_fill(mare_Tensor *y, const mare_Tensor *mask, double value) {
+  uint8_t m[BLOCK];
+  uint64_t v[BLOCK], bits = 0;
+  size_t size = mare_sizeof[y->dtype];
+  mare_Tensor one = {.data = (char *)&bits, .dtype = y->dtype, .numel = 1};
+  mare_set_real(&one, 0, value);
+  for (int64_t i = 0, n; i < y->numel; i += n) {
+    n = least(y->numel - i, BLOCK);
+    mare_gather_block(mask, i, n, m);
+    mare_gather_block(y, i, n, v);
+    (size == 1 ? fill_1 : size == 4 ? fill_4 : fill_8)(n, m, &bits, v);
+    mare_scatter_block(y, i, n, v);
+  }
 }
 
 /* y (count, ndim) is contiguous */
 void mare_nonzero(const mare_Tensor *mask, mare_Tensor *y) {
+  uint8_t m[BLOCK];
+  uint64_t at[BLOCK], kept[BLOCK];
   int64_t *out = (void *)y->data;
-  Walker w;
-  walk_start(&w, mask, mask, -1);
-  for (int64_t i = 0; i < mask->numel; i++, walk_next(&w)) {
-    if (!mask->data[w.offset]) continue;
-    for (int d = 0; d < mask->ndim; d++) *out++ = w.at[d] + 1;
+  for (int64_t i = 0, n; i < mask->numel; i += n) {
+    n = least(mask->numel - i, BLOCK);
+    mare_gather_block(mask, i, n, m);
+    for (int64_t k = 0; k < n; k++) at[k] = (uint64_t)(i + k);
+    for (int64_t k = 0, some = keep(8, n, m, at, kept); k < some; k++, out += mask->ndim)
+      for (int d = mask->ndim - 1; d >= 0; d--) {
+        out[d] = (int64_t)(kept[k] % (uint64_t)mask->shape[d]) + 1;
+        kept[k] /= (uint64_t)mask->shape[d];
+      }
   }
 }
 

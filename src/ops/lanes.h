@@ -59,8 +59,8 @@ typedef struct mare_Mix {
 } mare_Mix;
 
 typedef struct mare_Lanes {
-  mare_Chunk *chunk[MARE_NREDUCTION][MARE_NDTYPE];     /* NULL: widen first */
-  mare_Columns columns[MARE_NREDUCTION][MARE_NDTYPE];  /* fold NULL: there is none */
+  mare_Chunk *chunk[MARE_NREDUCTION][MARE_NDTYPE];    /* NULL: widen first */
+  mare_Columns columns[MARE_NREDUCTION][MARE_NDTYPE]; /* fold NULL: there is none */
   /* [from][to] */
   void (*widen[MARE_NDTYPE][MARE_NDTYPE])(int64_t n, const void *x, void *y);
   void (*divide[MARE_NREAL])(int64_t m, const double *acc, double by, void *y);

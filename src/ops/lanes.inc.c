@@ -6,8 +6,8 @@
 #pragma GCC optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", "no-math-errno", \
                      "no-trapping-math")
 /* 128 bytes are not worth a memcpy, nor are second versions of loops their space */
-#pragma GCC optimize("no-tree-loop-distribute-patterns", "no-unswitch-loops", "no-peel-loops", \
-                     "no-split-loops", "no-version-loops-for-strides")
+#pragma GCC optimize("no-tree-loop-distribute-patterns", "no-unswitch-loops", \
+                     "no-peel-loops", "no-split-loops", "no-version-loops-for-strides")
 
 #include <math.h>
 #include <string.h>
@@ -23,6 +23,7 @@ extern VECTOR double log(double);
 #endif
 
 #define LANES 32
+#define INLINE static inline __attribute__((always_inline))
 
 /* -O3 doubles the code and helps few loops: those in which the lanes stay in registers */
 #define OUTLINE static __attribute__((noinline, noclone))
@@ -33,7 +34,7 @@ extern VECTOR double log(double);
 ** for the least relative error.  Within 1 ulp; twice as fast as libmvec's, which
 ** must be called, and everywhere.
 */
-static inline __attribute__((always_inline)) float exp_f32(float x) {
+INLINE float exp_f32(float x) {
   union { float f; uint32_t u; } t = {x * 1.44269504f + 0x1.8p23f}, power;
   float n = t.f - 0x1.8p23f, r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   float q = 1.3814539877e-3f;
@@ -109,7 +110,7 @@ static inline __attribute__((always_inline)) float exp_f32(float x) {
 #define MOST 255
 #include "reduce.inc.c"
 
-/* -- what has no kernel of its own goes through f64 or i64 ---------------------------- */
+/* -- what has no kernel of its own goes through f64 or i64 ------------------------ */
 
 #define WIDEN(name, from, to) \
 static void name(int64_t n, const void *x, void *y) { \
@@ -147,7 +148,8 @@ static double norm_row(int64_t n, const double *x, double p) {
 
 static void norm_chunk(int64_t n, int64_t rows, const void *x, int64_t stride, double p,
                        mare_Partial *s) {
-  for (int64_t i = 0; i < rows; i++) s[i].a = norm_row(n, (const double *)x + i * stride, p);
+  for (int64_t i = 0; i < rows; i++)
+    s[i].a = norm_row(n, (const double *)x + i * stride, p);
 }
 
 HOT double deviations(int64_t n, const double *x, double mean) {
@@ -181,29 +183,42 @@ static void var_chunk(int64_t n, int64_t rows, const void *x0, int64_t stride, d
               COLUMN(sum, join, i64, MARE_I64), COLUMN(sum, join, u8, MARE_I64)}
 
 const mare_Lanes ISA(mare_lanes_) = {
-  .chunk = {
-    [MARE_SUM] = EACH(sum_chunk), [MARE_MEAN] = REALS(sum_chunk), [MARE_PROD] = {NULL, prod_chunk_f64, prod_chunk_i64},
-    [MARE_MAX] = EACH(max_chunk), [MARE_MIN] = EACH(min_chunk), [MARE_ANY] = EACH(any_chunk),
-    [MARE_ALL] = EACH(all_chunk), [MARE_LOGSUMEXP] = REALS(logsumexp_chunk),
-    [MARE_NORM] = {NULL, norm_chunk}, [MARE_VAR] = {NULL, var_chunk},
-    [MARE_ARGMAX] = EACH(argmax_chunk), [MARE_ARGMIN] = EACH(argmin_chunk),
-  },
-  .columns = {
-    [MARE_SUM] = SUMS, [MARE_MEAN] = {COLUMN(sum, join, f32, MARE_F64),
-                                      COLUMN(sum, join, f64, MARE_F64)},
-    [MARE_MAX] = OWN(max), [MARE_MIN] = OWN(min),
-  },
-  .widen = {
-    [MARE_F32] = {[MARE_F64] = f32_f64}, [MARE_I64] = {[MARE_F64] = i64_f64},
-    [MARE_U8] = {[MARE_F64] = u8_f64, [MARE_I64] = u8_i64},
-  },
-  .divide = REALS(divide),
-  .cumsum = EACH(cumsum),
-  .softmax = REALS(softmax),
-  .softmax_backward = REALS(softmax_backward),
-  .stats = REALS(stats),
-  .exp_sum = REALS(exp_sum),
-  .affine = REALS(affine),
-  .mix_dot = REALS(mix_dot),
-  .mix_subtract = REALS(mix_subtract),
+    .chunk =
+        {
+            [MARE_SUM] = EACH(sum_chunk),
+            [MARE_MEAN] = REALS(sum_chunk),
+            [MARE_PROD] = {NULL, prod_chunk_f64, prod_chunk_i64},
+            [MARE_MAX] = EACH(max_chunk),
+            [MARE_MIN] = EACH(min_chunk),
+            [MARE_ANY] = EACH(any_chunk),
+            [MARE_ALL] = EACH(all_chunk),
+            [MARE_LOGSUMEXP] = REALS(logsumexp_chunk),
+            [MARE_NORM] = {NULL, norm_chunk},
+            [MARE_VAR] = {NULL, var_chunk},
+            [MARE_ARGMAX] = EACH(argmax_chunk),
+            [MARE_ARGMIN] = EACH(argmin_chunk),
+        },
+    .columns =
+        {
+            [MARE_SUM] = SUMS,
+            [MARE_MEAN] = {COLUMN(sum, join, f32, MARE_F64),
+                           COLUMN(sum, join, f64, MARE_F64)},
+            [MARE_MAX] = OWN(max),
+            [MARE_MIN] = OWN(min),
+        },
+    .widen =
+        {
+            [MARE_F32] = {[MARE_F64] = f32_f64},
+            [MARE_I64] = {[MARE_F64] = i64_f64},
+            [MARE_U8] = {[MARE_F64] = u8_f64, [MARE_I64] = u8_i64},
+        },
+    .divide = REALS(divide),
+    .cumsum = EACH(cumsum),
+    .softmax = REALS(softmax),
+    .softmax_backward = REALS(softmax_backward),
+    .stats = REALS(stats),
+    .exp_sum = REALS(exp_sum),
+    .affine = REALS(affine),
+    .mix_dot = REALS(mix_dot),
+    .mix_subtract = REALS(mix_subtract),
 };

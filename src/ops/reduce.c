@@ -18,13 +18,13 @@
 #define GROUP 16    /* results folded by one call of a kernel */
 #define WIDTH 512   /* columns folded at once */
 
-/* -- what each reduction is ---------------------------------------------------------- */
+/* -- what each reduction is ------------------------------------------------------- */
 
 typedef void Join(mare_Partial *s, const mare_Partial *t, double param); /* s: then t */
 typedef double Finish(const mare_Partial *s, int64_t n, double param);
 
 typedef struct Rule {
-  bool integer; /* partials of integers are in v; otherwise in a, b */
+  bool integer;  /* partials of integers are in v; otherwise in a, b */
   bool by_place; /* positions count: the order of the elements is kept */
   mare_Partial start;
   Join *join;
@@ -65,7 +65,8 @@ static void join_all(mare_Partial *s, const mare_Partial *t, double p) {
 }
 
 static void join_norm(mare_Partial *s, const mare_Partial *t, double p) {
-  if (!isinf(p)) s->a += t->a;
+  if (!isinf(p))
+    s->a += t->a;
   else if (t->a != t->a || s->i < 0 || (p > 0 ? t->a > s->a : t->a < s->a))
     s->a = s->a == s->a ? t->a : s->a;
   s->i = 0;
@@ -114,25 +115,22 @@ static double logsumexp(const mare_Partial *s, int64_t n, double p) {
   return s->a + log(s->b);
 }
 
-#define NONE {-INFINITY, 0, INT64_MIN, -1}
-#define NONE_MIN {INFINITY, 0, INT64_MAX, -1}
-
 static const Rule rules[MARE_NREDUCTION] = {
-  [MARE_SUM] = {false, false, {0, 0, 0, 0}, join_sum, value},
-  [MARE_MEAN] = {false, false, {0, 0, 0, 0}, join_sum, mean},
-  [MARE_PROD] = {false, false, {1, 0, 1, 0}, join_prod, value},
-  [MARE_MAX] = {false, false, NONE, join_max, value},
-  [MARE_MIN] = {false, false, NONE_MIN, join_min, value},
-  [MARE_ANY] = {true, false, {0, 0, 0, 0}, join_any, NULL},
-  [MARE_ALL] = {true, false, {0, 0, 1, 0}, join_all, NULL},
-  [MARE_LOGSUMEXP] = {false, false, {-INFINITY, 0, 0, 0}, join_logsumexp, logsumexp},
-  [MARE_NORM] = {false, false, {0, 0, 0, -1}, join_norm, norm},
-  [MARE_VAR] = {false, false, {0, 0, 0, 0}, join_var, var},
-  [MARE_ARGMAX] = {true, true, NONE, join_max, NULL},
-  [MARE_ARGMIN] = {true, true, NONE_MIN, join_min, NULL},
+    [MARE_SUM] = {false, false, {0, 0, 0, 0}, join_sum, value},
+    [MARE_MEAN] = {false, false, {0, 0, 0, 0}, join_sum, mean},
+    [MARE_PROD] = {false, false, {1, 0, 1, 0}, join_prod, value},
+    [MARE_MAX] = {false, false, {-INFINITY, 0, INT64_MIN, -1}, join_max, value},
+    [MARE_MIN] = {false, false, {INFINITY, 0, INT64_MAX, -1}, join_min, value},
+    [MARE_ANY] = {true, false, {0, 0, 0, 0}, join_any, NULL},
+    [MARE_ALL] = {true, false, {0, 0, 1, 0}, join_all, NULL},
+    [MARE_LOGSUMEXP] = {false, false, {-INFINITY, 0, 0, 0}, join_logsumexp, logsumexp},
+    [MARE_NORM] = {false, false, {0, 0, 0, -1}, join_norm, norm},
+    [MARE_VAR] = {false, false, {0, 0, 0, 0}, join_var, var},
+    [MARE_ARGMAX] = {true, true, {-INFINITY, 0, INT64_MIN, -1}, join_max, NULL},
+    [MARE_ARGMIN] = {true, true, {INFINITY, 0, INT64_MAX, -1}, join_min, NULL},
 };
 
-/* -- the plan of one call ------------------------------------------------------------ */
+/* -- the plan of one call --------------------------------------------------------- */
 
 typedef struct Plan {
   const mare_Lanes *lanes;
@@ -141,17 +139,17 @@ typedef struct Plan {
   mare_Chunk *chunk;
   const mare_Columns *columns;
   void (*widen)(int64_t n, const void *x, void *y); /* to the type of chunk, or NULL */
-  bool integer;     /* the kernels work on integers */
+  bool integer;                                     /* the kernels work on integers */
   bool mean;
   size_t size;      /* bytes of an element of x */
   mare_Tensor kept; /* x along its kept dimensions: numel results ... */
   mare_Tensor part; /* ... of part.numel elements each */
   mare_Tensor *y;
-  bool side_by_side; /* elements of different results are neighbours */
-  int64_t group;     /* results folded together */
-  int64_t each;     /* results (or tables of columns) of one piece ... */
-  int64_t npart;    /* ... or pieces of one result */
-  int64_t rows;     /* of a piece of columns */
+  bool side_by_side;     /* elements of different results are neighbours */
+  int64_t group;         /* results folded together */
+  int64_t each;          /* results (or tables of columns) of one piece ... */
+  int64_t npart;         /* ... or pieces of one result */
+  int64_t rows;          /* of a piece of columns */
   mare_Partial *partial; /* (results, npart) */
   char *table;           /* columns: (outer, npart, inner) */
 } Plan;
@@ -220,7 +218,7 @@ static void put(const Plan *p, int64_t o, int64_t n, const mare_Partial *s) {
       mare_set_real(y, o + j, p->rule->finish(&s[j], p->part.numel, p->param));
 }
 
-/* -- rows: results whose own elements are neighbours, or a group that is transposed -- */
+/* -- rows: results whose own elements are neighbours, or a group that is transposed  */
 
 /* s (g) = s and n elements each, stride apart, of which the first is number i */
 static void add_runs(const Plan *p, int64_t g, int64_t i, int64_t n, const void *x,
@@ -263,9 +261,12 @@ static void fold_row(const Plan *p, const char *x, int64_t i, int64_t end,
 /* b (g, n) = x (n, g) with these strides */
 static void transpose(size_t size, int64_t n, int64_t g, const void *x, int64_t rs,
                       int64_t ks, void *b) {
-  if (size == 4) TRANSPOSE(float);
-  else if (size == 8) TRANSPOSE(double);
-  else TRANSPOSE(char);
+  if (size == 4)
+    TRANSPOSE(float);
+  else if (size == 8)
+    TRANSPOSE(double);
+  else
+    TRANSPOSE(char);
 }
 
 /* the same for g results, each a step of kept after the other */
@@ -341,8 +342,10 @@ static void join_all_of(const Plan *p, mare_Partial *s, int64_t n) {
 }
 
 static void run_pieces(int64_t n, mare_Piece *run, Plan *p) {
-  if (n == 1) run(p, 0);
-  else mare_parallel(n, run, p);
+  if (n == 1)
+    run(p, 0);
+  else
+    mare_parallel(n, run, p);
 }
 
 static mare_Status reduce_rows(mare_Heap *h, Plan *p) {
@@ -370,7 +373,7 @@ static mare_Status reduce_rows(mare_Heap *h, Plan *p) {
   return MARE_OK;
 }
 
-/* -- columns: a table (outer, rows, inner) is folded over its rows ------------------- */
+/* -- columns: a table (outer, rows, inner) is folded over its rows ---------------- */
 
 /* acc (m) = acc and the rows of x; narrow tables are folded as wide ones, then across */
 static void fold_table(const Plan *p, int64_t rows, int64_t m, const char *x,
@@ -420,8 +423,10 @@ static void finish_columns(const Plan *p, int64_t o, int64_t m, const void *acc)
   char *to = y->data + (size_t)o * mare_sizeof[y->dtype];
   if (p->columns->acc == MARE_F64 && y->dtype == MARE_F32)
     p->lanes->divide[MARE_F32](m, acc, p->mean ? (double)p->part.numel : 1, to);
-  else if (p->mean) p->lanes->divide[MARE_F64](m, acc, (double)p->part.numel, to);
-  else memcpy(to, acc, (size_t)m * mare_sizeof[y->dtype]);
+  else if (p->mean)
+    p->lanes->divide[MARE_F64](m, acc, (double)p->part.numel, to);
+  else
+    memcpy(to, acc, (size_t)m * mare_sizeof[y->dtype]);
 }
 
 /* A piece is some blocks of WIDTH columns, or some rows of one block. */
@@ -435,10 +440,14 @@ static void fold_columns(void *ctx, int64_t piece) {
     int64_t i = q * p->rows, last = least(i + p->rows, p->part.numel);
     const char *x = start(p, &p->kept, o);
     p->columns->start(w, acc);
-    if (w == 1 || step(&p->kept) == 1) fold_runs(p, i, last, w, x, acc);
-    else fold_strided(p, i, last, w, x, acc);
-    if (p->npart == 1) finish_columns(p, o, w, acc);
-    else memcpy(p->table + ((k / across * p->npart + q) * m + j) * 8, acc, (size_t)w * 8);
+    if (w == 1 || step(&p->kept) == 1)
+      fold_runs(p, i, last, w, x, acc);
+    else
+      fold_strided(p, i, last, w, x, acc);
+    if (p->npart == 1)
+      finish_columns(p, o, w, acc);
+    else
+      memcpy(p->table + ((k / across * p->npart + q) * m + j) * 8, acc, (size_t)w * 8);
   }
 }
 
@@ -472,7 +481,7 @@ static mare_Status reduce_columns(mare_Heap *h, Plan *p) {
   return MARE_OK;
 }
 
-/* -- the interface ------------------------------------------------------------------- */
+/* -- the interface ---------------------------------------------------------------- */
 
 const mare_Lanes *mare_lanes(void) {
 #ifdef __x86_64__
@@ -509,7 +518,7 @@ mare_Status mare_reduce(mare_Heap *h, mare_Reduction r, unsigned axes, double pa
   return reduce_rows(h, &p);
 }
 
-/* -- running sums -------------------------------------------------------------------- */
+/* -- running sums ----------------------------------------------------------------- */
 
 typedef struct Running {
   const mare_Lanes *lanes;
@@ -538,8 +547,12 @@ static void drop(mare_Tensor *t, int dim) {
 }
 
 void mare_cumsum(int dim, const mare_Tensor *x, mare_Tensor *y) {
-  Running p = {.lanes = mare_lanes(), .x = *x, .y = *y, .n = x->shape[dim],
-               .xs = x->stride[dim], .ys = y->stride[dim]};
+  Running p = {.lanes = mare_lanes(),
+               .x = *x,
+               .y = *y,
+               .n = x->shape[dim],
+               .xs = x->stride[dim],
+               .ys = y->stride[dim]};
   mare_Tensor *op[2] = {&p.x, &p.y};
   if (x->numel == 0) return;
   drop(&p.x, dim);

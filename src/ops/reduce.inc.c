@@ -1,6 +1,6 @@
 /*
 ** reduce.inc.c -- folds of ONE element type T, included by lanes.inc.c with T,
-** WIDE (the type that sums are kept in), WIDEST (T is it), REAL, ADD, MUL and K(name) defined.
+** WIDE (the type that sums are kept in), WIDEST (T is it), REAL, ADD, MUL, K(name).
 **
 ** Each fold is an associative join of pre(v).  A run is folded in lanes, a table of
 ** rows column by column.  What is not here is computed in f64 or i64.
@@ -15,29 +15,44 @@ static A K(name##_few)(int64_t n, const T *x) { \
 
 /* the lanes of a contiguous run, then halves onto each other */
 #define ROWS(name, A, zero, pre, join) \
-FEW(name, A, zero, pre, join) \
-HOT A K(name##_many)(int64_t n, const T *x) { \
-  A l[LANES]; \
-  int64_t i = 0; \
-  for (int j = 0; j < LANES; j++) l[j] = zero; \
-  for (; i + LANES <= n; i += LANES) \
-    for (int j = 0; j < LANES; j++) { T v = x[i + j]; A a = l[j], b = pre; l[j] = join; } \
-  for (int j = 0; i < n; i++, j++) { T v = x[i]; A a = l[j], b = pre; l[j] = join; } \
-  for (int w = LANES / 2; w > 0; w /= 2) \
-    for (int j = 0; j < w; j++) { A a = l[j], b = l[j + w]; l[j] = join; } \
-  return l[0]; \
-} \
-static inline A K(name##_row)(int64_t n, const T *x) { \
-  return n < 16 ? K(name##_few)(n, x) : K(name##_many)(n, x); \
-}
+  FEW(name, A, zero, pre, join) \
+  HOT A K(name##_many)(int64_t n, const T *x) { \
+    A l[LANES]; \
+    int64_t i = 0; \
+    for (int j = 0; j < LANES; j++) l[j] = zero; \
+    for (; i + LANES <= n; i += LANES) \
+      for (int j = 0; j < LANES; j++) { \
+        T v = x[i + j]; \
+        A a = l[j], b = pre; \
+        l[j] = join; \
+      } \
+    for (int j = 0; i < n; i++, j++) { \
+      T v = x[i]; \
+      A a = l[j], b = pre; \
+      l[j] = join; \
+    } \
+    for (int w = LANES / 2; w > 0; w /= 2) \
+      for (int j = 0; j < w; j++) { \
+        A a = l[j], b = l[j + w]; \
+        l[j] = join; \
+      } \
+    return l[0]; \
+  } \
+  static inline A K(name##_row)(int64_t n, const T *x) { \
+    return n < 16 ? K(name##_few)(n, x) : K(name##_many)(n, x); \
+  }
 
 /* one row after the other */
 #define FOLD(fname, A, X, pre, join) \
-static void K(fname)(int64_t rows, int64_t m, const void *x0, int64_t s, void *acc0) { \
-  A *restrict acc = acc0; \
-  for (const X *restrict x = x0; rows > 0; rows--, x += s) \
-    for (int64_t j = 0; j < m; j++) { X v = x[j]; A a = acc[j], b = pre; acc[j] = join; } \
-}
+  static void K(fname)(int64_t rows, int64_t m, const void *x0, int64_t s, void *acc0) { \
+    A *restrict acc = acc0; \
+    for (const X *restrict x = x0; rows > 0; rows--, x += s) \
+      for (int64_t j = 0; j < m; j++) { \
+        X v = x[j]; \
+        A a = acc[j], b = pre; \
+        acc[j] = join; \
+      } \
+  }
 
 /* eight rows at a time, as a tree: acc is read and written once for eight */
 #define PLUS(A, a, b) ADD((A)x[j + a * s], (A)x[j + b * s])
@@ -98,11 +113,11 @@ FEW(all, int, 1, v != 0, a & b)
 
 #define TRUTH(s, x) ((s)->v = (x))
 #define CHUNK(name, how, put) \
-static void K(name##_chunk)(int64_t n, int64_t rows, const void *x, int64_t stride, double c, \
-                            mare_Partial *s) { \
-  (void)c; \
-  for (int64_t i = 0; i < rows; i++) put(&s[i], K(how)(n, (const T *)x + i * stride)); \
-}
+  static void K(name##_chunk)(int64_t n, int64_t rows, const void *x, int64_t stride, \
+                              double c, mare_Partial *s) { \
+    (void)c; \
+    for (int64_t i = 0; i < rows; i++) put(&s[i], K(how)(n, (const T *)x + i * stride)); \
+  }
 
 CHUNK(max, max_row, PUT)
 CHUNK(min, min_row, PUT)
@@ -120,7 +135,7 @@ static WIDE K(sum_blocks)(int64_t n, const T *x) {
 
 CHUNK(sum, sum_blocks, PUT)
 
-/* -- the position of the largest --------------------------------------------------- */
+/* -- the position of the largest -------------------------------------------------- */
 
 /* the first i with x[i] == v, or x[i] NaN when v is */
 static int64_t K(find)(int64_t n, const T *x, T v) {
@@ -139,26 +154,29 @@ static int64_t K(find)(int64_t n, const T *x, T v) {
 
 /* for a few values: only the comparison is a chain, without branches */
 #define WHERE(name, of, op) \
-static T K(name##_few)(int64_t n, const T *x, int64_t *at) { \
-  T a = x[0]; \
-  int64_t k = 0; \
-  int nan = 0; \
-  for (int64_t i = 0; i < n; i++) { a = x[i] op a ? x[i] : a; nan |= NAN_IN(x[i]); } \
-  if (nan) a = K(of##_few)(n, x); \
-  for (int64_t i = n; i-- > 0;) k = (x[i] == a) | (nan & NAN_IN(x[i])) ? i : k; \
-  *at = k; \
-  return a; \
-} \
-static void K(name##_chunk)(int64_t n, int64_t rows, const void *x0, int64_t stride, double c, \
-                            mare_Partial *s) { \
-  (void)c; \
-  for (int64_t i = 0; i < rows; i++) { \
-    const T *x = (const T *)x0 + i * stride; \
-    T v = n < 16 ? K(name##_few)(n, x, &s[i].i) : K(of##_row)(n, x); \
-    if (n >= 16) s[i].i = K(find)(n, x, v); \
-    PUT(&s[i], v); \
+  static T K(name##_few)(int64_t n, const T *x, int64_t *at) { \
+    T a = x[0]; \
+    int64_t k = 0; \
+    int nan = 0; \
+    for (int64_t i = 0; i < n; i++) { \
+      a = x[i] op a ? x[i] : a; \
+      nan |= NAN_IN(x[i]); \
+    } \
+    if (nan) a = K(of##_few)(n, x); \
+    for (int64_t i = n; i-- > 0;) k = (x[i] == a) | (nan & NAN_IN(x[i])) ? i : k; \
+    *at = k; \
+    return a; \
   } \
-}
+  static void K(name##_chunk)(int64_t n, int64_t rows, const void *x0, int64_t stride, \
+                              double c, mare_Partial *s) { \
+    (void)c; \
+    for (int64_t i = 0; i < rows; i++) { \
+      const T *x = (const T *)x0 + i * stride; \
+      T v = n < 16 ? K(name##_few)(n, x, &s[i].i) : K(of##_row)(n, x); \
+      if (n >= 16) s[i].i = K(find)(n, x, v); \
+      PUT(&s[i], v); \
+    } \
+  }
 
 WHERE(argmax, max, >)
 WHERE(argmin, min, <)
@@ -169,7 +187,8 @@ WHERE(argmin, min, <)
 ** exp(d) for d <= 0; below LOWEST it is 0, not the last small numbers: they have no fast
 ** path.  NaN stays NaN.
 */
-static inline __attribute__((always_inline)) void K(exps)(const T *x, T m, T *e, const int L) {
+static inline __attribute__((always_inline)) void K(exps)(const T *x, T m, T *e,
+                                                          const int L) {
   for (int j = 0; j < L; j++) {
     T d = x[j] - m, y = EXP(d < LOWEST ? LOWEST : d);
     e[j] = d < LOWEST ? 0 : y;
@@ -237,10 +256,10 @@ RUNS(prod, WIDE, 1, (WIDE)v, MUL(a, b))
 CHUNK(prod, prod_row, PUT)
 #endif
 
-/* -- running sums along a dimension, 16 lanes at a time ------------------------------- */
+/* -- running sums along a dimension, 16 lanes at a time --------------------------- */
 
-static void K(cumsum)(int64_t n, int64_t m, const void *x0, int64_t xs, int64_t xl, void *y0,
-                      int64_t ys, int64_t yl) {
+static void K(cumsum)(int64_t n, int64_t m, const void *x0, int64_t xs, int64_t xl,
+                      void *y0, int64_t ys, int64_t yl) {
   for (int64_t k = 0; k < m; k += 16) {
     const T *x = (const T *)x0 + k * xl;
     T *y = (T *)y0 + k * yl;

@@ -17,7 +17,7 @@
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* -- lanes: tensors without the dimension that is normalised ------------------------- */
+/* -- lanes: tensors without the dimension that is normalised ---------------------- */
 
 typedef struct Lanes {
   int nop;
@@ -85,11 +85,13 @@ static void run_lanes(Lanes *p) {
   int64_t m = inner(&p->t[0]), nblock = p->t[0].numel / m * ceil_div(m, TILE), n;
   p->blocks = ceil_div(PIECE, least(m, TILE) * p->c);
   n = ceil_div(nblock, p->blocks);
-  if (n == 1) run_blocks(p, 0);
-  else mare_parallel(n, run_blocks, p);
+  if (n == 1)
+    run_blocks(p, 0);
+  else
+    mare_parallel(n, run_blocks, p);
 }
 
-/* -- one long lane, all threads ------------------------------------------------------ */
+/* -- one long lane, all threads --------------------------------------------------- */
 
 #define MOST 1024 /* pieces of it */
 
@@ -98,7 +100,7 @@ typedef struct Long {
   mare_Dtype dt;
   int64_t c, each; /* values; values of a piece */
   const char *x;
-  char *y, *from;   /* from: what the last pass reads */
+  char *y, *from; /* from: what the last pass reads */
   double m, scale, shift;
   bool logarithm;
   double part[MOST];
@@ -155,7 +157,7 @@ static void run_long(const Lanes *p) {
   }
 }
 
-/* -- softmax ------------------------------------------------------------------------- */
+/* -- softmax ---------------------------------------------------------------------- */
 
 void mare_softmax(int dim, bool logarithm, const mare_Tensor *x, mare_Tensor *y) {
   const mare_Tensor *op[2] = {x, y};
@@ -169,8 +171,10 @@ void mare_softmax(int dim, bool logarithm, const mare_Tensor *x, mare_Tensor *y)
   }
   p.kernel = mare_lanes()->softmax[x->dtype];
   set_lanes(&p, dim, 2, op);
-  if (p.c > LONG && p.t[0].numel < 16 && p.along[0] == 1 && p.along[1] == 1) run_long(&p);
-  else run_lanes(&p);
+  if (p.c > LONG && p.t[0].numel < 16 && p.along[0] == 1 && p.along[1] == 1)
+    run_long(&p);
+  else
+    run_lanes(&p);
 }
 
 void mare_softmax_backward(int dim, bool logarithm, const mare_Tensor *g,
@@ -189,7 +193,7 @@ void mare_softmax_backward(int dim, bool logarithm, const mare_Tensor *g,
   run_lanes(&p);
 }
 
-/* -- cross-entropy ------------------------------------------------------------------- */
+/* -- cross-entropy ---------------------------------------------------------------- */
 
 /*
 ** Row i pays -sum_k q_k log softmax(x)_k with q_k = w_k (keep t_k + spread): t is 1 at
@@ -321,8 +325,11 @@ static void backward_rows(void *ctx, int64_t piece) {
 }
 
 static Rows rows_of(const mare_CrossEntropy *ce) {
-  Rows p = {.ce = ce, .k = mare_lanes(), .dt = ce->logits->dtype,
-            .n = ce->logits->shape[0], .c = ce->logits->shape[1]};
+  Rows p = {.ce = ce,
+            .k = mare_lanes(),
+            .dt = ce->logits->dtype,
+            .n = ce->logits->shape[0],
+            .c = ce->logits->shape[1]};
   p.keep = 1 - ce->smoothing;
   p.spread = ce->smoothing / (double)p.c;
   for (int64_t k = 1; k <= p.c && p.spread != 0; k++) p.weights += weight_of(&p, k);
@@ -332,8 +339,10 @@ static Rows rows_of(const mare_CrossEntropy *ce) {
 
 static void run_rows(Rows *p, mare_Piece *run) {
   int64_t n = ceil_div(p->n, p->each);
-  if (n == 1) run(p, 0);
-  else mare_parallel(n, run, p);
+  if (n == 1)
+    run(p, 0);
+  else
+    mare_parallel(n, run, p);
 }
 
 mare_Status mare_cross_entropy(const mare_CrossEntropy *ce, mare_Tensor *loss,

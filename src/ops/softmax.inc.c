@@ -8,7 +8,7 @@
 #define TILE MARE_TILE
 #define SHORT 64 /* lanes up to this length are gathered into a block first */
 
-/* -- one contiguous lane ------------------------------------------------------------ */
+/* -- one contiguous lane ---------------------------------------------------------- */
 
 OUTLINE void K(softmax_row)(int64_t c, const T *x, T *y, bool logarithm, double scale) {
   T m = K(max_row)(c, x);
@@ -32,7 +32,8 @@ static double K(dot_row)(int64_t n, const T *a, const T *b) {
 }
 
 /* gx = y (g - sum g y), or g - exp(y) sum g */
-OUTLINE void K(softmax_back_row)(int64_t c, const T *y, const T *g, T *gx, bool logarithm) {
+OUTLINE void K(softmax_back_row)(int64_t c, const T *y, const T *g, T *gx,
+                                 bool logarithm) {
   T e[16], s = (T)(logarithm ? K(sum_row)(c, g) : K(dot_row)(c, g, y));
   if (!logarithm) {
     for (int64_t i = 0; i < c; i++) gx[i] = y[i] * (g[i] - s);
@@ -40,15 +41,15 @@ OUTLINE void K(softmax_back_row)(int64_t c, const T *y, const T *g, T *gx, bool 
   }
   for (int64_t i = 0; i < c; i += 16) {
     int64_t r = c - i < 16 ? c - i : 16;
-    if (r == 16) K(exps)(y + i, 0, e, 16);
-    else K(exps_tail)(r, y + i, 0, e);
+    if (r == 16)
+      K(exps)(y + i, 0, e, 16);
+    else
+      K(exps_tail)(r, y + i, 0, e);
     for (int64_t j = 0; j < r; j++) gx[i + j] = g[i + j] - e[j] * s;
   }
 }
 
-/* -- TILE lanes side by side ---------------------------------------------------------- */
-
-#define INLINE static inline __attribute__((always_inline))
+/* -- TILE lanes side by side ------------------------------------------------------ */
 
 /* one value of each lane; the lanes past nl repeat the first */
 INLINE void K(load)(T *t, const T *x, int64_t xl, int64_t nl) {
@@ -75,7 +76,8 @@ INLINE void K(exp_lanes)(const T *restrict x, const T *restrict m, T *restrict e
   }
 }
 
-OUTLINE void K(max_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl, T *m) {
+OUTLINE void K(max_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl,
+                          T *m) {
   T t[TILE], top[TILE];
   K(load)(top, x, xl, nl);
   for (int64_t i = 1; i < c; i++) {
@@ -90,7 +92,7 @@ OUTLINE void K(max_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t
 
 /* s = sum exp(x - m); y = exp(x - m), unless NULL */
 OUTLINE void K(sum_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t xl, T *y,
-                         int64_t ys, int64_t yl, const T *m, double *s) {
+                          int64_t ys, int64_t yl, const T *m, double *s) {
   T t[TILE], e[TILE];
   for (int j = 0; j < TILE; j++) s[j] = 0;
   for (int64_t first = 0; first < c; first += 256) { /* short chains of additions */
@@ -105,8 +107,8 @@ OUTLINE void K(sum_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t
   }
 }
 
-OUTLINE void K(softmax_lanes)(const mare_Tile *p, int64_t nl, const T *x, int64_t xs, int64_t xl,
-                             T *y, int64_t ys, int64_t yl) {
+OUTLINE void K(softmax_lanes)(const mare_Tile *p, int64_t nl, const T *x, int64_t xs,
+                              int64_t xl, T *y, int64_t ys, int64_t yl) {
   T m[TILE], k[TILE], t[TILE];
   double s[TILE], f[TILE];
   K(max_lanes)(p->c, nl, x, xs, xl, m);
@@ -149,8 +151,8 @@ static void K(softmax)(const mare_Tile *p) {
   const T *x = p->x;
   if (p->xs == 1 && p->ys == 1 && (p->c > SHORT || p->nl < 4)) {
     for (int64_t j = 0; j < p->nl; j++)
-      K(softmax_row)(p->c, x + j * p->xl, y + j * p->yl, p->logarithm,
-                     p->scale ? p->scale[j] : 1);
+      K(softmax_row)
+      (p->c, x + j * p->xl, y + j * p->yl, p->logarithm, p->scale ? p->scale[j] : 1);
   } else if (p->c <= SHORT && p->xl != 1) {
     K(gather)(p->c, p->nl, x, p->xs, p->xl, b);
     K(softmax_lanes)(p, TILE, b, TILE, 1, b, TILE, 1);
@@ -161,14 +163,15 @@ static void K(softmax)(const mare_Tile *p) {
 }
 
 OUTLINE void K(softmax_back_lanes)(const mare_Tile *p, int64_t nl, const T *y, int64_t ys,
-                                  int64_t yl, const T *g, int64_t gs, int64_t gl, T *gx,
-                                  int64_t os, int64_t ol) {
+                                   int64_t yl, const T *g, int64_t gs, int64_t gl, T *gx,
+                                   int64_t os, int64_t ol) {
   T t[TILE], u[TILE], e[TILE], k[TILE], zero[TILE] = {0};
   double s[TILE] = {0};
   for (int64_t i = 0; i < p->c; i++) {
     K(load)(u, g + i * gs, gl, nl);
     if (!p->logarithm) K(load)(t, y + i * ys, yl, nl);
-    for (int j = 0; j < TILE; j++) s[j] += (double)u[j] * (p->logarithm ? 1 : (double)t[j]);
+    for (int j = 0; j < TILE; j++)
+      s[j] += (double)u[j] * (p->logarithm ? 1 : (double)t[j]);
   }
   for (int j = 0; j < TILE; j++) k[j] = (T)s[j];
   for (int64_t i = 0; i < p->c; i++) {
@@ -187,8 +190,8 @@ static void K(softmax_backward)(const mare_Tile *p) {
   T *gx = p->y, b[SHORT * TILE], d[SHORT * TILE];
   const T *y = p->x, *g = p->g;
   if (p->xs == 1 && p->gs == 1 && p->ys == 1 && (p->c > SHORT || p->nl < 4)) {
-    for (int64_t j = 0; j < p->nl; j++)
-      K(softmax_back_row)(p->c, y + j * p->xl, g + j * p->gl, gx + j * p->yl, p->logarithm);
+    for (int64_t j = 0; j < p->nl; j++) K(softmax_back_row)
+    (p->c, y + j * p->xl, g + j * p->gl, gx + j * p->yl, p->logarithm);
   } else if (p->c <= SHORT && p->xl != 1) {
     K(gather)(p->c, p->nl, y, p->xs, p->xl, b);
     K(gather)(p->c, p->nl, g, p->gs, p->gl, d);
@@ -199,7 +202,7 @@ static void K(softmax_backward)(const mare_Tile *p) {
   }
 }
 
-/* -- for cross-entropy: what normalises each lane --------------------------------------- */
+/* -- for cross-entropy: what normalises each lane --------------------------------- */
 
 static void K(stats)(const mare_Tile *p, double *m, double *l) {
   T b[SHORT * TILE], top[TILE];
@@ -246,13 +249,12 @@ static void K(mix_subtract)(const mare_Mix *q, double g, void *gx) {
     ((T *)gx)[k] = (T)((double)((T *)gx)[k] - g * K(mix)(q, k));
 }
 
-/* -- pieces of one long lane ----------------------------------------------------------- */
+/* -- pieces of one long lane ------------------------------------------------------ */
 
 static double K(exp_sum)(int64_t n, const void *x, double m, void *y) {
   return K(exp_row)(n, x, (T)m, y);
 }
 
 static void K(affine)(int64_t n, const void *x, double a, double k, double b, void *y) {
-  for (int64_t i = 0; i < n; i++)
-    ((T *)y)[i] = (((const T *)x)[i] - (T)a) * (T)k - (T)b;
+  for (int64_t i = 0; i < n; i++) ((T *)y)[i] = (((const T *)x)[i] - (T)a) * (T)k - (T)b;
 }
