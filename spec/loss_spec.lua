@@ -363,4 +363,15 @@ describe("losses refuse", function()
     refuses("bad argument #1 to 'l2' "
       .. "(tensor, list of tensors or module expected, got nil)", loss.l2)
   end)
+
+  it("what would be NaN", function()
+    refuses("bad argument #1 to 'bce' (probabilities expected, found 1.5; logits go to bce_logits)",
+      loss.bce, mare.tensor { 0.5, 1.5 }, mare.ones(2))
+    refuses("bad argument #2 to 'cross_entropy' (no row is left to take the mean of)",
+      loss.cross_entropy, a, labels { 2, 2 }, { ignore_index = 2 })
+    refuses("bad argument #2 to 'cross_entropy' (no row is left to take the mean of)",
+      loss.cross_entropy, mare.zeros(0, 3), mare.zeros({ 0 }, "i64"))
+    assert.equal(0, loss.cross_entropy(a, labels { 2, 2 },
+      { ignore_index = 2, reduction = "sum" }):item())
+  end)
 end)

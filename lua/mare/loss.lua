@@ -144,6 +144,22 @@ for _, row in ipairs(core.rows()) do
   end
 end
 
+-- the logarithm of what is no probability is NaN, and so is every weight after it
+local function probabilities(position, name, x)
+  if x:numel() == 0 then return end
+  local lowest, highest = x:detach():min():item(), x:detach():max():item()
+  if lowest >= 0 and highest <= 1 then return end
+  check.argument(position, name, "probabilities expected, found %g; logits go to bce_logits",
+    lowest < 0 and lowest or highest)
+end
+
+local bce = M.bce
+function M.bce(prediction, target, opts)
+  same_shape(2, "bce", prediction, target)
+  probabilities(1, "bce", prediction)
+  return bce(prediction, target, opts)
+end
+
 declare "half_mse"
 --- Half the mean squared error: its derivative is the error itself, divided by n.
 function M.half_mse(prediction, target, opts)

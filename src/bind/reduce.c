@@ -302,6 +302,8 @@ static int entropy_call(lua_State *L) {
   st = mare_cross_entropy(&ce, &losses->t, &total, &bad);
   if (st == MARE_BADARG) bad_label(L, &ce, bad);
   check_status(L, S, st, 0);
+  if (mean && !(total > 0))
+    return arg_error(L, 2, "no row is left to take the mean of");
   if (mean) {
     check_status(L, S, mare_reduce(S->heap, MARE_SUM, 1, 0, &losses->t, &(mare_Tensor){
         .storage = y->t.storage, .data = y->t.data, .dtype = y->t.dtype, .ndim = 1,

@@ -508,11 +508,38 @@ int index_value(lua_State *L, State *S, Object *o, int key) {
   return 1;
 }
 
+/* x[index] = value at each position of the first dimension */
+static void assign_rows(lua_State *L, State *S, Object *o, Object *index, int value) {
+  int64_t bad, shape[MARE_MAXDIM], n = index->t.numel;
+  mare_Tensor v;
+  if (index->t.dtype != MARE_I64 || index->t.ndim != 1 || o->t.ndim == 0)
+    user_error(L, "a tensor is indexed by a u8 mask or by one dimension of i64 positions,"
+                  " not by shape %s of %s", shape_of(L, &index->t),
+               mare_dtype_name[index->t.dtype]);
+  if (!mare_index_check(&index->t, o->t.shape[0], &bad))
+    user_error(L, "index %I is out of range for size %I", (LUAI_UACINT)bad,
+               (LUAI_UACINT)o->t.shape[0]);
+  memcpy(shape, o->t.shape, sizeof shape);
+  shape[0] = n;
+  Object *rows = new_tensor(L, S, o->t.dtype, o->t.ndim, shape);
+  if (test_tensor(L, S, value))
+    assign_tensor(L, S, &rows->t, check_tensor(L, S, value), value);
+  else assign_number(L, &rows->t, value);
+  for (int64_t i = 0; i < n; i++) {
+    int64_t at = mare_get_integer(&index->t, i * index->t.stride[0]);
+    mare_Tensor to = o->t;
+    v = rows->t;
+    mare_select(&to, 0, at < 0 ? at + o->t.shape[0] : at - 1);
+    mare_select(&v, 0, i);
+    mare_copy(&to, &v);
+  }
+  written(o);
+}
+
 void assign_value(lua_State *L, State *S, Object *o, int key, int value) {
-  Object *mask = test_tensor(L, S, key), *x = test_tensor(L, S, value);
+  Object *index = test_tensor(L, S, key), *x = test_tensor(L, S, value);
   mare_Tensor part;
-  if (mask) {
-    check_dtype(L, S, key, MARE_U8);
+  if (index && index->t.dtype == MARE_U8) {
     call_method(L, x ? "masked_scatter_" : "masked_fill_", key, value);
     return;
   }
@@ -520,6 +547,10 @@ void assign_value(lua_State *L, State *S, Object *o, int key, int value) {
     user_error(L, "number or tensor expected as the new value, got %s",
                type_of(L, S, value));
   check_writable(L, S, o, 1);
+  if (index) {
+    assign_rows(L, S, o, check_tensor(L, S, key), value);
+    return;
+  }
   part = resolve(L, &o->t, key);
   if (x) assign_tensor(L, S, &part, check_tensor(L, S, value), value);
   else assign_number(L, &part, value);
