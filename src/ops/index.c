@@ -286,10 +286,9 @@ int64_t mare_count_true(const mare_Tensor *mask) {
 
 /* Keeps the elements of v that the mask marks, without a branch; returns how many. */
 #define KEEPER(name, type) \
-  static int64_t name(int64_t n, const uint8_t *m, const void *v, void *kept) { \
+  static int64_t name(int64_t n, const uint8_t *m, const type *v, type *kept) { \
     int64_t k = 0; \
-    for (int64_t i = 0; i < n; k += m[i++] != 0) \
-      ((type *)kept)[k] = ((const type *)v)[i]; \
+    for (int64_t i = 0; i < n; k += m[i++] != 0) kept[k] = v[i]; \
     return k; \
   }
 /* v = fill where the mask marks */
@@ -307,7 +306,8 @@ FILLER(fill_4, uint32_t)
 FILLER(fill_8, uint64_t)
 
 static int64_t keep(size_t size, int64_t n, const uint8_t *m, const void *v, void *kept) {
-  return (size == 1 ? keep_1 : size == 4 ? keep_4 : keep_8)(n, m, v, kept);
+  if (size == 1) return keep_1(n, m, v, kept);
+  return size == 4 ? keep_4(n, m, v, kept) : keep_8(n, m, v, kept);
 }
 
 /* y is 1-d and contiguous */
