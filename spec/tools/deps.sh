@@ -38,16 +38,17 @@ done; done)
 missing=$(echo $missing) # on one line
 
 by_hand() {
-  echo "Missing: $missing" >&2
-  echo "$1 install them by hand (these are Debian's names; needed are Lua 5.4 and its" >&2
-  echo "headers, BLIS built with threads, zlib, busted and luacheck), then run make again." >&2
+  echo "$1 cannot install: $missing" >&2
+  echo "As root on Debian: apt-get install $missing" >&2
+  echo "Elsewhere, what is needed: Lua 5.4 and its headers, BLIS built with threads, zlib;" >&2
+  echo "for the specs busted, luacheck and luafilesystem for Lua 5.4." >&2
   exit 1
 }
 
-command -v apt-get >/dev/null || by_hand "There is no apt here:"
+command -v apt-get >/dev/null || by_hand "There is no apt here;"
 root=
 if [ "$(id -u)" != 0 ]; then
-  command -v sudo >/dev/null || by_hand "Neither root nor sudo here:"
+  command -v sudo >/dev/null || by_hand "Neither root nor sudo here;"
   root=sudo
 fi
 
@@ -55,4 +56,4 @@ echo "installing: $missing"
 export DEBIAN_FRONTEND=noninteractive
 ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || $root apt-get -q update
 install() { $root apt-get -qq -y --no-install-recommends install $missing >/dev/null; }
-install || { $root apt-get -q update && install; } || by_hand "apt could not install them:"
+install || { $root apt-get -q update && install; } || by_hand "apt"
