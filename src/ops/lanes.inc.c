@@ -22,7 +22,9 @@ extern VECTOR double exp(double);
 extern VECTOR double log(double);
 #endif
 
-#define LANES 32
+#ifndef LANES
+#define LANES 32 /* as many registers of doubles as there are, about */
+#endif
 #define INLINE static inline __attribute__((always_inline))
 
 /* -O3 doubles the code and helps few loops: those in which the lanes stay in registers */

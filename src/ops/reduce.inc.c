@@ -101,8 +101,13 @@ static A K(name##_row)(int64_t n, const T *x) { return K(name##_few)(n, x); }
 RUNS(sum, WIDE, 0, (WIDE)v, ADD(a, b))
 RUNS(max, T, LOW, v, LARGER(a, b))
 RUNS(min, T, HIGH, v, SMALLER(a, b))
+#if REAL
 TREE(sum_columns, WIDE, T)
 TREE(sum_join, WIDE, WIDE)
+#else
+FOLD(sum_columns, WIDE, T, (WIDE)v, ADD(a, b))
+FOLD(sum_join, WIDE, WIDE, v, ADD(a, b))
+#endif
 FOLD(max_columns, T, T, v, LARGER(a, b))
 FOLD(min_columns, T, T, v, SMALLER(a, b))
 START(sum, WIDE, 0)
