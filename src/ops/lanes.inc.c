@@ -3,11 +3,15 @@
 ** defined after the target was chosen.  Loops are written for the vectoriser: L lanes in
 ** an array, a trip count it knows, no early exit.
 */
+#ifdef SMALL
+#pragma GCC optimize("Os", "no-math-errno", "no-trapping-math")
+#else
 #pragma GCC optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", "no-math-errno", \
                      "no-trapping-math")
 /* 128 bytes are not worth a memcpy, nor are second versions of loops their space */
 #pragma GCC optimize("no-tree-loop-distribute-patterns", "no-unswitch-loops", \
                      "no-peel-loops", "no-split-loops", "no-version-loops-for-strides")
+#endif
 
 #include <math.h>
 #include <string.h>
