@@ -22,12 +22,8 @@ typedef struct mare_Rng {
 /* the bare function: c becomes the block that belongs to it */
 void mare_philox(const uint32_t key[2], uint32_t c[4]);
 
-void mare_rng_block(uint64_t key, uint64_t counter, uint32_t out[4]);
 void mare_rng_seed(mare_Rng *r, uint64_t seed);
 
-uint64_t mare_rng_u64(mare_Rng *r);                 /* one number */
-double mare_rng_double(mare_Rng *r);                /* in [0, 1) */
-uint64_t mare_rng_below(mare_Rng *r, uint64_t n);   /* in [0, n), without bias */
 
 /*
 ** Fills; y is contiguous (any number of elements), and r moves on.  f32 and f64:

@@ -267,7 +267,9 @@ void back_reduce_to(Back *b, const mare_Tensor *g, int ndim, const int64_t *shap
   *gx = *g;
   if (axes) {
     mare_Tensor *sum = back_tensor(b, g->dtype, g->ndim, kept);
-    check_status(b->L, b->S, mare_reduce(b->S->heap, MARE_SUM, axes, 0, g, sum), 0);
+    mare_Status st = mare_reduce(b->S->heap, MARE_SUM, axes, 0, g, sum);
+    if (relieve(b->L, b->S, st)) st = mare_reduce(b->S->heap, MARE_SUM, axes, 0, g, sum);
+    check_status(b->L, b->S, st, 0);
     *gx = *sum;
   }
   while (gx->ndim > ndim) mare_squeeze(gx, 0);

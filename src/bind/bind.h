@@ -163,7 +163,9 @@ void written(Object *o); /* after an in-place write */
 void check_writable(lua_State *L, State *S, Object *o, int arg);
 
 void make_room(lua_State *L, State *S, size_t nbytes); /* the pressure rule */
-/* raises unless MARE_OK */
+/* after a failure for want of memory: collects; true when another try is worth it */
+bool relieve(lua_State *L, State *S, mare_Status st);
+/* raises unless MARE_OK; nbytes is what was asked for, 0 when that is not known */
 void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes);
 /* dst = src, broadcast and converted; arg names src in errors */
 void assign_tensor(lua_State *L, State *S, mare_Tensor *dst, Object *src, int arg);
@@ -200,10 +202,13 @@ typedef struct Function { /* a plain function of the core table */
 /* each list ends with name == NULL */
 extern const Function object_functions[], create_functions[], memory_functions[],
     tape_functions[], backward_functions[], elementwise_functions[], reduce_functions[],
-    index_functions[], optim_functions[], io_functions[];
+    index_functions[], product_functions[], optim_functions[], io_functions[];
 
 extern const Op copy_ops[], view_ops[], product_ops[], reduce_ops[], index_ops[],
     join_ops[];
+
+/* what the tape records for a view; ends with NULL */
+extern const Op *const recorded_views[];
 
 int tensor_index(lua_State *L);    /* __index */
 int tensor_newindex(lua_State *L); /* __newindex */

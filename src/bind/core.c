@@ -118,12 +118,10 @@ static void push_functions(lua_State *L) {
   static const Function *const lists[] = {
       core_functions,  object_functions,   create_functions,      memory_functions,
       tape_functions,  backward_functions, elementwise_functions, reduce_functions,
-      index_functions, optim_functions,    io_functions};
+      index_functions, product_functions,  optim_functions,       io_functions};
   lua_createtable(L, 0, 64);
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) add_functions(L, lists[i]);
 }
-
-extern const Op *const recorded_views[];
 
 static void push_ops(lua_State *L) { /* pushes ops, ids */
   static const Op *const lists[] = {copy_ops,   view_ops,  product_ops,

@@ -19,13 +19,13 @@ static Object *check_positions(lua_State *L, State *S, int arg, int64_t limit) {
   return index;
 }
 
-/* a contiguous tensor with the values of the one at arg, in its place on the stack */
+/* the values of the tensor at arg without gaps: itself, or a copy pushed on the stack */
 static const mare_Tensor *settle(lua_State *L, State *S, int arg) {
   Object *o = lua_touserdata(L, arg);
   if (mare_is_contiguous(&o->t)) return &o->t;
   Object *copy = new_like(L, S, &o->t);
   mare_copy(&copy->t, &o->t);
-  return &copy->t; /* stays on the stack above */
+  return &copy->t;
 }
 
 static int check_table(lua_State *L, Object *x, int arg) {

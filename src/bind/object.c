@@ -58,8 +58,16 @@ void check_same_shape(lua_State *L, const Object *a, const Object *b, int arg) {
     arg_error(L, arg, "shapes %s and %s differ", shape_of(L, &a->t), shape_of(L, &b->t));
 }
 
+bool relieve(lua_State *L, State *S, mare_Status st) {
+  if (st != MARE_NOMEM) return false;
+  mare_heap_trim(S->heap);
+  lua_gc(L, LUA_GCCOLLECT);
+  return true;
+}
+
 void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes) {
   if (st == MARE_OK) return;
+  if (nbytes == 0) user_error(L, "not enough memory for the operation's own work");
   if (st == MARE_NOMEM) st = mare_heap_status(S->heap, nbytes);
   if (st == MARE_LIMIT)
     user_error(L, "not enough memory: %I bytes asked for, %I in use, limit %I",

@@ -161,7 +161,7 @@ static void matmul_backward(Back *b, int i, mare_Tensor *gx) {
 
 /* -- linear ------------------------------------------------------------------------- */
 
-static void check_linear(lua_State *L, State *S, Object *x, Object *w, Object *bias) {
+static void check_linear(lua_State *L, Object *x, Object *w, Object *bias) {
   check_same_dtype(L, x, w, 2);
   if (x->t.ndim == 0) arg_error(L, 1, "a 0-d tensor has no columns");
   if (w->t.ndim != 2)
@@ -175,7 +175,6 @@ static void check_linear(lua_State *L, State *S, Object *x, Object *w, Object *b
   if (bias->t.ndim != 1 || bias->t.shape[0] != w->t.shape[0])
     arg_error(L, 3, "a bias of shape %I expected, got %s", (LUAI_UACINT)w->t.shape[0],
               shape_of(L, &bias->t));
-  (void)S;
 }
 
 /* linear(x, w [, bias]): x (.., c), w (k, c), bias (k) -> x w' + bias (.., k) */
@@ -187,7 +186,7 @@ static int product_linear(lua_State *L) {
   const mare_Tensor *in = &x->t;
   int64_t shape[MARE_MAXDIM];
   lua_settop(L, 3);
-  check_linear(L, S, x, w, bias);
+  check_linear(L, x, w, bias);
   memcpy(shape, x->t.shape, sizeof shape);
   shape[x->t.ndim - 1] = w->t.shape[0];
   if (!as_rows(in, &vx)) {
@@ -226,7 +225,21 @@ static void linear_backward(Back *b, int i, mare_Tensor *gx) {
   *gx = *t;
 }
 
+/* matmul_plain(a, b): two matrices by the triple loop, for comparison */
+static int product_plain(lua_State *L) {
+  State *S = get_state(L);
+  Object *a = check_real(L, S, 1), *b = check_real(L, S, 2);
+  check_same_dtype(L, a, b, 2);
+  if (a->t.ndim != 2 || b->t.ndim != 2) return arg_error(L, 1, "two matrices expected");
+  check_inner(L, a, b);
+  int64_t shape[] = {a->t.shape[0], b->t.shape[1]};
+  mare_gemm_plain(&a->t, &b->t, 0, &new_tensor(L, S, a->t.dtype, 2, shape)->t);
+  return 1;
+}
+
 const Op product_ops[] = {
     {"matmul", product_matmul, matmul_backward, NEEDS(0) | NEEDS(1), NULL},
     {"linear", product_linear, linear_backward, NEEDS(0) | NEEDS(1), NULL},
     {NULL, NULL, NULL, 0, NULL}};
+
+const Function product_functions[] = {{"matmul_plain", product_plain}, {NULL, NULL}};

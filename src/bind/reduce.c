@@ -72,6 +72,7 @@ static void set_argument(lua_State *L, int idx, int kind, double v) {
 static int reduce(lua_State *L, const Op *op, const Rule *rule, double param) {
   State *S = get_state(L);
   Object *x = rule->real ? check_real(L, S, 1) : check_tensor(L, S, 1), *y;
+  mare_Status st;
   int64_t shape[MARE_MAXDIM];
   unsigned axes = check_axes(L, 2, x->t.ndim);
   bool keep = opt_boolean(L, 3, false);
@@ -86,7 +87,10 @@ static int reduce(lua_State *L, const Op *op, const Rule *rule, double param) {
   set_argument(L, 4, LUA_TNUMBER, param);
   kept_shape(&x->t, axes, shape);
   y = new_result(L, S, op, 1, 4, result_type(rule->result, x->t.dtype), x->t.ndim, shape);
-  check_status(L, S, mare_reduce(S->heap, rule->reduction, axes, param, &x->t, &y->t), 0);
+  st = mare_reduce(S->heap, rule->reduction, axes, param, &x->t, &y->t);
+  if (relieve(L, S, st))
+    st = mare_reduce(S->heap, rule->reduction, axes, param, &x->t, &y->t);
+  check_status(L, S, st, 0);
   if (!keep) drop(&y->t, axes);
   return 1;
 }
@@ -161,8 +165,10 @@ static int sort_sort(lua_State *L) { /* sort(x [, dim [, descending]]) -> values
   bool descending = opt_boolean(L, 3, false);
   values = new_like(L, S, &x->t);
   index = new_tensor(L, S, MARE_I64, x->t.ndim, x->t.shape);
-  check_status(L, S, mare_sort(S->heap, dim, descending, &x->t, &values->t, &index->t),
-               (size_t)x->t.numel * 8);
+  mare_Status st = mare_sort(S->heap, dim, descending, &x->t, &values->t, &index->t);
+  if (relieve(L, S, st))
+    st = mare_sort(S->heap, dim, descending, &x->t, &values->t, &index->t);
+  check_status(L, S, st, 0);
   return 2;
 }
 
@@ -180,8 +186,10 @@ static int sort_topk(lua_State *L) { /* topk(x, k [, dim [, largest]]) -> values
   shape[dim] = k;
   values = new_tensor(L, S, x->t.dtype, x->t.ndim, shape);
   index = new_tensor(L, S, MARE_I64, x->t.ndim, shape);
-  check_status(L, S, mare_topk(S->heap, dim, k, largest, &x->t, &values->t, &index->t),
-               (size_t)x->t.numel * 8);
+  mare_Status st = mare_topk(S->heap, dim, k, largest, &x->t, &values->t, &index->t);
+  if (relieve(L, S, st))
+    st = mare_topk(S->heap, dim, k, largest, &x->t, &values->t, &index->t);
+  check_status(L, S, st, 0);
   return 2;
 }
 
