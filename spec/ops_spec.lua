@@ -181,7 +181,14 @@ describe("value", function()
       table.concat(point.p or {}, ", "), got, want)
   end
 
-  local function check_point(row, point, dtype, tolerance, floor)
+  -- where small arguments may cancel; otherwise small values count too
+  local function floor_of(x, eps, least)
+    local largest = 0
+    for _, v in ipairs(x) do largest = math.max(largest, math.abs(v)) end
+    return largest < 1 and eps * largest or least
+  end
+
+  local function check_point(row, point, dtype, tolerance, eps, least)
     local cols = {}
     for i, v in ipairs(point.x) do cols[i] = {v} end
     local args = operands(row, cols, dtype)
@@ -189,14 +196,15 @@ describe("value", function()
     local function as(v)
       return dtype == "f32" and math.abs(v) > LARGEST and math.huge * v or v
     end
-    agree(flat(y)[1], as(point.y), tolerance, floor, dtype .. " value", point)
+    agree(flat(y)[1], as(point.y), tolerance, floor_of(point.x, eps, least), dtype .. " value",
+      point)
     if not point.d or not has_gradient(row) then return end
     local _, grads = fused(row, args, point.p or {}, mare.ones({1}, dtype))
     local n = 0
     for i = 1, #row.args do
       if row.derivatives[i] then
         n = n + 1
-        agree(flat(grads[i])[1], as(point.d[n]), 10 * tolerance, 10 * floor,
+        agree(flat(grads[i])[1], as(point.d[n]), 10 * tolerance, 4 * eps,
           ("%s derivative to %s"):format(dtype, row.args[i]), point)
       end
     end
@@ -207,8 +215,8 @@ describe("value", function()
       local points = reference.reals[row.name]
       demand(points and #points >= 3, "no reference values")
       for _, point in ipairs(points) do
-        check_point(row, point, "f64", 2e-14, 2e-16)
-        if representable(point.x) then check_point(row, point, "f32", 2e-6, 1e-37) end
+        check_point(row, point, "f64", 1e-13, 2^-52, 1e-300)
+        if representable(point.x) then check_point(row, point, "f32", 2e-6, 2^-23, 1e-37) end
       end
       checked[row.name] = (checked[row.name] or 0) + 1
     end)
