@@ -60,6 +60,7 @@ typedef struct mare_Mix {
 
 typedef struct mare_Lanes {
   mare_Chunk *chunk[MARE_NREDUCTION][MARE_NDTYPE];    /* NULL: widen first */
+  mare_Chunk *squares[MARE_NREAL]; /* norm 2 */
   mare_Columns columns[MARE_NREDUCTION][MARE_NDTYPE]; /* fold NULL: there is none */
   /* [from][to] */
   void (*widen[MARE_NDTYPE][MARE_NDTYPE])(int64_t n, const void *x, void *y);

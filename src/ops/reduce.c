@@ -210,6 +210,8 @@ static void put(const Plan *p, int64_t o, int64_t n, const mare_Partial *s) {
     for (int64_t j = 0; j < n; j++) ((int64_t *)y->data)[o + j] = s[j].i + 1;
   else if (p->rule->integer || p->integer)
     for (int64_t j = 0; j < n; j++) mare_set_integer(y, o + j, s[j].v);
+  else if (y->dtype == MARE_F32 && p->rule->finish == value)
+    for (int64_t j = 0; j < n; j++) ((float *)y->data)[o + j] = (float)s[j].a;
   else if (y->dtype == MARE_F32)
     for (int64_t j = 0; j < n; j++)
       ((float *)y->data)[o + j] = (float)p->rule->finish(&s[j], p->part.numel, p->param);
@@ -220,12 +222,18 @@ static void put(const Plan *p, int64_t o, int64_t n, const mare_Partial *s) {
 
 /* -- rows: results whose own elements are neighbours, or a group that is transposed  */
 
-/* s (g) = s and n elements each, stride apart, of which the first is number i */
+/* s (g) = n elements each, stride apart */
+static void set_runs(const Plan *p, int64_t g, int64_t n, const void *x, int64_t stride,
+                     mare_Partial *s) {
+  memset(s, 0, (size_t)g * sizeof *s);
+  p->chunk(n, g, x, stride, p->param, s);
+}
+
+/* s (g) = s and n elements each, of which the first is number i */
 static void add_runs(const Plan *p, int64_t g, int64_t i, int64_t n, const void *x,
-                     int64_t stride, mare_Partial *s) {
+                     mare_Partial *s) {
   mare_Partial t[GROUP];
-  memset(t, 0, (size_t)g * sizeof *t);
-  p->chunk(n, g, x, stride, p->param, t);
+  set_runs(p, g, n, x, n, t);
   for (int64_t j = 0; j < g; j++) {
     if (p->rule->by_place) t[j].i += i;
     p->rule->join(&s[j], &t[j], p->param);
@@ -237,7 +245,7 @@ static void widen_and_add(const Plan *p, int64_t g, int64_t i, int64_t n, const 
                           mare_Partial *s) {
   double wide[CHUNK];
   if (p->widen) p->widen(g * n, x, wide);
-  add_runs(p, g, i, n, p->widen ? wide : x, n, s);
+  add_runs(p, g, i, n, p->widen ? wide : x, s);
 }
 
 /* s = elements i .. end - 1 of the result that starts at x */
@@ -294,15 +302,18 @@ static void fold_group(const Plan *p, const char *x, int64_t g, int64_t i, int64
 /* elements i .. end - 1 of g results from x on; they lie along the last kept dimension */
 static void fold(const Plan *p, const char *x, int64_t g, int64_t i, int64_t end,
                  mare_Partial *s) {
+  bool plain = !p->widen && p->part.ndim == 1 && p->part.stride[0] == 1;
+  if (plain && !(p->side_by_side && g > 1) && i == 0 && end > 0 && end <= CHUNK) {
+    set_runs(p, g, end, x, step(&p->kept), s);
+    return;
+  }
   for (int64_t j = 0; j < g; j++) s[j] = p->rule->start;
-  if (p->side_by_side && g > 1)
+  if (p->side_by_side && g > 1) {
     fold_group(p, x, g, i, end, s);
-  else if (!p->widen && p->part.ndim == 1 && p->part.stride[0] == 1 && i == 0 &&
-           end <= CHUNK)
-    add_runs(p, g, 0, end, x, step(&p->kept), s);
-  else
-    for (int64_t j = 0; j < g; j++)
-      fold_row(p, x + j * step(&p->kept) * (int64_t)p->size, i, end, s + j);
+    return;
+  }
+  for (int64_t j = 0; j < g; j++)
+    fold_row(p, x + j * step(&p->kept) * (int64_t)p->size, i, end, s + j);
 }
 
 static void whole_results(void *ctx, int64_t piece) {
@@ -380,7 +391,9 @@ static void fold_table(const Plan *p, int64_t rows, int64_t m, const char *x,
                        int64_t stride, void *acc) {
   const mare_Columns *c = p->columns;
   double wide[WIDTH];
-  int64_t g = stride == m ? WIDTH / 2 / m : 0, w = g * m;
+  int64_t g = stride == m ? WIDTH / m : 0, w;
+  while (g > 1 && g * m % 16 != 0 && g * m > WIDTH / 2) g--; /* whole vectors */
+  w = g * m;
   if (g > 1 && rows >= 8 * g) {
     c->start(w, wide);
     c->fold(rows / g, w, x, w, wide);
@@ -492,13 +505,21 @@ const mare_Lanes *mare_lanes(void) {
   return &mare_lanes_base;
 }
 
+/* a kernel for elements of type *dt, or of the type that *dt becomes */
+static mare_Chunk *chunk_for(const mare_Lanes *k, mare_Reduction r, double param,
+                             mare_Dtype *dt) {
+  bool squares = r == MARE_NORM && param == 2;
+  if (squares && *dt < MARE_NREAL) return k->squares[*dt];
+  if (!squares && k->chunk[r][*dt]) return k->chunk[r][*dt];
+  *dt = *dt == MARE_U8 && k->chunk[r][MARE_I64] ? MARE_I64 : MARE_F64;
+  return squares ? k->squares[*dt] : k->chunk[r][*dt];
+}
+
 static void choose_kernels(Plan *p, mare_Reduction r, mare_Dtype from) {
   mare_Dtype to = from;
   p->lanes = mare_lanes();
   p->rule = &rules[r];
-  if (!p->lanes->chunk[r][to])
-    to = from == MARE_U8 && p->lanes->chunk[r][MARE_I64] ? MARE_I64 : MARE_F64;
-  p->chunk = p->lanes->chunk[r][to];
+  p->chunk = chunk_for(p->lanes, r, p->param, &to);
   p->columns = &p->lanes->columns[r][from];
   p->widen = p->lanes->widen[from][to];
   p->integer = to == MARE_I64 || to == MARE_U8;

@@ -20,12 +20,14 @@ static A K(name##_few)(int64_t n, const T *x) { \
     A l[LANES]; \
     int64_t i = 0; \
     for (int j = 0; j < LANES; j++) l[j] = zero; \
-    for (; i + LANES <= n; i += LANES) \
+    for (; i + LANES <= n; i += LANES) { \
+      AHEAD(x + i); \
       for (int j = 0; j < LANES; j++) { \
         T v = x[i + j]; \
         A a = l[j], b = pre; \
         l[j] = join; \
       } \
+    } \
     for (int j = 0; i < n; i++, j++) { \
       T v = x[i]; \
       A a = l[j], b = pre; \
@@ -187,6 +189,48 @@ WHERE(argmax, max, >)
 WHERE(argmin, min, <)
 
 #if REAL
+
+/* sum (x - m)^2 */
+HOT double K(deviations_few)(int64_t n, const T *x, double m) {
+  double l[LANES] = {0};
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    AHEAD(x + i);
+    for (int j = 0; j < LANES; j++) {
+      double d = (double)x[i + j] - m;
+      l[j] += d * d;
+    }
+  }
+  for (int j = 0; i < n; i++, j++) l[j] += ((double)x[i] - m) * ((double)x[i] - m);
+  for (int w = LANES / 2; w > 0; w /= 2)
+    for (int j = 0; j < w; j++) l[j] += l[j + w];
+  return l[0];
+}
+
+static double K(deviations)(int64_t n, const T *x, double m) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i += BLOCK)
+    sum += K(deviations_few)(n - i < BLOCK ? n - i : BLOCK, x + i, m);
+  return sum;
+}
+
+static void K(squares_chunk)(int64_t n, int64_t rows, const void *x, int64_t stride, double c,
+                             mare_Partial *s) {
+  (void)c;
+  for (int64_t i = 0; i < rows; i++) s[i].a = K(deviations)(n, (const T *)x + i * stride, 0);
+}
+
+/* a = mean, b = sum of (x - mean)^2, i = n */
+static void K(var_chunk)(int64_t n, int64_t rows, const void *x0, int64_t stride, double c,
+                         mare_Partial *s) {
+  (void)c;
+  for (int64_t i = 0; i < rows; i++) {
+    const T *x = (const T *)x0 + i * stride;
+    s[i].a = K(sum_blocks)(n, x) / (double)n;
+    s[i].b = K(deviations)(n, x, s[i].a);
+    s[i].i = n;
+  }
+}
 
 /*
 ** exp(d) for d <= 0; below LOWEST it is 0, not the last small numbers: they have no fast
