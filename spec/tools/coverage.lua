@@ -1,8 +1,7 @@
 -- coverage.lua DIR -- lines of the C sources that the specs ran, from gcov's counts.
 
 local dir = arg[1]
-local pipe = io.popen(("find %s -name '*.gcda' -exec gcov -n -r -s . -o %s {} + 2>/dev/null")
-  :format(dir, dir))
+local pipe = io.popen(("find %s -name '*.gcda' -exec gcov -n {} + 2>/dev/null"):format(dir))
 local lines, ran = 0, 0
 local file
 local shown = {}
@@ -16,6 +15,6 @@ for line in pipe:lines() do
   end
 end
 pipe:close()
-table.sort(shown)
+table.sort(shown)        -- the least covered first
 print(table.concat(shown, "\n"))
 print(("%.1f %% of %d lines of C"):format(100 * ran / math.max(lines, 1), lines))
