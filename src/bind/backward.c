@@ -41,13 +41,29 @@ static void release_temps(Walk *w) {
 
 static void leave_object(Walk *w, Slot *s) {
   Object *o = s->object;
+  mare_tensor_release(&s->grad);
+  if (o == NULL) return;
   o->walk = s->outer;
   o->slot = s->outer_slot;
-  mare_tensor_release(&s->grad);
   if (w->finished && !w->retain && o->node) {
     o->node = NULL;
     o->consumed = true;
   }
+}
+
+/*
+** o goes while walks still know it: they are done, but there was no memory left to
+** call what closes them.
+*/
+void forget_object(Object *o) {
+  int i = o->slot;
+  for (Walk *w = o->walk; w;) {
+    Slot *s = &w->slot[i];
+    s->object = NULL;
+    w = s->outer;
+    i = s->outer_slot;
+  }
+  o->walk = NULL;
 }
 
 static void free_slots(Walk *w) {

@@ -157,6 +157,7 @@ Object *new_view(lua_State *L, State *S, const mare_Tensor *v);
 const mare_Tensor *push_contiguous(lua_State *L, State *S, const mare_Tensor *t);
 void close_tensor(Object *o);
 int tensor_gc(lua_State *L);        /* __gc */
+void forget_object(Object *o);      /* walks that know it forget it; backward.c */
 bool interrupting(lua_State *L);    /* a finalizer, in the middle of a function in C */
 void written(Object *o); /* after an in-place write */
 /* before an in-place write to the tensor at arg: refuses what the tape still needs */

@@ -203,7 +203,8 @@ static int tensor_close(lua_State *L) { /* __close, t:close() */
 
 int tensor_gc(lua_State *L) {
   Object *o = test_tensor(L, get_state(L), 1);
-  if (o && o->walk == NULL) close_tensor(o);
+  if (o && o->walk) forget_object(o);
+  if (o) close_tensor(o);
   return 0;
 }
 
