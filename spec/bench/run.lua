@@ -3,6 +3,7 @@
 -- Each round runs every side once, one after the other, so that a noisy minute hits
 -- all of them; a figure is the median over the rounds, and PyTorch's is the best of
 -- its settings (threads and BLAS). Rows, and what is asked of each, stand in `rows`.
+-- With MARKDOWN=1 in the environment the table is one for a README.
 -- Arguments: quick | full, then the groups wanted: networks products elements busy.
 
 local quick = arg[1] == "quick"
@@ -249,6 +250,10 @@ local function show(r)
     verdict = ratio >= target and "ok" or "MISSED"
     if ratio >= target then passed = passed + 1 else failed = failed + 1 end
   end
+  if os.getenv "MARKDOWN" then
+    return print(("| %s | %s | %s | %.2f | %s |"):format(title, human(ours),
+      human(theirs * (r.scale or 1)), ratio, target and ("%g"):format(target) or ""))
+  end
   print(("%-44s %10s %10s  %6.2f  %6s  %-6s %s"):format(title, human(ours),
     human(theirs * (r.scale or 1)), ratio, target and ("%g"):format(target) or "", verdict,
     which:gsub("^torch ", "")))
@@ -277,7 +282,11 @@ local function show_loading()
   end
 end
 
-print(("%-44s %10s %10s  %6s  %6s"):format("", "Maré", "other", "times", "target"))
+if os.getenv "MARKDOWN" then
+  print "| | Maré | other | times | asked |\n|---|---|---|---|---|"
+else
+  print(("%-44s %10s %10s  %6s  %6s"):format("", "Maré", "other", "times", "target"))
+end
 for _, r in ipairs(rows) do show(r) end
 show_loading()
 print(("\n%d targets met, %d missed, %d not measured; %d cores, %d rounds, %d s"):format(passed,
