@@ -79,7 +79,7 @@ end
 for _, n in ipairs { 2, 3, 4, 6, 8, 12, 16 } do
   row { ("product %d in C, against OpenBLAS"):format(n), "product " .. n, "direct",
     "openblas " .. n, 0.9, from = "direct" }
-  row { ("  from Lua, against PyTorch"), "matmul " .. n, "torch", "matmul " .. n, 0.9 }
+  row { ("product %d from Lua, against PyTorch"):format(n), "matmul " .. n, "torch", "matmul " .. n, 0.9 }
 end
 for _, size in ipairs(SIZES) do
   for _, name in ipairs { "add", "mul", "exp", "tanh", "sigmoid", "relu", "sum", "argmax",
