@@ -2,6 +2,9 @@
 ** gemm_small_base.c -- small matrix products for any machine: 16-byte vectors
 ** that the compiler maps to what there is (SSE2, NEON).
 */
+#if defined(__x86_64__) && !defined(__clang__)
+#pragma GCC optimize("Os") /* a PC that needs it is old: space counts more than speed */
+#endif
 #include "gemm_small.h"
 
 #define BYTES 16
