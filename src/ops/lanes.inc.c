@@ -31,12 +31,12 @@ extern VECTOR double log(double);
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-/* -O3 doubles the code and helps few loops: those in which the lanes stay in registers */
 /* from memory to cache before it is wanted: a third more of one core's bandwidth */
 #define AHEAD(p) \
   for (size_t o = 0; o < LANES * sizeof *(p); o += 64) \
     __builtin_prefetch((const char *)(p) + 4096 + o)
 
+/* -O3 doubles the code and helps few loops: those in which the lanes stay in registers */
 #define OUTLINE static __attribute__((noinline, noclone))
 #define HOT OUTLINE __attribute__((optimize("O3")))
 

@@ -14,7 +14,8 @@
 #include "lanes.h"
 
 #define PIECE 65536 /* elements of one piece of a parallel job */
-#define CHUNK 4096  /* elements folded by one call of a kernel */
+#define RUN 16384   /* elements folded by one call of a kernel ... */
+#define CHUNK 2048  /* ... if they must be copied or converted first */
 #define GROUP 16    /* results folded by one call of a kernel */
 #define WIDTH 512   /* columns folded at once */
 
@@ -256,7 +257,7 @@ static void fold_row(const Plan *p, const char *x, int64_t i, int64_t end,
   bool plain = part.ndim == 1 && (part.stride[0] == 1 || part.numel == 1);
   part.data = (char *)(uintptr_t)x;
   for (int64_t n; i < end; i += n) {
-    n = least(end - i, CHUNK);
+    n = least(end - i, plain && !p->widen ? RUN : CHUNK);
     if (!plain) mare_gather_block(&part, i, n, block);
     widen_and_add(p, 1, i, n, plain ? x + i * (int64_t)p->size : (const char *)block, s);
   }
@@ -303,7 +304,7 @@ static void fold_group(const Plan *p, const char *x, int64_t g, int64_t i, int64
 static void fold(const Plan *p, const char *x, int64_t g, int64_t i, int64_t end,
                  mare_Partial *s) {
   bool plain = !p->widen && p->part.ndim == 1 && p->part.stride[0] == 1;
-  if (plain && !(p->side_by_side && g > 1) && i == 0 && end > 0 && end <= CHUNK) {
+  if (plain && !(p->side_by_side && g > 1) && i == 0 && end > 0 && end <= RUN) {
     set_runs(p, g, end, x, step(&p->kept), s);
     return;
   }
