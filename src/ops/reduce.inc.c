@@ -214,15 +214,16 @@ static double K(deviations)(int64_t n, const T *x, double m) {
   return sum;
 }
 
-static void K(squares_chunk)(int64_t n, int64_t rows, const void *x, int64_t stride, double c,
-                             mare_Partial *s) {
+static void K(squares_chunk)(int64_t n, int64_t rows, const void *x, int64_t stride,
+                             double c, mare_Partial *s) {
   (void)c;
-  for (int64_t i = 0; i < rows; i++) s[i].a = K(deviations)(n, (const T *)x + i * stride, 0);
+  for (int64_t i = 0; i < rows; i++)
+    s[i].a = K(deviations)(n, (const T *)x + i * stride, 0);
 }
 
 /* a = mean, b = sum of (x - mean)^2, i = n */
-static void K(var_chunk)(int64_t n, int64_t rows, const void *x0, int64_t stride, double c,
-                         mare_Partial *s) {
+static void K(var_chunk)(int64_t n, int64_t rows, const void *x0, int64_t stride,
+                         double c, mare_Partial *s) {
   (void)c;
   for (int64_t i = 0; i < rows; i++) {
     const T *x = (const T *)x0 + i * stride;
