@@ -12,23 +12,26 @@
 
 /*
 ** What was measured, by instruction set, in multiply-adds: products above blis (f32,
-** f64) go to BLIS, if it takes their strides; a piece holds about `piece`, or a 64th
-** of the whole if that is more.
+** f64) go to BLIS, if it takes their strides; a piece holds about `piece` (f32, f64),
+** or a 64th of the whole if that is more.
 */
 typedef struct Plan {
   mare_SmallGemm *const *small;
-  double blis[MARE_NREAL];
-  double piece;
+  double blis[MARE_NREAL], piece[MARE_NREAL];
 } Plan;
 
 static const Plan plans[] = {
-  {mare_gemm_avx512, {2e9, 1e8}, 400000},
-  {mare_gemm_avx2, {5e7, 5e7}, 250000},
-  {mare_gemm_base, {2e7, 5e6}, 125000},
+  {mare_gemm_avx512, {2e9, 1e8}, {300000, 150000}},
+  {mare_gemm_avx2, {5e7, 5e7}, {300000, 150000}},
+  {mare_gemm_base, {2e7, 5e6}, {150000, 75000}},
 };
 
-#define PIECES 64 /* of one product, about */
-#define FAR 250000 /* numbers that b spans */
+enum {
+  PIECES = 64,   /* of one product, about */
+  FAR = 250000,  /* b is big: it spans so many numbers */
+  NEAR = 130000, /* b is small */
+  LARGE = 100000 /* so is c if it has no more numbers */
+};
 
 static const Plan *plan (void) {
   const char *isa = mare_isa();
@@ -145,20 +148,24 @@ static int64_t halve (int64_t n, int64_t unit) {
 /*
 ** Halves the side that is longer for its kind until a piece holds little enough
 ** work: long rows and columns first, short ones only if that was not enough.  Where
-** rows of b are far apart a piece keeps a long stretch of each.
+** b is contiguous along its rows, a big one is read in long stretches, and with a
+** small one whole rows of c are written.
 */
 static void cut (Job *w, double work) {
   static const struct { int tm, tn; } least[] = {{96, 64}, {24, 32}};
   const mare_Product *g = &w->g;
-  const bool far = g->bj == 1 && (double)g->k * (double)g->bp > FAR;
+  const bool rows = g->bj == 1, far = rows && (double)g->k * (double)g->bp > FAR;
+  const bool whole = rows && (double)g->k * (double)g->n < NEAR &&
+                     (double)g->m * (double)g->n > LARGE;
   w->tm = g->m;
   w->tn = g->n;
   for (int q = 0; q < 2; q++) {
-    const int64_t tm = least[q].tm, tn = far ? 256 : least[q].tn;
+    const int64_t tm = far ? 96 : least[q].tm;
+    const int64_t tn = whole ? g->n : far ? 256 : least[q].tn;
     while ((double)w->tm * (double)w->tn * (double)g->k > work &&
            (w->tm > tm || w->tn > tn)) {
-      const bool columns = w->tn > tn && (w->tm <= tm || w->tn * tm >= w->tm * tn);
-      if (columns) w->tn = halve(w->tn, 32);
+      const bool wider = !far && w->tn * tm >= w->tm * tn;
+      if (w->tn > tn && (wider || w->tm <= tm)) w->tn = halve(w->tn, 32);
       else w->tm = halve(w->tm, 12);
     }
   }
@@ -166,7 +173,8 @@ static void cut (Job *w, double work) {
 
 static void run (Job *w, const Plan *p) {
   const double work = work_of(&w->g), all = work * (double)w->batch;
-  const double share = all / PIECES > p->piece ? all / PIECES : p->piece;
+  const double least = p->piece[w->dtype];
+  const double share = all / PIECES > least ? all / PIECES : least;
   w->small = engine(p, &w->g, w->dtype);
   cut(w, share);
   w->down = ceil_div(w->g.m, w->tm);
@@ -180,7 +188,7 @@ static void run (Job *w, const Plan *p) {
 static void run_one (mare_Product *g, mare_Dtype dt) {
   const Plan *p = plan();
   if (g->m == 0 || g->n == 0) return;
-  if (work_of(g) > p->piece) {
+  if (work_of(g) > p->piece[dt]) {
     Job w = {.g = *g, .dtype = dt, .batch = 1};
     run(&w, p);
     return;

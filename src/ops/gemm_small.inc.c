@@ -412,26 +412,27 @@ static void NAME(outer_far) (const mare_Product *g) {
   }
 }
 
-/* all columns for a few rows of b at a time: c stays in cache */
-static void NAME(outer_near) (const mare_Product *g, int64_t most) {
-  const int64_t cuts = NAME(cuts)(g->k, most);
-  if (cuts == 1) {
-    NAME(sweep)(g);
-    return;
-  }
+/* all of c for a few rows of a far b at a time, or all of b for a few rows of c */
+static void NAME(outer_near) (const mare_Product *g, bool far) {
+  const int64_t cuts = NAME(cuts)(g->k, far ? 32 : 1024);
+  const int64_t rows = g->k * g->n <= FAR ? 2 * MAXROWS : g->m;
   int64_t p = 0;
   for (int64_t q = 0; q < cuts; q++) {
-    const mare_Product h = NAME(rows_of_b)(g, p, (g->k - p) / (cuts - q));
-    NAME(sweep)(&h);
-    p += h.k;
+    const mare_Product r = NAME(rows_of_b)(g, p, (g->k - p) / (cuts - q));
+    for (int64_t i = 0; i < g->m; i += rows) {
+      const int64_t m = g->m - i < rows ? g->m - i : rows;
+      const mare_Product h = NAME(window)(&r, i, m, 0, g->n);
+      NAME(sweep)(&h);
+    }
+    p += r.k;
   }
 }
 
 static void NAME(outer) (const mare_Product *g) {
   const bool far = g->k * g->bp > FAR;
   if (g->bj != 1 && g->n > 1) NAME(outer_packed)(g);
-  else if (far && g->m > 64) NAME(outer_far)(g);
-  else NAME(outer_near)(g, far ? 32 : 1024);
+  else if (far && g->m >= 24) NAME(outer_far)(g);
+  else NAME(outer_near)(g, far);
 }
 
 /* -- the dot form -------------------------------------------------------------------- */
