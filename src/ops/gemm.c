@@ -30,12 +30,13 @@ enum {
   PIECES = 64,   /* of one product, about */
   FAR = 250000,  /* b is big: it spans so many numbers */
   NEAR = 130000, /* b is small */
-  LARGE = 100000 /* so is c if it has no more numbers */
+  LARGE = 100000 /* c is large: it has more numbers */
 };
 
 static const Plan *plan (void) {
   const char *isa = mare_isa();
-  return &plans[isa[0] == 'b' ? 2 : isa[3] == '5' ? 0 : 1];
+  const Plan *p = &plans[isa[0] == 'b' ? 2 : isa[3] == '5' ? 0 : 1];
+  return p->small[0] ? p : &plans[2];
 }
 
 /* -- BLIS ---------------------------------------------------------------------------- */

@@ -45,6 +45,13 @@ extern mare_SmallGemm *const mare_gemm_avx512[MARE_NREAL];
 #define INLINE static inline __attribute__((always_inline)) void
 #define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
+#ifdef __clang__ /* r = the lanes of a, then b, that the constants in index name */
+#define SHUFFLE(r, w, a, b, index) \
+  for (int l_ = 0; l_ < w; l_++) r[l_] = index[l_] < w ? a[index[l_]] : b[index[l_] - w]
+#else
+#define SHUFFLE(r, w, a, b, index) r = __builtin_shuffle(a, b, index)
+#endif
+
 #define MAXROWS 12 /* of a tile */
 #define MAXNV 6    /* vectors across a tile */
 

@@ -121,8 +121,8 @@ INLINE NAME(transpose) (Vec t[W]) {
   EACH(round, ROUNDS) {
     Vec u[W];
     EACH(i, W / 2) {
-      u[2 * i] = __builtin_shuffle(t[i], t[i + W / 2], low);
-      u[2 * i + 1] = __builtin_shuffle(t[i], t[i + W / 2], high);
+      SHUFFLE(u[2 * i], W, t[i], t[i + W / 2], low);
+      SHUFFLE(u[2 * i + 1], W, t[i], t[i + W / 2], high);
     }
     EACH(i, W) t[i] = u[i];
   }
@@ -136,9 +136,12 @@ INLINE NAME(sums) (Vec t[W]) {
     odd[i] = 2 * i + 1;
   }
   EACH(round, ROUNDS)
-    EACH(i, W / 2) /* half as many of them count in each round */
-      t[i] = __builtin_shuffle(t[2 * i], t[2 * i + 1], even) +
-             __builtin_shuffle(t[2 * i], t[2 * i + 1], odd);
+    EACH(i, W / 2) { /* half as many of them count in each round */
+      Vec x, y;
+      SHUFFLE(x, W, t[2 * i], t[2 * i + 1], even);
+      SHUFFLE(y, W, t[2 * i], t[2 * i + 1], odd);
+      t[i] = x + y;
+    }
 }
 
 /* t = a block of s with h rows and w columns; the rest is 0 */

@@ -1,9 +1,14 @@
 /* gemm_small_avx2.c -- small matrix products: 32-byte vectors, 16 registers. */
 #include "gemm_small.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#pragma GCC target("avx2,fma")
+#ifdef __x86_64__
 #include <immintrin.h>
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
 
 #define BYTES 32
 #define TILE 12 /* registers for the sums of a tile */
@@ -27,6 +32,10 @@ static const int32_t on_off[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #include "gemm_small.inc.c"
 
 mare_SmallGemm *const mare_gemm_avx2[MARE_NREAL] = {small_f32, small_f64};
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 #else
 mare_SmallGemm *const mare_gemm_avx2[MARE_NREAL] = {NULL, NULL};
 #endif

@@ -1,9 +1,15 @@
 /* gemm_small_avx512.c -- small matrix products: 64-byte vectors, 32 registers. */
 #include "gemm_small.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512")
+#ifdef __x86_64__
 #include <immintrin.h>
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx512vl,avx512dq,avx512bw,fma"))), \
+                             apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512")
+#endif
 
 #define BYTES 64
 #define TILE 24 /* registers for the sums of a tile */
@@ -25,6 +31,10 @@ typedef __mmask8 Lanes_f64;
 #include "gemm_small.inc.c"
 
 mare_SmallGemm *const mare_gemm_avx512[MARE_NREAL] = {small_f32, small_f64};
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 #else
 mare_SmallGemm *const mare_gemm_avx512[MARE_NREAL] = {NULL, NULL};
 #endif
