@@ -63,6 +63,10 @@ $(B)/mare/core.so: $(OBJ)
 $(B)/libmare.a: $(OBJ)
 	$(SAY) rm -f $@ && $(AR) rcs $@ $(OBJ)
 
+# What a program calls once in a while is compiled for size.
+COLD = bind/create bind/core bind/index bind/io bind/join bind/memory io/%
+$(COLD:%=$(B)/obj/%.o): CFLAGS := $(CFLAGS:-O2=-Os)
+
 $(B)/obj/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
 	$(SAY) $(COMPILE) -MMD -MP -c -o $@ $<

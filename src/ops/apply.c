@@ -63,18 +63,19 @@ const mare_Row *mare_row_find(const char *name) {
 
 typedef struct Isa {
   const char *name;
-  const mare_Kernels *kernels;
+  const mare_Kernels *real, *exact; /* of rows of kind MARE_REAL, of the others */
   bool (*here)(void); /* has this machine got it? */
 } Isa;
 
 #ifdef __x86_64__
-static bool has_avx512(void) {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-}
-
 static bool has_avx2(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool has_avx512(void) {
+  return has_avx2() && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw");
 }
 #endif
 
@@ -84,10 +85,10 @@ static bool always(void) {
 
 static const Isa isas[] = { /* best first */
 #ifdef __x86_64__
-  {"avx512", mare_kernels_avx512, has_avx512},
-  {"avx2", mare_kernels_avx2, has_avx2},
+  {"avx512", mare_kernels_avx512, mare_kernels_avx2, has_avx512},
+  {"avx2", mare_kernels_avx2, mare_kernels_avx2, has_avx2},
 #endif
-  {"base", mare_kernels_base, always},
+  {"base", mare_kernels_base, mare_kernels_base, always},
 };
 
 static const Isa *chosen;
@@ -116,7 +117,8 @@ bool mare_set_isa(const char *name) {
 }
 
 const mare_Kernels *mare_row_kernels(const mare_Row *row) {
-  return &isa()->kernels[row - mare_rows];
+  const Isa *set = isa();
+  return &(row->kind == MARE_REAL ? set->real : set->exact)[row - mare_rows];
 }
 
 /* -- running a kernel ------------------------------------------------------------- */

@@ -99,6 +99,14 @@ static void (*const NAME(tiles)[MAXNV + 1][MAXROWS])(const Block *) = {
   {UPTO_12(NAME_OF, 0)}, {UPTO_12(NAME_OF, 1)}, {UPTO_12(NAME_OF, 2)},
   {UPTO_8(NAME_OF, 3)}, {UPTO_6(NAME_OF, 4)}, {0}, {UPTO_4(NAME_OF, 6)}
 };
+#elif defined(FEW_TILES)
+static const int8_t NAME(most_rows)[MAXNV + 1] = {4, 4, 4, 4, 0, 0, 1};
+UPTO_4(TILE_OF, 0) UPTO_4(TILE_OF, 1) UPTO_4(TILE_OF, 2) UPTO_4(TILE_OF, 3)
+TILE_OF(1, 6)
+static void (*const NAME(tiles)[MAXNV + 1][MAXROWS])(const Block *) = {
+  {UPTO_4(NAME_OF, 0)}, {UPTO_4(NAME_OF, 1)}, {UPTO_4(NAME_OF, 2)},
+  {UPTO_4(NAME_OF, 3)}, {0}, {0}, {NAME_OF(1, 6)}
+};
 #else /* 12 */
 static const int8_t NAME(most_rows)[MAXNV + 1] = {12, 12, 6, 4, 0, 0, 1};
 UPTO_12(TILE_OF, 0) UPTO_12(TILE_OF, 1) UPTO_6(TILE_OF, 2) UPTO_4(TILE_OF, 3)

@@ -3,6 +3,7 @@
 ** that the compiler maps to what there is (SSE2, NEON).
 */
 #if defined(__x86_64__) && !defined(__clang__)
+#define FEW_TILES
 #pragma GCC optimize("Os") /* a PC that needs it is old: space counts more than speed */
 #endif
 #include "gemm_small.h"

@@ -9,8 +9,13 @@
 ** array.  Rows of arithmetic and masks are exact and do the rest one by one.
 */
 
+#ifdef ONE_BY_ONE
+#define BLOCK 1
+#define WIDE 1
+#else
 #define BLOCK (VECTOR / sizeof(real))
 #define WIDE VECTOR /* block of a kernel that mixes bytes with wider elements */
+#endif
 
 /* -- vocabulary: see ops.def ------------------------------------------------------ */
 
@@ -99,7 +104,8 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #define EXACT(name, out, block, in, get, f) \
   static void K(name)(size_t n_, void *const *p_, const double *c_) { \
     BLOCKS(out, block, in, get, f) \
-    for (size_t j_ = 0; i_ + j_ < n_; j_++) { get out_[i_ + j_] = (out)(f); SCALAR } \
+    for (size_t j_ = 0; block > 1 && i_ + j_ < n_; j_++) { \
+      get out_[i_ + j_] = (out)(f); SCALAR } \
   }
 
 #define IN(type, v, k) const type *v##_in = p_[k];
@@ -114,6 +120,11 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #define GET_2(a, b) GET(real, a) GET(real, b)
 #define GET_3(a, b, c) GET_2(a, b) GET(real, c)
 #define GET_MASK GET(uint8_t, mask) GET_2(a, b)
+
+#ifdef INEXACT
+#undef EXACT
+#define EXACT(name, out, block, in, get, f)
+#endif
 
 /* the incoming gradient and the result, before the operands of a backward kernel */
 #define IN_G IN(real, g, 1) IN(real, y, 2)

@@ -1,7 +1,8 @@
 /*
 ** kernels_set.inc.c -- all kernels of one instruction set and their table.
 ** Included by kernels_base.c and its sisters after the pragmas that choose the
-** set, with VECTOR (bytes of a block) and TABLE (the table's name) defined.
+** set, with VECTOR (bytes of a block) and TABLE (the table's name) defined; and
+** INEXACT, to leave out the rows of arithmetic and masks.
 */
 #include "kernels.h"
 
@@ -79,6 +80,14 @@ VECTOR1(atanh) VECTOR1(erf) VECTOR1(erfc) VECTOR2(pow) VECTOR2(hypot) VECTOR2(at
 #define LOSS1(name, ...) ROW2(name)
 #define TERNARY(name, ...) \
   {REALS(name), {REALS(name##_0), REALS(name##_1), REALS(name##_2)}},
+#ifdef INEXACT
+#define ARITH1(name, ...) {{NULL}, {{NULL}}},
+#define ARITH2(name, ...) {{NULL}, {{NULL}}},
+#define SELECT(name, ...) {{NULL}, {{NULL}}},
+#define COMPARE(name, ...) {{NULL}, {{NULL}}},
+#define LOGICAL1(name, ...) {{NULL}, {{NULL}}},
+#define LOGICAL2(name, ...) {{NULL}, {{NULL}}},
+#else
 #define ARITH1(name, ...) {{name##_f32, name##_f64, name##_i64}, {REALS(name##_0)}},
 #define ARITH2(name, ...) \
   {{name##_f32, name##_f64, name##_i64}, {REALS(name##_0), REALS(name##_1)}},
@@ -87,6 +96,7 @@ VECTOR1(atanh) VECTOR1(erf) VECTOR1(erfc) VECTOR2(pow) VECTOR2(hypot) VECTOR2(at
 #define COMPARE(name, ...) {ANY(name), {{NULL}}},
 #define LOGICAL1(name, ...) {{[MARE_U8] = name##_u8}, {{NULL}}},
 #define LOGICAL2(name, ...) {{[MARE_U8] = name##_u8}, {{NULL}}},
+#endif
 
 const mare_Kernels TABLE[] = {
 #include "ops.def"

@@ -38,7 +38,11 @@ extern VECTOR double log(double);
 
 /* -O3 doubles the code and helps few loops: those in which the lanes stay in registers */
 #define OUTLINE static __attribute__((noinline, noclone))
+#ifdef SMALL
+#define HOT OUTLINE
+#else
 #define HOT OUTLINE __attribute__((optimize("O3")))
+#endif
 
 /*
 ** e^x for -87.3 <= x <= 0 and NaN: x = n log 2 + r, e^r = 1 + r + r^2 q(r) with q fitted
