@@ -9,12 +9,24 @@ local argparse = require "argparse"
 local nn, data, loss, metrics = mare.nn, mare.data, mare.loss, mare.metrics
 local progress = require "mare.progress"
 
+local function positive(text)
+  local n = tonumber(text)
+  if n and n > 0 then return n end
+  return nil, ("a number above 0 expected, got '%s'"):format(text)
+end
+
+local function count(text)
+  local n = math.tointeger(positive(text))
+  if n then return n end
+  return nil, ("a whole number from 1 on expected, got '%s'"):format(text)
+end
+
 local parser = argparse("01-digits.lua", "Trains a small network on handwritten digits.")
-parser:option("--seed", "begins the random numbers", 1, tonumber)
-parser:option("--epochs", "passes over the training pictures", 60, tonumber)
-parser:option("--hidden", "units of the hidden layer", 128, tonumber)
-parser:option("--batch", "pictures in a step", 32, tonumber)
-parser:option("--lr", "learning rate", 0.002, tonumber)
+parser:option("--seed", "begins the random numbers", 1, count)
+parser:option("--epochs", "passes over the training pictures", 60, count)
+parser:option("--hidden", "units of the hidden layer", 128, count)
+parser:option("--batch", "pictures in a step", 32, count)
+parser:option("--lr", "learning rate", 0.002, positive)
 parser:option("--out", "where the model is saved", "examples/out/digits.safetensors")
 local args = parser:parse()
 

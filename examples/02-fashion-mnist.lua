@@ -10,14 +10,26 @@ local argparse = require "argparse"
 local nn, data, loss, metrics = mare.nn, mare.data, mare.loss, mare.metrics
 local progress, schedule = require "mare.progress", require "mare.schedule"
 
+local function positive(text)
+  local n = tonumber(text)
+  if n and n > 0 then return n end
+  return nil, ("a number above 0 expected, got '%s'"):format(text)
+end
+
+local function count(text)
+  local n = math.tointeger(positive(text))
+  if n then return n end
+  return nil, ("a whole number from 1 on expected, got '%s'"):format(text)
+end
+
 local parser = argparse("02-fashion-mnist.lua", "Trains a network on Fashion-MNIST.")
-parser:option("--seed", "begins the random numbers", 1, tonumber)
-parser:option("--epochs", "passes over the training pictures", 5, tonumber)
-parser:option("--hidden", "units of the hidden layer", 256, tonumber)
-parser:option("--batch", "pictures in a step", 64, tonumber)
-parser:option("--lr", "learning rate at its highest", 0.003, tonumber)
+parser:option("--seed", "begins the random numbers", 1, count)
+parser:option("--epochs", "passes over the training pictures", 5, count)
+parser:option("--hidden", "units of the hidden layer", 256, count)
+parser:option("--batch", "pictures in a step", 64, count)
+parser:option("--lr", "learning rate at its highest", 0.003, positive)
 parser:option("--dropout", "part of the hidden units left out of a step", 0.1, tonumber)
-parser:option("--limit", "use only so many training pictures", nil, tonumber)
+parser:option("--limit", "use only so many training pictures", nil, count)
 parser:option("--out", "where the model is saved", "examples/out/fashion.safetensors")
 local args = parser:parse()
 

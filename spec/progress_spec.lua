@@ -70,6 +70,18 @@ describe("progress", function()
     pipe:close()
   end)
 
+  it("cuts a line that the terminal would wrap", function()
+    local text = run({ live = true, columns = 30, clock = clock(1) }, 1, 5)
+    local rewritten = 0
+    for line in text:gmatch "\r([^\r]*)\27%[K" do
+      if not line:find "accuracy" then
+        rewritten = rewritten + 1
+        assert.equal(29, #line)
+      end
+    end
+    assert.equal(5, rewritten)
+  end)
+
   it("writes durations and counts for people", function()
     assert.equal("12ms", progress.duration(0.0123))
     assert.equal("8.3s", progress.duration(8.31))
@@ -89,8 +101,8 @@ describe("progress", function()
       assert.is_false(ok)
       assert.equal(want, text:match "progress_spec.lua:%d+: (.*)$")
     end
-    refuses("bad argument #1 to 'progress.new' (unknown option 'step'; known: clock, epochs, "
-      .. "every, live, out, steps, unit)", { step = 3 })
+    refuses("bad argument #1 to 'progress.new' (unknown option 'step'; known: clock, columns, "
+      .. "epochs, every, live, out, steps, unit)", { step = 3 })
     refuses("bad argument #1 to 'progress.new' (whole number of at least 1 expected, got nil)",
       { epochs = 3 })
   end)

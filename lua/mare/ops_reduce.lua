@@ -213,8 +213,18 @@ return function(registry)
     end
   end
 
+  -- values and positions in order along d: the middle, or the last where it is NaN
+  local function middle_of(values, index, d)
+    local n = values.shape[d]
+    local value, place = values:narrow(d, (n + 1) // 2, 1), index:narrow(d, (n + 1) // 2, 1)
+    local last = values:narrow(d, n, 1)
+    local nan = last:ne(last)
+    if not nan:any():item() then return value, place end
+    return ops.where(nan, last, value), ops.where(nan, index:narrow(d, n, 1), place)
+  end
+
   --- x:median([dim [, keepdim]]): the middle element, the lower of two; with a
-  -- dimension also its position.
+  -- dimension also its position.  NaN when there is one.
   function ops.median(x, dim, keepdim)
     local whole = dim == nil
     check.tensor(1, "median", x)
@@ -224,8 +234,7 @@ return function(registry)
       check.argument(1, "median", "nothing to choose from: shape %s", check.shape(x))
     end
     local values, index = ops.sort(x, d)
-    local middle = (x.shape[d] + 1) // 2
-    values, index = values:narrow(d, middle, 1), index:narrow(d, middle, 1)
+    values, index = middle_of(values, index, d)
     if whole then return values:reshape {} end
     if keepdim then return values, index end
     return values:squeeze(d), index:squeeze(d)

@@ -14,6 +14,17 @@ function M.is_terminal()
   return os.execute "test -t 1 2>/dev/null" == true
 end
 
+--- The width of the terminal in characters: COLUMNS, or what stty says, or 80.
+function M.columns()
+  local n = math.tointeger(tonumber(os.getenv "COLUMNS"))
+  if not n then
+    local pipe = io.popen "stty size 2>/dev/null </dev/tty"
+    n = pipe and math.tointeger(tonumber((pipe:read "l" or ""):match "%d+$"))
+    if pipe then pipe:close() end
+  end
+  return n and n > 0 and n or 80
+end
+
 --- A time in seconds as text: "12ms", "8.3s", "2m05s", "1h02m".
 function M.duration(s)
   if s ~= s or s == math.huge then return "?" end
@@ -49,8 +60,8 @@ end
 
 --- A progress line over `epochs` epochs of `steps` steps.  Options: epochs (1),
 -- steps (of one epoch), out (a file; standard output), live (is it a terminal?),
--- every (1: an epoch's line stays for every so many epochs, and for the last), unit
--- ("samples"), clock (a function; wall seconds).
+-- columns (its width; a longer line is cut), every (1: an epoch's line stays for every so
+-- many epochs, and for the last), unit ("samples"), clock (a function; wall seconds).
 -- ```
 -- local line = progress.new { epochs = 5, steps = 100 }
 -- line:step(32, loss)                       -- after each step: samples seen, their loss
@@ -58,7 +69,7 @@ end
 -- ```
 function M.new(opts)
   check.options(1, "progress.new", opts,
-    { epochs = 1, steps = 1, every = 1, out = 1, live = 1, unit = 1, clock = 1 })
+    { epochs = 1, steps = 1, every = 1, out = 1, live = 1, unit = 1, clock = 1, columns = 1 })
   opts = opts or {}
   local self = setmetatable({}, Progress)
   self.epochs = check.count(1, "progress.new", opts.epochs or 1)
@@ -68,6 +79,7 @@ function M.new(opts)
   self.clock = opts.clock or require "mare".clock
   self.live = opts.live
   if self.live == nil then self.live = opts.out == nil and M.is_terminal() end
+  self.columns = self.live and (opts.columns or M.columns())
   self.done, self.current = 0, 1 -- steps made, the epoch being made
   self.began, self.shown = self.clock(), -math.huge
   self:restart()
@@ -97,9 +109,10 @@ local function show(self, now)
   local rate = self.seen / (now - self.start)
   local width = 20
   local full = math.min(math.floor(width * self.made / self.steps + 0.5), width)
-  rewrite(self, ("%s [%s%s] %3d%%  %s %s/s  loss %s  %s left"):format(heading(self),
+  local text = ("%s [%s%s] %3d%%  %s %s/s  loss %s  %s left"):format(heading(self),
     ("="):rep(full), (" "):rep(width - full), math.floor(100 * self.made / self.steps),
-    M.count(rate), self.unit, number(self.loss / self.seen), M.duration(left)))
+    M.count(rate), self.unit, number(self.loss / self.seen), M.duration(left))
+  rewrite(self, text:sub(1, self.columns - 1)) -- what wraps could not be rewritten
 end
 
 --- After each step: the number of samples in it and their mean loss, which may be
