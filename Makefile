@@ -11,7 +11,7 @@ B       = build
 CFLAGS  = -O2 -Wall -Wextra
 # relative relocations packed: 77 KB of tables of pointers become 3
 LDFLAGS = -s -Wl,-z,pack-relative-relocs,-z,noseparate-code
-LDLIBS  = -lblis -lz -lm -lpthread
+LDLIBS  = -lblis -lz -lm -lpthread -ldl
 SAN     =
 
 # The headers of Lua and BLIS, wherever the distribution puts them.

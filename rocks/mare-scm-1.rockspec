@@ -1,5 +1,6 @@
 -- In a checkout: luarocks --lua-version 5.4 make rocks/mare-scm-1.rockspec
--- The Makefile knows where Lua and BLIS are and which files there are.
+-- The Makefile knows where Lua and BLIS are and which files there are.  Debian: liblua5.4-dev,
+-- libblis-openmp-dev, zlib1g-dev, liblapacke-dev.
 
 rockspec_format = "3.0"
 package = "mare"

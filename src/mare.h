@@ -37,7 +37,11 @@ typedef enum mare_Status {
   MARE_LIMIT,  /* past the limit set by mare.memory_limit */
   MARE_BADARG, /* a value that the binding lets through only by mistake */
   MARE_IO,     /* the system could not read or write */
-  MARE_FORMAT  /* the bytes are not what the format asks for */
+  MARE_FORMAT, /* the bytes are not what the format asks for */
+  MARE_SINGULAR,  /* the matrix has no inverse, or is not positive definite */
+  MARE_NOTFINITE, /* NaN or infinity where numbers are needed */
+  MARE_DIVERGED,  /* an iteration that did not end */
+  MARE_NOLAPACK   /* LAPACK is not on this machine */
 } mare_Status;
 
 /* -- storages: refcounted bytes, base/storage.c ----------------------------- */

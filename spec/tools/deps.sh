@@ -12,6 +12,7 @@ run   lua5.4                 bin/lua5.4
 run   liblua5.4-dev          include/lua5.4/lua.h include/lua.h include/lua/5.4/lua.h
 run   libblis-openmp-dev     include/$multiarch/blis-openmp/blis.h include/$multiarch/blis-pthread/blis.h include/blis/blis.h include/blis.h
 run   zlib1g-dev             include/zlib.h
+run   liblapacke-dev         include/lapacke.h
 run   lua-argparse           share/lua/5.4/argparse.lua
 test  lua-busted             share/lua/5.4/busted/runner.lua
 test  lua-check              bin/luacheck
@@ -40,7 +41,7 @@ missing=$(echo $missing) # on one line
 by_hand() {
   echo "$1 cannot install: $missing" >&2
   echo "As root on Debian: apt-get install $missing" >&2
-  echo "Elsewhere, what is needed: Lua 5.4 and its headers, BLIS built with threads, zlib;" >&2
+  echo "Elsewhere, what is needed: Lua 5.4 and its headers, BLIS built with threads, LAPACKE, zlib;" >&2
   echo "for the specs busted, luacheck and luafilesystem for Lua 5.4." >&2
   exit 1
 }

@@ -1,0 +1,604 @@
+/*
+** linalg.c -- linear algebra on LAPACK.  The only file that knows LAPACKE.
+**
+** A row-major matrix is, to LAPACK, its transpose.  So Cholesky asks for an upper
+** factor to get a lower one, QR is an LQ, and the two sides of an SVD change places:
+** nothing is copied for the sake of the order.
+**
+** LAPACK runs its products on whatever BLAS it finds, on one thread or in pools of its
+** own; the big work of Cholesky and of triangular systems is therefore done by
+** mare_gemm, and LAPACK or plain loops see the blocks on the diagonal only.
+*/
+#include "linalg.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "../base/pool.h"
+#include "ops.h"
+
+/* -- the library --------------------------------------------------------------------- */
+
+/* X(name): the routines that are used, of LAPACKE_sname_work and LAPACKE_dname_work */
+#define ROUTINES(X) \
+  X(potrf) X(getrf) X(getrs) X(getri) X(syevd) X(gesdd) X(gelqf) X(orglq) X(gelsd)
+
+#if __has_include(<lapacke.h>)
+#include <dlfcn.h>
+#include <lapacke.h>
+#include <pthread.h>
+
+/*
+** Opened at first use.  Linked, it would cost every `require` 8 ms, 4 MB and, where
+** its BLAS is OpenBLAS, the start of its threads; and without it nothing would load.
+*/
+static struct {
+  bool there;
+#define X(f) \
+  __typeof__(LAPACKE_s##f##_work) *s##f; \
+  __typeof__(LAPACKE_d##f##_work) *d##f;
+  ROUTINES(X)
+#undef X
+} lapack;
+
+static void open_lapack(void) {
+  void *lib = dlopen("liblapacke.so.3", RTLD_NOW | RTLD_LOCAL);
+  if (!lib) lib = dlopen("liblapacke.so", RTLD_NOW | RTLD_LOCAL);
+  if (!lib) return;
+#define X(f) \
+  lapack.s##f = (__typeof__(lapack.s##f))dlsym(lib, "LAPACKE_s" #f "_work"); \
+  lapack.d##f = (__typeof__(lapack.d##f))dlsym(lib, "LAPACKE_d" #f "_work");
+  ROUTINES(X)
+#undef X
+#define X(f) && lapack.s##f && lapack.d##f
+  lapack.there = true ROUTINES(X);
+#undef X
+}
+
+static bool have_lapack(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, open_lapack);
+  return lapack.there;
+}
+
+#define LAPACK(f, dt, ...) \
+  ((dt) == MARE_F32 ? lapack.s##f(LAPACK_COL_MAJOR, __VA_ARGS__) \
+                    : lapack.d##f(LAPACK_COL_MAJOR, __VA_ARGS__))
+
+#else /* built without its header: everything answers MARE_NOLAPACK */
+typedef int lapack_int;
+#define have_lapack() false
+static lapack_int unused(mare_Dtype dt, ...) { return (lapack_int)dt; }
+#define LAPACK(f, dt, ...) unused(dt, __VA_ARGS__)
+#endif
+
+/* -- batches ------------------------------------------------------------------------- */
+
+/* the matrices of a tensor, one by one */
+static int64_t rows_of(const mare_Tensor *t) { return t->shape[t->ndim - 2]; }
+static int64_t columns_of(const mare_Tensor *t) { return t->shape[t->ndim - 1]; }
+
+static int64_t batch_of(const mare_Tensor *t, int last) {
+  int64_t n = 1;
+  for (int d = 0; d < t->ndim - last; d++) n *= t->shape[d];
+  return n;
+}
+
+/* the first number of part q of a contiguous tensor; parts have `last` dimensions */
+static void *part(const mare_Tensor *t, int last, int64_t q) {
+  int64_t each = 1;
+  for (int d = t->ndim - last; d < t->ndim; d++) each *= t->shape[d];
+  return t->data + q * each * (int64_t)mare_sizeof[t->dtype];
+}
+
+/* matrix q of a tensor of any strides */
+static mare_Tensor matrix(const mare_Tensor *t, int64_t q) {
+  mare_Tensor v = *t;
+  while (v.ndim > 2) {
+    const int64_t inner = batch_of(&v, 2) / (v.shape[0] ? v.shape[0] : 1);
+    const int64_t i = q / inner;
+    mare_select(&v, 0, i);
+    q -= i * inner;
+  }
+  return v;
+}
+
+/* a contiguous matrix at p */
+static mare_Tensor matrix_at(void *p, mare_Dtype dt, int64_t rows, int64_t columns) {
+  mare_Tensor v;
+  mare_shape_set(&v, dt, 2, (int64_t[]){rows, columns});
+  v.data = p;
+  return v;
+}
+
+static mare_Tensor block(const mare_Tensor *t, int64_t i, int64_t m, int64_t j,
+                         int64_t n) {
+  mare_Tensor v = *t;
+  mare_slice(&v, 0, i, m, 1);
+  mare_slice(&v, 1, j, n, 1);
+  return v;
+}
+
+static mare_Tensor transposed_of(const mare_Tensor *t) {
+  mare_Tensor v = *t;
+  mare_transpose(&v, t->ndim - 2, t->ndim - 1);
+  return v;
+}
+
+static double get(mare_Dtype dt, const void *p, int64_t i) {
+  return dt == MARE_F32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
+}
+
+static void put(mare_Dtype dt, void *p, int64_t i, double v) {
+  if (dt == MARE_F32) ((float *)p)[i] = (float)v;
+  else ((double *)p)[i] = v;
+}
+
+static bool finite32(const float *p, int64_t n) {
+  float sum = 0; /* NaN when there is one; infinity minus itself is too */
+  for (int64_t i = 0; i < n; i++) sum += p[i] - p[i];
+  return sum == 0;
+}
+
+static bool finite64(const double *p, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += p[i] - p[i];
+  return sum == 0;
+}
+
+/* LAPACK is there, and every matrix of a contiguous tensor is finite */
+static mare_Status ready(const mare_Tensor *a, int64_t bad[2]) {
+  if (!have_lapack()) return MARE_NOLAPACK;
+  const int64_t each = rows_of(a) * columns_of(a);
+  bad[0] = bad[1] = 0;
+  for (int64_t q = 0; q < batch_of(a, 2); q++) {
+    const void *p = part(a, 2, q);
+    if (a->dtype == MARE_F32 ? finite32(p, each) : finite64(p, each)) continue;
+    bad[0] = q + 1;
+    return MARE_NOTFINITE;
+  }
+  return MARE_OK;
+}
+
+static mare_Status failed(mare_Status st, int64_t q, int64_t row, int64_t bad[2]) {
+  bad[0] = q + 1;
+  bad[1] = row;
+  return st;
+}
+
+/* -- triangular systems -------------------------------------------------------------- */
+
+enum {
+  TALL = 32, /* rows that a block on the diagonal solves by itself */
+  WIDE = 64, /* columns of a piece, a constant so that the loops below are vectors */
+  CHOLESKY = 128 /* rows that LAPACK factorises by itself */
+};
+
+#define ROWS(name, real, expression) \
+  static void name(void *to, const void *from, double factor) { \
+    real *y = to; const real *x = from; const real k = (real)factor; \
+    for (int c = 0; c < WIDE; c++) y[c] = expression; \
+    (void)x; \
+  }
+ROWS(subtract32, float, y[c] - k * x[c])
+ROWS(subtract64, double, y[c] - k * x[c])
+ROWS(divide32, float, y[c] / k)
+ROWS(divide64, double, y[c] / k)
+
+typedef void RowKernel(void *, const void *, double);
+static RowKernel *const subtract[MARE_NREAL] = {subtract32, subtract64};
+static RowKernel *const divide[MARE_NREAL] = {divide32, divide64};
+
+/* b (n, k) becomes sign l^-1 b; l (n, n) is lower or, when up, upper triangular */
+typedef struct System {
+  mare_Tensor l, b;
+  bool up;
+  double sign;
+} System;
+
+/* the rows of a piece, WIDE numbers each, one after the other */
+static void substitute(const System *s, char *rows) {
+  const int64_t n = s->l.shape[0], size = (int64_t)mare_sizeof[s->l.dtype] * WIDE;
+  for (int64_t p = 0; p < n; p++) {
+    const int64_t i = s->up ? n - 1 - p : p;
+    for (int64_t r = 0; r < p; r++) {
+      const int64_t j = s->up ? n - 1 - r : r;
+      const double k = mare_get_real(&s->l, i * s->l.stride[0] + j * s->l.stride[1]);
+      subtract[s->l.dtype](rows + i * size, rows + j * size, s->sign * k);
+    }
+    const double d = mare_get_real(&s->l, i * (s->l.stride[0] + s->l.stride[1]));
+    divide[s->l.dtype](rows + i * size, NULL, s->sign * d);
+  }
+}
+
+static void solve_piece(void *ctx, int64_t q) {
+  const System *s = ctx;
+  _Alignas(64) double rows[TALL * WIDE] = {0};
+  const int64_t left = s->b.shape[1] - q * WIDE, n = left < WIDE ? left : WIDE;
+  mare_Tensor b = block(&s->b, 0, s->b.shape[0], q * WIDE, n);
+  mare_Tensor wide = matrix_at(rows, b.dtype, b.shape[0], WIDE);
+  mare_Tensor in = block(&wide, 0, b.shape[0], 0, n);
+  mare_copy(&in, &b);
+  substitute(s, (char *)rows);
+  mare_copy(&b, &in);
+}
+
+static void solve_block(System *s) {
+  const int64_t pieces = (s->b.shape[1] + WIDE - 1) / WIDE;
+  if (pieces > 2) mare_parallel(pieces, solve_piece, s);
+  else for (int64_t q = 0; q < pieces; q++) solve_piece(s, q);
+}
+
+/* n halved, to whole blocks of `unit` */
+static int64_t half(int64_t n, int64_t unit) { return (n / 2 + unit - 1) / unit * unit; }
+
+/*
+** Halves: x1 = sign l11^-1 b1, then b2 = l21 x1 - sign b2, which is the right side of
+** the rest with its sign changed: mare_gemm adds and does not subtract.
+*/
+static void solve_system(System *s) {
+  const int64_t n = s->l.shape[0], k = s->b.shape[1];
+  if (n <= TALL) {
+    solve_block(s);
+    return;
+  }
+  const int64_t h = half(n, TALL), first = s->up ? h : 0, second = s->up ? 0 : h;
+  const int64_t n1 = s->up ? n - h : h, n2 = n - n1;
+  System one = {block(&s->l, first, n1, first, n1), block(&s->b, first, n1, 0, k), s->up,
+                s->sign};
+  System two = {block(&s->l, second, n2, second, n2), block(&s->b, second, n2, 0, k),
+                s->up, -1};
+  const mare_Tensor across = block(&s->l, second, n2, first, n1);
+  solve_system(&one);
+  mare_gemm(&across, &one.b, -s->sign, &two.b);
+  solve_system(&two);
+}
+
+mare_Status mare_solve_triangular(mare_Heap *h, bool transposed, const mare_Tensor *l,
+                                  mare_Tensor *b, int64_t bad[2]) {
+  (void)h;
+  for (int64_t q = 0; q < batch_of(l, 2) && b->numel > 0; q++) {
+    System s = {matrix(l, q), matrix(b, q), transposed, 1};
+    for (int64_t i = 0; i < rows_of(l); i++)
+      if (mare_get_real(&s.l, i * (s.l.stride[0] + s.l.stride[1])) == 0)
+        return failed(MARE_SINGULAR, q, i + 1, bad);
+    if (transposed) s.l = transposed_of(&s.l);
+    solve_system(&s);
+  }
+  return MARE_OK;
+}
+
+/* -- Cholesky ------------------------------------------------------------------------ */
+
+static void negate(mare_Tensor *t) {
+  const mare_Row *neg = mare_row_find("neg");
+  mare_apply(mare_row_kernels(neg)->forward[t->dtype], NULL, 2, (mare_Tensor *[]){t, t});
+}
+
+/* the lower triangle of c = a a' + beta c, in blocks */
+static void update(const mare_Tensor *a, double beta, mare_Tensor *c) {
+  const int64_t n = c->shape[0], k = a->shape[1], h = n <= 2 * CHOLESKY ? n : half(n, 64);
+  mare_Tensor a1 = block(a, 0, h, 0, k), a2 = block(a, h, n - h, 0, k);
+  mare_Tensor c11 = block(c, 0, h, 0, h), c21 = block(c, h, n - h, 0, h);
+  mare_Tensor c22 = block(c, h, n - h, h, n - h), right = transposed_of(&a1);
+  if (h == n) {
+    mare_gemm(&a1, &right, beta, &c11);
+    return;
+  }
+  update(&a1, beta, &c11);
+  mare_gemm(&a2, &right, beta, &c21);
+  update(&a2, beta, &c22);
+}
+
+/* sign a = l l' in place of a's lower triangle; returns the minor that is not positive */
+static int64_t factorise(mare_Tensor *a, double sign) {
+  const int64_t n = a->shape[0];
+  if (n <= CHOLESKY) {
+    if (sign < 0) negate(a);
+    return LAPACK(potrf, a->dtype, 'U', (lapack_int)n, (void *)a->data,
+                  (lapack_int)a->stride[0]);
+  }
+  const int64_t h = half(n, 64);
+  mare_Tensor a11 = block(a, 0, h, 0, h), a21 = block(a, h, n - h, 0, h);
+  mare_Tensor a22 = block(a, h, n - h, h, n - h);
+  int64_t minor = factorise(&a11, sign);
+  if (minor) return minor;
+  System s = {a11, transposed_of(&a21), false, sign}; /* l21 = sign a21 l11'^-1 */
+  solve_system(&s);
+  update(&a21, -sign, &a22);
+  minor = factorise(&a22, -1);
+  return minor ? minor + h : 0;
+}
+
+static void clear_above(mare_Tensor *a) {
+  const int64_t n = a->shape[0], size = (int64_t)mare_sizeof[a->dtype];
+  for (int64_t i = 0; i < n; i++)
+    memset(a->data + (i * n + i + 1) * size, 0, (size_t)((n - i - 1) * size));
+}
+
+mare_Status mare_cholesky(mare_Heap *h, mare_Tensor *a, int64_t bad[2]) {
+  (void)h;
+  mare_Status st = ready(a, bad);
+  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2) && a->numel > 0; q++) {
+    mare_Tensor m = matrix(a, q);
+    const int64_t minor = factorise(&m, 1);
+    if (minor) st = failed(MARE_SINGULAR, q, minor, bad);
+    else clear_above(&m);
+  }
+  return st;
+}
+
+/* -- working memory ------------------------------------------------------------------ */
+
+typedef struct Work { /* of a routine: numbers, integers, and room of our own */
+  mare_Heap *heap;
+  mare_Dtype dtype;
+  lapack_int n; /* numbers that the routine wants */
+  void *numbers, *own;
+  lapack_int *integers;
+} Work;
+
+static void close_work(Work *w) {
+  mare_scratch_free(w->heap, w->numbers);
+}
+
+/*
+** asked: what the routine wrote as the size it wants; in f32 it may have lost its last
+** digits.
+*/
+static mare_Status open_work(Work *w, double asked, int64_t integers, int64_t own) {
+  const size_t size = mare_sizeof[w->dtype];
+  w->n = (lapack_int)(asked * (1 + 1e-6)) + 1;
+  const size_t numbers = ((size_t)w->n * size + 63) / 64 * 64;
+  const size_t more = ((size_t)own * size + 63) / 64 * 64;
+  const size_t all = numbers + more + (size_t)integers * sizeof(lapack_int);
+  w->numbers = mare_scratch(w->heap, all);
+  if (!w->numbers) return MARE_NOMEM;
+  w->own = (char *)w->numbers + numbers;
+  w->integers = (lapack_int *)((char *)w->own + more);
+  return MARE_OK;
+}
+
+/* -- eigenvalues --------------------------------------------------------------------- */
+
+/* row or column of n numbers, `step` apart: is the largest in size negative? */
+static bool points_down(mare_Dtype dt, const void *p, int64_t n, int64_t step) {
+  double most = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const double v = get(dt, p, i * step);
+    if (fabs(v) > fabs(most)) most = v;
+  }
+  return most < 0;
+}
+
+static void turn(mare_Dtype dt, void *p, int64_t n, int64_t step) {
+  for (int64_t i = 0; i < n; i++) put(dt, p, i * step, -get(dt, p, i * step));
+}
+
+/* the eigenvectors stand in the rows; spare is a matrix of room */
+static void columns_of_rows(mare_Tensor *v, void *spare) {
+  const int64_t n = v->shape[0], size = (int64_t)mare_sizeof[v->dtype];
+  for (int64_t i = 0; i < n; i++) {
+    char *row = v->data + i * n * size;
+    if (points_down(v->dtype, row, n, 1)) turn(v->dtype, row, n, 1);
+  }
+  memcpy(spare, v->data, (size_t)(n * n * size));
+  mare_Tensor from = matrix_at(spare, v->dtype, n, n);
+  from = transposed_of(&from);
+  mare_copy(v, &from);
+}
+
+static mare_Status eigen(mare_Heap *h, char job, mare_Tensor *a, mare_Tensor *w,
+                         int64_t bad[2]) {
+  const lapack_int n = (lapack_int)columns_of(a);
+  const mare_Dtype dt = a->dtype;
+  mare_Status st = ready(a, bad);
+  if (st != MARE_OK || a->numel == 0) return st;
+  Work k = {.heap = h, .dtype = dt};
+  double asked = 0;
+  lapack_int integers = 0;
+  (void)LAPACK(syevd, dt, job, 'U', n, NULL, n, NULL, (void *)&asked, -1, &integers, -1);
+  st = open_work(&k, get(dt, &asked, 0), integers, job == 'V' ? (int64_t)n * n : 0);
+  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+    mare_Tensor m = matrix(a, q);
+    if (LAPACK(syevd, dt, job, 'U', n, (void *)m.data, n, part(w, 1, q), k.numbers, k.n,
+               k.integers, integers))
+      st = failed(MARE_DIVERGED, q, 0, bad);
+    else if (job == 'V') columns_of_rows(&m, k.own);
+  }
+  close_work(&k);
+  return st;
+}
+
+mare_Status mare_eigh(mare_Heap *h, mare_Tensor *a, mare_Tensor *w, int64_t bad[2]) {
+  return eigen(h, 'V', a, w, bad);
+}
+
+mare_Status mare_eigvalsh(mare_Heap *h, mare_Tensor *a, mare_Tensor *w, int64_t bad[2]) {
+  return eigen(h, 'N', a, w, bad);
+}
+
+/* -- singular values ----------------------------------------------------------------- */
+
+/* u is (m, k), vh is (k, n) */
+static void point_up(mare_Dtype dt, void *u, void *vh, int64_t m, int64_t k, int64_t n) {
+  const int64_t size = (int64_t)mare_sizeof[dt];
+  for (int64_t j = 0; j < k; j++) {
+    char *column = (char *)u + j * size;
+    if (!points_down(dt, column, m, k)) continue;
+    turn(dt, column, m, k);
+    turn(dt, (char *)vh + j * n * size, n, 1);
+  }
+}
+
+/* to LAPACK a is (n, m): its left side is vh and its right side u */
+mare_Status mare_svd(mare_Heap *h, mare_Tensor *a, mare_Tensor *u, mare_Tensor *s,
+                     mare_Tensor *vh, int64_t bad[2]) {
+  const lapack_int m = (lapack_int)rows_of(a), n = (lapack_int)columns_of(a);
+  const lapack_int k = m < n ? m : n;
+  const mare_Dtype dt = a->dtype;
+  const char job = u ? 'S' : 'N';
+  mare_Status st = ready(a, bad);
+  if (st != MARE_OK || a->numel == 0) return st;
+  Work w = {.heap = h, .dtype = dt};
+  double asked = 0;
+  (void)LAPACK(gesdd, dt, job, n, m, NULL, n, NULL, NULL, n, NULL, k, (void *)&asked, -1,
+               NULL);
+  st = open_work(&w, get(dt, &asked, 0), 8 * (int64_t)k, 0);
+  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+    void *left = u ? part(vh, 2, q) : NULL, *right = u ? part(u, 2, q) : NULL;
+    if (LAPACK(gesdd, dt, job, n, m, part(a, 2, q), n, part(s, 1, q), left, n, right, k,
+               w.numbers, w.n, w.integers))
+      st = failed(MARE_DIVERGED, q, 0, bad);
+    else if (u) point_up(dt, right, left, m, k, n);
+  }
+  close_work(&w);
+  return st;
+}
+
+/* -- QR ------------------------------------------------------------------------------ */
+
+/* the upper triangle of the first rows of a (m, n) */
+static void take_upper(const mare_Tensor *a, mare_Tensor *r) {
+  const mare_Tensor top = block(a, 0, r->shape[0], 0, r->shape[1]);
+  const int64_t n = r->shape[1], size = (int64_t)mare_sizeof[r->dtype];
+  mare_copy(r, &top);
+  for (int64_t i = 1; i < r->shape[0]; i++)
+    memset(r->data + i * n * size, 0, (size_t)(i * size));
+}
+
+/* to LAPACK a is (n, m), and its LQ is r' q' */
+mare_Status mare_qr(mare_Heap *h, mare_Tensor *a, mare_Tensor *q, mare_Tensor *r,
+                    int64_t bad[2]) {
+  const lapack_int m = (lapack_int)rows_of(a), n = (lapack_int)columns_of(a);
+  const lapack_int k = m < n ? m : n;
+  const mare_Dtype dt = a->dtype;
+  mare_Status st = ready(a, bad);
+  if (st != MARE_OK || a->numel == 0) return st;
+  Work w = {.heap = h, .dtype = dt};
+  double asked = 0, also = 0;
+  (void)LAPACK(gelqf, dt, n, m, NULL, n, NULL, (void *)&asked, -1);
+  (void)LAPACK(orglq, dt, k, m, k, NULL, n, NULL, (void *)&also, -1);
+  st = open_work(&w, fmax(get(dt, &asked, 0), get(dt, &also, 0)), 0, k);
+  for (int64_t i = 0; st == MARE_OK && i < batch_of(a, 2); i++) {
+    mare_Tensor ai = matrix(a, i), qi = matrix(q, i), ri = matrix(r, i);
+    (void)LAPACK(gelqf, dt, n, m, (void *)ai.data, n, w.own, w.numbers, w.n);
+    take_upper(&ai, &ri);
+    (void)LAPACK(orglq, dt, k, m, k, (void *)ai.data, n, w.own, w.numbers, w.n);
+    const mare_Tensor left = block(&ai, 0, m, 0, k);
+    mare_copy(&qi, &left);
+  }
+  close_work(&w);
+  return st;
+}
+
+/* -- LU ------------------------------------------------------------------------------ */
+
+mare_Status mare_solve(mare_Heap *h, mare_Tensor *a, mare_Tensor *b, int64_t bad[2]) {
+  const lapack_int n = (lapack_int)columns_of(a), k = (lapack_int)columns_of(b);
+  const mare_Dtype dt = a->dtype;
+  mare_Status st = ready(a, bad);
+  if (st != MARE_OK || a->numel == 0) return st;
+  Work w = {.heap = h, .dtype = dt};
+  st = open_work(&w, 0, n, (int64_t)n * k);
+  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+    mare_Tensor bq = matrix(b, q), x = matrix_at(w.own, dt, k, n), xt = transposed_of(&x);
+    void *lu = part(a, 2, q);
+    const lapack_int pivot = LAPACK(getrf, dt, n, n, lu, n, w.integers);
+    if (pivot > 0) st = failed(MARE_SINGULAR, q, pivot, bad);
+    if (pivot > 0 || k == 0) continue;
+    mare_copy(&xt, &bq);
+    (void)LAPACK(getrs, dt, 'T', n, k, lu, n, w.integers, w.own, n);
+    mare_copy(&bq, &xt);
+  }
+  close_work(&w);
+  return st;
+}
+
+mare_Status mare_inverse(mare_Heap *h, mare_Tensor *a, int64_t bad[2]) {
+  const lapack_int n = (lapack_int)columns_of(a);
+  const mare_Dtype dt = a->dtype;
+  mare_Status st = ready(a, bad);
+  if (st != MARE_OK || a->numel == 0) return st;
+  Work w = {.heap = h, .dtype = dt};
+  double asked = 0;
+  (void)LAPACK(getri, dt, n, NULL, n, NULL, (void *)&asked, -1);
+  st = open_work(&w, get(dt, &asked, 0), n, 0);
+  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+    void *p = part(a, 2, q);
+    lapack_int pivot = LAPACK(getrf, dt, n, n, p, n, w.integers);
+    if (pivot == 0) pivot = LAPACK(getri, dt, n, p, n, w.integers, w.numbers, w.n);
+    if (pivot > 0) st = failed(MARE_SINGULAR, q, pivot, bad);
+  }
+  close_work(&w);
+  return st;
+}
+
+/* from the factors in place of a: its determinant, or the sign and the logarithm */
+static void determinant(mare_Dtype dt, const void *lu, const lapack_int *pivot, int64_t n,
+                        bool logarithm, void *y) {
+  double det = 1, sum = 0;
+  for (int64_t i = 0; i < n; i++) {
+    double d = get(dt, lu, i * n + i);
+    if (pivot[i] != i + 1) d = -d;
+    sum += log(fabs(d));
+    det *= logarithm ? (d > 0) - (d < 0) : d;
+  }
+  put(dt, y, 0, det);
+  if (logarithm) put(dt, y, 1, sum);
+}
+
+mare_Status mare_det(mare_Heap *h, mare_Tensor *a, mare_Tensor *y, int64_t bad[2]) {
+  const lapack_int n = (lapack_int)columns_of(a);
+  const mare_Dtype dt = a->dtype;
+  mare_Status st = ready(a, bad);
+  if (st != MARE_OK || y->numel == 0) return st;
+  Work w = {.heap = h, .dtype = dt};
+  st = open_work(&w, 0, n, 0);
+  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+    void *p = part(a, 2, q);
+    if (n > 0) (void)LAPACK(getrf, dt, n, n, p, n, w.integers);
+    determinant(dt, p, w.integers, n, columns_of(y) == 2, part(y, 1, q));
+  }
+  close_work(&w);
+  return st;
+}
+
+/* -- least squares ------------------------------------------------------------------- */
+
+/* LAPACK's own order: at is a' (n, m) and bt is b' (k, the larger of m and n) */
+mare_Status mare_lstsq(mare_Heap *h, const mare_Tensor *a, const mare_Tensor *b,
+                       double rcond, mare_Tensor *x, mare_Tensor *s, mare_Tensor *rank,
+                       int64_t bad[2]) {
+  const lapack_int m = (lapack_int)rows_of(a), n = (lapack_int)columns_of(a);
+  const lapack_int k = (lapack_int)columns_of(b), ld = m > n ? m : n;
+  const mare_Dtype dt = a->dtype;
+  mare_Status st = ready(a, bad);
+  if (st == MARE_OK) st = ready(b, bad);
+  if (st != MARE_OK || a->numel == 0 || b->numel == 0) return st;
+  Work w = {.heap = h, .dtype = dt};
+  double asked = 0;
+  lapack_int integers = 0, r = 0;
+  (void)LAPACK(gelsd, dt, m, n, k, NULL, m, NULL, ld, NULL, rcond, &r, (void *)&asked, -1,
+               &integers);
+  st = open_work(&w, get(dt, &asked, 0), integers, (int64_t)m * n + (int64_t)ld * k);
+  if (st != MARE_OK) return st;
+  mare_Tensor at = matrix_at(w.own, dt, n, m);
+  mare_Tensor bt = matrix_at(w.own, dt, k, ld);
+  bt.data += at.numel * (int64_t)mare_sizeof[dt];
+  mare_Tensor ta = transposed_of(&at), tb = transposed_of(&bt);
+  mare_Tensor right = block(&tb, 0, m, 0, k), result = block(&tb, 0, n, 0, k);
+  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+    const mare_Tensor aq = matrix(a, q), bq = matrix(b, q);
+    mare_Tensor xq = matrix(x, q);
+    mare_copy(&ta, &aq);
+    mare_copy(&right, &bq);
+    if (LAPACK(gelsd, dt, m, n, k, (void *)at.data, m, (void *)bt.data, ld, part(s, 1, q),
+               rcond, &r, w.numbers, w.n, w.integers))
+      st = failed(MARE_DIVERGED, q, 0, bad);
+    mare_copy(&xq, &result);
+    mare_set_integer(rank, q, r);
+  }
+  close_work(&w);
+  return st;
+}
