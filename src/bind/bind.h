@@ -221,5 +221,6 @@ void scope_add(lua_State *L, State *S, Object *o); /* memory.c */
 void scope_remove(Object *o);
 void open_scopes(lua_State *L); /* makes the metatables of scopes and guards */
 void open_rows(lua_State *L, State *S); /* elementwise.c: S->rowop */
+void push_routines(lua_State *L); /* models.c: what estimators compute; State at 1 */
 
 #endif

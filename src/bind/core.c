@@ -160,8 +160,9 @@ static void push_metatable(lua_State *L, int methods) {
 __attribute__((visibility("default"))) int luaopen_mare_core(lua_State *L);
 
 /*
-** Returns { functions, ops, ids, methods, metatable, version }: plain functions,
-** differentiable ones, the Ops that the tape names, and what a tensor answers to.
+** Returns { functions, routines, ops, ids, methods, metatable, version }: plain
+** functions, those of the estimators, differentiable ones, the Ops that the tape names,
+** and what a tensor answers to.
 */
 int luaopen_mare_core(lua_State *L) {
   State *S;
@@ -173,6 +174,8 @@ int luaopen_mare_core(lua_State *L) {
   lua_createtable(L, 0, 256); /* index 3: methods */
   push_functions(L);
   lua_setfield(L, 2, "functions");
+  push_routines(L);
+  lua_setfield(L, 2, "routines");
   push_ops(L);
   lua_setfield(L, 2, "ids");
   lua_setfield(L, 2, "ops");

@@ -1,0 +1,133 @@
+/*
+** models.c -- what all estimators need: class labels as codes, a look for values
+** that are not finite.
+*/
+#include "models.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/pool.h"
+
+/* -- labels to codes --------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* the position (0-based) of y in ascending values, or -1 */
+static int64_t find(const int64_t *values, int64_t n, int64_t y) {
+  int64_t lo = 0, hi = n;
+  while (lo < hi) {
+    int64_t mid = lo + (hi - lo) / 2;
+    if (values[mid] < y) lo = mid + 1;
+    else hi = mid;
+  }
+  return lo < n && values[lo] == y ? lo : -1;
+}
+
+/* ascending different values of y (n); those of a small range without sorting */
+static int64_t distinct(int64_t n, const int64_t *y, int64_t *values) {
+  int64_t k = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (k > 0 && find(values, k, y[i]) >= 0) continue;
+    if (k == 64) break; /* many: sort them all */
+    int64_t at = k++;
+    for (; at > 0 && values[at - 1] > y[i]; at--) values[at] = values[at - 1];
+    values[at] = y[i];
+  }
+  if (k < 64) return k;
+  memcpy(values, y, (size_t)n * sizeof *y);
+  qsort(values, (size_t)n, sizeof *values, compare);
+  k = 1;
+  for (int64_t i = 1; i < n; i++)
+    if (values[i] != values[k - 1]) values[k++] = values[i];
+  return k;
+}
+
+/* values (n) begins with the different values of y (n), ascending; out: how many */
+static mare_Status distinct_labels(mare_Heap *h, mare_Values *v) {
+  (void)h;
+  v->out[0] = (double)distinct(v->t[0].numel, (const int64_t *)v->t[0].data,
+                               (int64_t *)v->t[1].data);
+  v->nout = 1;
+  return MARE_OK;
+}
+
+/* codes (n) = positions, from 1, of y (n) in classes (k); out: the row that has none */
+static mare_Status label_codes(mare_Heap *h, mare_Values *v) {
+  const int64_t *y = (const int64_t *)v->t[0].data, *c = (const int64_t *)v->t[1].data;
+  int64_t *codes = (int64_t *)v->t[2].data, k = v->t[1].numel, last = 0;
+  (void)h;
+  for (int64_t i = 0; i < v->t[0].numel; i++) {
+    if (k == 0 || c[last] != y[i]) last = find(c, k, y[i]);
+    if (last < 0) {
+      v->out[0] = (double)(i + 1);
+      v->nout = 1;
+      return MARE_BADARG;
+    }
+    codes[i] = last + 1;
+  }
+  return MARE_OK;
+}
+
+/* -- finite values ----------------------------------------------------------------- */
+
+#define PIECE 65536
+
+typedef struct Look {
+  const mare_Tensor *x;
+  int64_t *first; /* for each piece: the first position, or -1 */
+} Look;
+
+/* the exponent is all ones */
+static int64_t bad_f32(const uint32_t *p, int64_t n) {
+  uint32_t any = 0;
+  for (int64_t i = 0; i < n; i++) any |= (p[i] & 0x7f800000u) == 0x7f800000u;
+  if (!any) return -1;
+  for (int64_t i = 0;; i++)
+    if ((p[i] & 0x7f800000u) == 0x7f800000u) return i;
+}
+
+static int64_t bad_f64(const uint64_t *p, int64_t n) {
+  const uint64_t ones = (uint64_t)0x7ff << 52;
+  uint64_t any = 0;
+  for (int64_t i = 0; i < n; i++) any |= (p[i] & ones) == ones;
+  if (!any) return -1;
+  for (int64_t i = 0;; i++)
+    if ((p[i] & ones) == ones) return i;
+}
+
+static void look_piece(void *ctx, int64_t piece) {
+  const Look *l = ctx;
+  const int64_t begin = piece * PIECE, left = l->x->numel - begin;
+  const int64_t n = left < PIECE ? left : PIECE;
+  const void *p = l->x->data + begin * (int64_t)mare_sizeof[l->x->dtype];
+  const int64_t at = l->x->dtype == MARE_F32 ? bad_f32(p, n) : bad_f64(p, n);
+  l->first[piece] = at < 0 ? -1 : begin + at;
+}
+
+/* false and the position (from 1) of the first value of x that is not finite, or true */
+static mare_Status check_finite(mare_Heap *h, mare_Values *v) {
+  const int64_t pieces = (v->t[0].numel + PIECE - 1) / PIECE;
+  Look l = {&v->t[0], mare_scratch(h, (size_t)pieces * sizeof(int64_t))};
+  mare_Status st = MARE_OK;
+  if (l.first == NULL) return MARE_NOMEM;
+  mare_parallel(pieces, look_piece, &l);
+  for (int64_t i = 0; i < pieces && st == MARE_OK; i++)
+    if (l.first[i] >= 0) {
+      v->out[0] = (double)(l.first[i] + 1);
+      v->nout = 1;
+      st = MARE_BADARG;
+    }
+  mare_scratch_free(h, l.first);
+  return st;
+}
+
+const mare_RoutineRow mare_model_routines[] = {
+  {"distinct_labels", "i:n !i:n", distinct_labels},
+  {"label_codes", "i:n i:k !i:n", label_codes},
+  {"check_finite", "r:n", check_finite},
+  {NULL, NULL, NULL}};
