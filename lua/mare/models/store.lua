@@ -122,9 +122,9 @@ function M.load(from)
   local tensors, texts = io_.load(from)
   if not tensors then return nil, texts end
   local name = texts.estimator
-  if texts.format ~= FORMAT or not name then
-    return nil, texts.format and ("format '%s', not '%s'"):format(texts.format, FORMAT)
-      or "not the file of an estimator"
+  if not texts.format or not name then return nil, "not the file of an estimator" end
+  if texts.format ~= FORMAT then
+    return nil, ("format '%s', not '%s'"):format(texts.format, FORMAT)
   end
   local tree = { settings = {}, learned = {} }
   for path, t in pairs(tensors) do
