@@ -357,6 +357,23 @@ describe("the step", function()
     assert.equal(before, mare.memory().live)
   end)
 
+  it("lets means of gradients that became 0 end at 0, in all sizes", function()
+    for _, n in ipairs { 5, 50000 } do
+      local p = mare.zeros(n):requires_grad()
+      local opt = optim.sgd({ p }, { lr = 0.1, momentum = 0.5 })
+      p.grad = mare.ones(n)
+      opt:step()
+      p.grad:zero_()
+      for _ = 1, 120 do opt:step() end          -- 2^-120 is a normal number
+      assert.is_true(opt:state()["1.1.velocity"]:gt(0):all():item() == 1)
+      for _ = 1, 30 do opt:step() end           -- 2^-150 is not even denormal
+      p.grad:fill_(2 ^ -149)                    -- the least denormal counts as 0
+      opt:step()
+      assert.is_true(opt:state()["1.1.velocity"]:eq(0):all():item() == 1)
+      assert.is_true(mare.full({ 1 }, 2 ^ -140):mul(0.5):item() > 0)   -- elsewhere it counts
+    end
+  end)
+
   it("passes over parameters without a gradient, which count their own steps", function()
     local a, b = mare.tensor({ 1 }, "f64"), mare.tensor({ 1 }, "f64")
     local opt = optim.adam({ a, b }, { lr = 0.1 })
