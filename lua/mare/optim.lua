@@ -270,6 +270,9 @@ for _, row in ipairs(core.optim_rows()) do
   M[row.name] = function(params, opts) return construct(row, params, opts) end
 end
 
+-- minimize and the methods behind it: lbfgs, cg, nelder_mead ...
+for name, f in pairs(require "mare.optim.minimize") do M[name] = f end
+
 --- Is v an optimizer?
 function M.is_optimizer(v) return getmetatable(v) == Optimizer end
 
