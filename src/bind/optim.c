@@ -13,6 +13,7 @@
 
 typedef struct Member {
   Object *object; /* the group's user value 1 is the list of them */
+  const mare_Optimizer *row; /* of the group, or its row for matrices */
   int64_t t;      /* steps that it took part in */
   mare_Storage *slot[MARE_MAXSLOT];
 } Member;
@@ -29,11 +30,13 @@ typedef struct Group {
 
 /* -- making ------------------------------------------------------------------------- */
 
-static Group *check_group(lua_State *L) {
-  Group *G = lua_touserdata(L, 1);
-  if (G && lua_rawlen(L, 1) >= sizeof *G && G->self == G) return G;
-  return luaL_checkudata(L, 1, GROUP);
+static Group *group_at(lua_State *L, int arg) {
+  Group *G = lua_touserdata(L, arg);
+  if (G && lua_rawlen(L, arg) >= sizeof *G && G->self == G) return G;
+  return luaL_checkudata(L, arg, GROUP);
 }
+
+static Group *check_group(lua_State *L) { return group_at(L, 1); }
 
 static int group_gc(lua_State *L) {
   Group *G = check_group(L);
@@ -61,21 +64,39 @@ static Group *push_group(lua_State *L, const mare_Optimizer *row, int n) {
   return G;
 }
 
+/* the shape of slot k: that of the parameter, or a value for each row or column */
+static mare_Tensor slot_tensor(const Member *m, int k) {
+  mare_Tensor v = m->object->t;
+  mare_SlotKind kind = m->row->slot[k].kind;
+  int64_t rows = v.ndim ? v.shape[0] : 1, columns = rows ? v.numel / rows : 0;
+  if (kind == MARE_ROWS || kind == MARE_COLUMNS)
+    mare_shape_set(&v, v.dtype, 1, kind == MARE_ROWS ? &rows : &columns);
+  else mare_shape_set(&v, v.dtype, v.ndim, v.shape);
+  return v;
+}
+
 /* the state that the hyper-parameters ask for and that is not there yet: zeros */
 static void make_slots(lua_State *L, State *S, Group *G) {
   if (G->ready) return;
-  for (int i = 0; i < G->n; i++)
-    for (int k = 0; k < G->row->nslot; k++) {
-      Member *m = &G->member[i];
+  for (int i = 0; i < G->n; i++) {
+    Member *m = &G->member[i];
+    for (int k = 0; k < m->row->nslot; k++) {
+      mare_Tensor v = slot_tensor(m, k);
       Object *zeros;
-      if (m->slot[k] || !mare_optim_keeps(G->row, k, G->h)) continue;
-      zeros = new_like(L, S, &m->object->t);
+      if (m->slot[k] || !mare_optim_keeps(m->row, k, G->h)) continue;
+      zeros = new_like(L, S, &v);
       mare_fill(&zeros->t, 0);
       m->slot[k] = mare_storage_retain(zeros->t.storage);
       close_tensor(zeros);
       lua_pop(L, 1);
     }
+  }
   G->ready = true;
+}
+
+/* slot k, NULL while the hyper-parameters do not ask for it */
+static mare_Storage *kept_slot(const Group *G, const Member *m, int k) {
+  return m->slot[k] && mare_optim_keeps(m->row, k, G->h) ? m->slot[k] : NULL;
 }
 
 /* optim_group(name, {parameters}) -> group; the parameters were checked */
@@ -84,14 +105,16 @@ static int optim_group(lua_State *L) {
   const mare_Optimizer *row = mare_optimizer_find(luaL_checkstring(L, 1));
   int n = (int)luaL_len(L, 2);
   Group *G;
-  if (row == NULL)
+  if (row == NULL || row->doc == NULL)
     return user_error(L, "no optimizer is called '%s'", lua_tostring(L, 1));
   G = push_group(L, row, n);
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, -2, 1);
   for (int i = 0; i < n; i++) {
+    Member *m = &G->member[i];
     lua_rawgeti(L, 2, i + 1);
-    G->member[i].object = check_real(L, S, -1);
+    m->object = check_real(L, S, -1);
+    m->row = m->object->t.ndim > 1 ? mare_optimizer_matrix(row) : row;
     G->n = i + 1;
     lua_pop(L, 1);
   }
@@ -149,30 +172,61 @@ static int optim_get(lua_State *L) { /* optim_get(group, name) -> value */
 
 /* -- the step ----------------------------------------------------------------------- */
 
-static void fill_param(mare_Param *p, const Member *m) {
-  const mare_Tensor *t = &m->object->t;
-  p->dtype = t->dtype;
-  p->numel = t->numel;
-  p->value = t->data;
-  p->grad = m->object->grad->data;
-  for (int k = 0; k < MARE_MAXSLOT; k++)
-    p->slot[k] = m->slot[k] ? m->slot[k]->data : NULL;
+static mare_Param plain_param(const mare_Tensor *t) {
+  return (mare_Param){.dtype = t->dtype, .numel = t->numel, .value = t->data,
+                      .rows = t->ndim && t->shape[0] ? t->shape[0] : 1};
 }
 
-/* the parameters with a gradient, from member i on, that have made the same steps */
-static int take_run(Group *G, int *i, int64_t *t) {
+static mare_Param member_param(const Group *G, const Member *m) {
+  mare_Param p = plain_param(&m->object->t);
+  p.grad = m->object->grad ? m->object->grad->data : NULL;
+  for (int k = 0; k < m->row->nslot; k++) {
+    mare_Storage *slot = kept_slot(G, m, k);
+    if (slot) p.slot[k] = slot->data;
+  }
+  return p;
+}
+
+/*
+** The parameters with a gradient, from member i on, that are one call: they have one
+** row and made the same steps.  A matrix with a row of its own is alone.
+*/
+static int take_run(Group *G, int *i, const Member **first) {
   int n = 0;
   for (; *i < G->n; ++*i) {
     Member *m = &G->member[*i];
     if (m->object->grad == NULL) continue;
-    if (n > 0 && m->t != *t) break;
-    *t = m->t;
-    fill_param(&G->param[n++], m);
+    if (n > 0 && (m->t != (*first)->t || m->row != G->row || (*first)->row != G->row))
+      break;
+    if (n == 0) *first = m;
+    G->param[n++] = member_param(G, m);
   }
   return n;
 }
 
-static void advance(Group *G) {
+static int count_gradients(const Group *G) {
+  int n = 0;
+  for (int i = 0; i < G->n; i++) n += G->member[i].object->grad != NULL;
+  return n;
+}
+
+/* working memory for any run of a group */
+static size_t group_scratch(const Group *G) {
+  size_t together = 0, alone = 0;
+  for (int i = 0; i < G->n; i++) {
+    const Member *m = &G->member[i];
+    mare_Param p = member_param(G, m);
+    size_t need = mare_optim_scratch(m->row, 1, &p);
+    if (m->row == G->row) together += need;
+    else if (need > alone) alone = need;
+  }
+  return together > alone ? together : alone;
+}
+
+static void step_group(Group *G, void *scratch) {
+  const Member *first;
+  for (int i = 0, n; (n = take_run(G, &i, &first)) > 0;)
+    mare_optim_step(first->row, G->h, first->t + 1, n, G->param, scratch);
   for (int i = 0; i < G->n; i++) {
     Member *m = &G->member[i];
     if (m->object->grad == NULL) continue;
@@ -181,22 +235,44 @@ static void advance(Group *G) {
   }
 }
 
+static Object *new_scratch(lua_State *L, State *S, size_t need) {
+  int64_t bytes = (int64_t)need;
+  return need ? new_tensor(L, S, MARE_U8, 1, &bytes) : NULL;
+}
+
+static void check_members(lua_State *L, const Group *G, int before) {
+  for (int i = 0; i < G->n; i++)
+    if (G->member[i].object->t.storage == NULL)
+      user_error(L, "parameter #%d of the optimizer is closed", before + i + 1);
+}
+
 /*
-** optim_step(group [, lr]): one update of every parameter that has a gradient.
+** optim_step(group ...): one update of every parameter that has a gradient.
 ** A parameter's own count of steps is what its bias corrections use.
 */
 static int optim_step(lua_State *L) {
   State *S = get_state(L);
-  Group *G = check_group(L);
-  int64_t t = 0;
-  if (!lua_isnoneornil(L, 2)) set_hyper(L, G, 0, lua_tonumber(L, 2));
-  for (int i = 0; i < G->n; i++)
-    if (G->member[i].object->t.storage == NULL)
-      return user_error(L, "parameter #%d of the optimizer is closed", i + 1);
-  make_slots(L, S, G);
-  for (int i = 0, n; (n = take_run(G, &i, &t)) > 0;)
-    mare_optim_step(G->row, G->h, t + 1, n, G->param);
-  advance(G);
+  int ngroup = lua_gettop(L), given = 0, n = 0;
+  size_t need = 0;
+  Object *scratch;
+  for (int i = 1; i <= ngroup; i++) {
+    Group *G = group_at(L, i);
+    size_t bytes;
+    make_slots(L, S, G);
+    bytes = group_scratch(G);
+    if (bytes > need) need = bytes;
+  }
+  scratch = new_scratch(L, S, need);
+  for (int i = 1; i <= ngroup; n += group_at(L, i++)->n) {
+    check_members(L, group_at(L, i), n);
+    given += count_gradients(group_at(L, i));
+  }
+  if (given == 0)
+    return user_error(L, "bad call of 'step' (no parameter has a gradient: call backward "
+                         "on a loss first)");
+  for (int i = 1; i <= ngroup; i++)
+    step_group(group_at(L, i), scratch ? scratch->t.data : NULL);
+  if (scratch) close_tensor(scratch);
   return 0;
 }
 
@@ -229,16 +305,15 @@ static int optim_slots(lua_State *L) {
   State *S = get_state(L);
   Group *G = check_group(L);
   const Member *m = check_member(L, G);
-  mare_Tensor v = m->object->t;
   make_slots(L, S, G);
-  mare_shape_set(&v, v.dtype, v.ndim, v.shape);
-  lua_createtable(L, 0, G->row->nslot);
-  for (int k = 0; k < G->row->nslot; k++) {
-    if (m->slot[k] == NULL) continue;
-    v.storage = m->slot[k];
+  lua_createtable(L, 0, m->row->nslot);
+  for (int k = 0; k < m->row->nslot; k++) {
+    mare_Tensor v = slot_tensor(m, k);
+    v.storage = kept_slot(G, m, k);
+    if (v.storage == NULL) continue;
     v.data = v.storage->data;
     new_view(L, S, &v)->isview = false;
-    lua_setfield(L, -2, G->row->slot[k].name);
+    lua_setfield(L, -2, m->row->slot[k].name);
   }
   return 1;
 }
@@ -284,9 +359,11 @@ static void push_slots(lua_State *L, const mare_Optimizer *o) {
 }
 
 static void push_row(lua_State *L, const mare_Optimizer *o) {
-  lua_createtable(L, 0, 7);
+  lua_createtable(L, 0, 10);
   set_string(L, "name", o->name);
   set_string(L, "prelude", o->prelude);
+  set_string(L, "tensor", o->tensor);
+  set_string(L, "measure", o->measure);
   set_string(L, "update", o->update);
   set_string(L, "doc", o->doc);
   set_string(L, "source", o->source);
@@ -299,11 +376,76 @@ static void push_row(lua_State *L, const mare_Optimizer *o) {
   lua_setfield(L, -2, "hyper");
 }
 
+/* -- tools --------------------------------------------------------------------------- */
+
+static mare_Tensor *list_tensor(lua_State *L, State *S, int list, int i) {
+  Object *o;
+  lua_rawgeti(L, list, i + 1);
+  o = check_real(L, S, -1);
+  if (!mare_is_contiguous(&o->t)) user_error(L, "tensor #%d is not contiguous", i + 1);
+  lua_pop(L, 1);
+  return &o->t;
+}
+
+/* Pushes n parameters for the engine: the tensors of the list at index `list`. */
+static mare_Param *push_params(lua_State *L, State *S, int list, int *n) {
+  mare_Param *p;
+  luaL_checktype(L, list, LUA_TTABLE);
+  *n = (int)luaL_len(L, list);
+  p = lua_newuserdatauv(L, (size_t)*n * sizeof *p + 1, 0);
+  for (int i = 0; i < *n; i++) p[i] = plain_param(list_tensor(L, S, list, i));
+  return p;
+}
+
+static void tell_written(lua_State *L, State *S, int list, int n) {
+  for (int i = 0; i < n; i++) {
+    lua_rawgeti(L, list, i + 1);
+    written(check_real(L, S, -1));
+    lua_pop(L, 1);
+  }
+}
+
+/* optim_tool(name, a, {p ...} [, {g ...}]): a tool of optim.def on each pair p, g */
+static int optim_tool(lua_State *L) {
+  State *S = get_state(L);
+  const mare_Optimizer *row = mare_optimizer_find(luaL_checkstring(L, 1));
+  double h[MARE_MAXHYPER + MARE_MAXSTEP] = {luaL_checknumber(L, 2)};
+  int n;
+  mare_Param *p = push_params(L, S, 3, &n);
+  luaL_argcheck(L, row && !row->doc && !row->measure, 1, "no tool has this name");
+  for (int i = 0; i < n && !lua_isnoneornil(L, 4); i++) {
+    mare_Tensor *g = list_tensor(L, S, 4, i);
+    if (g->dtype != p[i].dtype || g->numel != p[i].numel)
+      return user_error(L, "tensors #%d of two lists differ", i + 1);
+    p[i].grad = p[i].slot[0] = g->data;
+  }
+  mare_optim_step(row, h, 1, n, p, NULL);
+  tell_written(L, S, 3, n);
+  if (row->nslot) tell_written(L, S, 4, n); /* an exchange */
+  return 0;
+}
+
+static int optim_norm(lua_State *L) { /* optim_norm({t ...}) -> 2-norm of all values */
+  State *S = get_state(L);
+  int n;
+  mare_Param *p = push_params(L, S, 1, &n);
+  size_t bytes = mare_optim_scratch(mare_optimizer_find("lars"), n, p);
+  void *scratch = lua_newuserdatauv(L, bytes + 1, 0);
+  for (int i = 0; i < n; i++) p[i] = plain_param(list_tensor(L, S, 1, i));
+  lua_pushnumber(L, sqrt(mare_optim_squares(n, p, scratch)));
+  return 1;
+}
+
 static int optim_rows(lua_State *L) { /* a list of what optim.def says */
   lua_createtable(L, 16, 0);
-  for (int i = 0; mare_optimizers[i].name; i++) {
-    push_row(L, &mare_optimizers[i]);
-    lua_rawseti(L, -2, i + 1);
+  for (const mare_Optimizer *o = mare_optimizers; o->name; o++) {
+    if (o->doc == NULL) continue;
+    push_row(L, o);
+    if (mare_optimizer_matrix(o) != o) {
+      push_row(L, mare_optimizer_matrix(o));
+      lua_setfield(L, -2, "matrix");
+    }
+    lua_rawseti(L, -2, luaL_len(L, -2) + 1);
   }
   return 1;
 }
@@ -313,4 +455,5 @@ const Function optim_functions[] = {
     {"optim_get", optim_get},     {"optim_step", optim_step},
     {"optim_zero_grad", optim_zero_grad}, {"optim_slots", optim_slots},
     {"optim_count", optim_count}, {"optim_rows", optim_rows},
+    {"optim_tool", optim_tool},   {"optim_norm", optim_norm},
     {NULL, NULL}};

@@ -13,7 +13,9 @@
 #define K(name) name##_f64
 #include "optim.inc.c"
 
-#define OPTIMIZER(name, update, doc, source) {name##_f32, name##_f64},
-mare_Update *const mare_optim_base[][MARE_NREAL] = {
+#define ROW(name, ...) {{name##_f32, NULL}, {name##_f64, NULL}},
+#define TENSORWISE(name, ...) \
+  {{name##_f32, name##_measure_f32}, {name##_f64, name##_measure_f64}},
+const mare_Updates mare_optim_base[][MARE_NREAL] = {
 #include "optim.def"
 };

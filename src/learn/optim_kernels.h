@@ -13,8 +13,13 @@
 extern float sqrtf(float x) __attribute__((const));
 extern double sqrt(double x) __attribute__((const));
 
-extern mare_Update *const mare_optim_base[][MARE_NREAL];
-extern mare_Update *const mare_optim_avx2[][MARE_NREAL];   /* x86-64 only */
-extern mare_Update *const mare_optim_avx512[][MARE_NREAL]; /* x86-64 only */
+typedef struct mare_Updates {
+  mare_Update *update;
+  mare_Update *measure; /* rows TENSORWISE: what runs over all elements before */
+} mare_Updates;
+
+/* What memory bounds AVX-512 does not speed up: there are no kernels for it. */
+extern const mare_Updates mare_optim_base[][MARE_NREAL];
+extern const mare_Updates mare_optim_avx2[][MARE_NREAL]; /* x86-64 only */
 
 #endif
