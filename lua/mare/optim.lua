@@ -6,14 +6,15 @@
 local core = require "mare.core".functions
 local check = require "mare.check"
 
-local step, zero_grad = core.optim_step, core.optim_zero_grad
+local step, zero_grad, unpack = core.optim_step, core.optim_zero_grad, table.unpack
 
 local M = { rows = {} }
 
 -- -- groups of parameters -------------------------------------------------------------
 
 local Group, Optimizer = {}, {}
-local handle, schedule = {}, {} -- keys that no option's name can be
+-- keys that no option's name can be; pending: the schedule has not been asked yet
+local handle, schedule, pending, owner = {}, {}, {}, {}
 
 local function is_schedule(v)
   if type(v) == "function" then return true end
@@ -21,18 +22,51 @@ local function is_schedule(v)
   return meta and meta.__call ~= nil
 end
 
-local function set_option(group, name, value)
-  if name == "lr" and is_schedule(value) then
-    rawset(group, schedule, value)
-    return
-  end
-  core.optim_set(group[handle], name, value)
-  if name == "lr" then rawset(group, schedule, false) end
+-- Options that do not go together: what is wrong, or nil.
+local rules = {
+  sgd = function(get)
+    if get "nesterov" and (get "momentum" == 0 or get "dampening" ~= 0) then
+      return "nesterov needs momentum above 0 and dampening 0"
+    end
+  end,
+  rprop = function(get)
+    if get "size_min" > get "size_max" then return "size_min is above size_max" end
+  end,
+}
+
+local function breaks_rule(row, get) return rules[row.name] and rules[row.name](get) end
+
+local function group_rule(row, group)
+  return breaks_rule(row, function(name) return core.optim_get(group[handle], name) end)
 end
 
-function Group:__index(name) return core.optim_get(self[handle], name) end
+local function set_option(group, name, value)
+  local scheduled = name == "lr" and is_schedule(value)
+  if not scheduled then core.optim_set(group[handle], name, value) end
+  if name == "lr" then
+    rawset(group, schedule, scheduled and value or false)
+    rawset(group, pending, scheduled)
+  end
+end
 
-Group.__newindex = set_option
+-- A rate that is a function: the last one it gave, before the first step the first.
+function Group:__index(name)
+  if name == "lr" and self[pending] then
+    core.optim_set(self[handle], "lr", self[schedule](self[owner].steps + 1))
+    self[pending] = false
+  end
+  return core.optim_get(self[handle], name)
+end
+
+function Group:__newindex(name, value)
+  local row, old = self[owner].row, core.optim_get(self[handle], name)
+  set_option(self, name, value)
+  local broken = group_rule(row, self)
+  if broken then
+    core.optim_set(self[handle], name, old)
+    check.fail("%s: %s", row.name, broken)
+  end
+end
 
 -- -- checking what was passed ---------------------------------------------------------
 
@@ -66,11 +100,13 @@ local function make_group(row, params, opts, where, seen)
   local group = setmetatable({
     params = table.move(params, 1, #params, 1, {}),
     [handle] = core.optim_group(row.name, params),
-    [schedule] = false,
+    [schedule] = false, [pending] = false, [owner] = { row = row, steps = 0 },
   }, Group)
   for _, h in ipairs(row.hyper) do
     if opts[h.name] ~= nil then set_option(group, h.name, opts[h.name]) end
   end
+  local broken = group_rule(row, group)
+  if broken then check.argument(2, row.name, "%s%s", where, broken) end
   return group
 end
 
@@ -118,22 +154,30 @@ end
 -- What a training loop calls stands in the object itself, where Lua looks first.
 local function construct(row, params, opts)
   check.options(2, row.name, opts, known_options(row))
-  return setmetatable({
+  local self = {
     name = row.name, row = row, steps = 0, groups = make_groups(row, params, opts or {}),
-    step = Optimizer.step, zero_grad = Optimizer.zero_grad,
-  }, Optimizer)
+    handles = {}, step = Optimizer.step, zero_grad = Optimizer.zero_grad,
+  }
+  for i, group in ipairs(self.groups) do
+    self.handles[i] = group[handle]
+    group[owner] = self
+  end
+  return setmetatable(self, Optimizer)
 end
 
---- One update of every parameter that has a gradient.  A rate given as a function is
--- called with the number of the step, from 1.
+--- One update of every parameter that has a gradient; an error when none has.  A rate
+-- given as a function is called with the number of the step, from 1.
 function Optimizer:step()
   local steps, groups = self.steps + 1, self.groups
   for i = 1, #groups do
     local group = groups[i]
     local rate = group[schedule]
-    if rate then core.optim_set(group[handle], "lr", rate(steps)) end
-    step(group[handle])
+    if rate then
+      core.optim_set(group[handle], "lr", rate(steps))
+      group[pending] = false
+    end
   end
+  step(unpack(self.handles))
   self.steps = steps
 end
 
@@ -151,7 +195,7 @@ function Optimizer:__index(name)
 end
 
 function Optimizer:__newindex(name, value)
-  for _, group in ipairs(self.groups) do set_option(group, name, value) end
+  for _, group in ipairs(self.groups) do group[name] = value end
 end
 
 function Optimizer:__tostring()
@@ -196,21 +240,46 @@ function Optimizer:state()
   return state
 end
 
-local function restore_options(group, hyper, row)
-  for i, h in ipairs(row.hyper) do
-    local v = hyper[i]:item()
-    if h.flag then v = v ~= 0 end
-    if not (h.name == "lr" and group[schedule]) then set_option(group, h.name, v) end
+-- The options first: they decide which slots there are.
+local function restore_options(self, states)
+  for i, hyper in pairs(states) do
+    local group = self.groups[i]
+    for k, h in ipairs(self.row.hyper) do
+      local v = hyper[k]
+      if h.flag then v = v ~= 0 end
+      core.optim_set(group[handle], h.name, v)
+    end
+    group[pending] = false
   end
 end
 
--- The names that a state of this optimizer has, once options decide which slots exist.
-local function compare(self, state)
-  local wrong = {}
-  local own = self:state()
+-- The options in a state, as lists of numbers, of the groups where they can be read.
+local function options_of(self, state, wrong)
+  local lists = {}
+  for i in ipairs(self.groups) do
+    local name = i .. ".hyper"
+    local t, hyper = state[name], self.row.hyper
+    if core.is_tensor(t) and t.dtype == "f64" and check.shape(t) == tostring(#hyper) then
+      local values, named, good = t:totable(), {}, true
+      for k, h in ipairs(hyper) do
+        named[h.name] = h.flag and values[k] ~= 0 or not h.flag and values[k]
+        if not (values[k] >= h.lo and values[k] < h.hi) then
+          wrong[#wrong + 1] = ("%s: %s is %s"):format(name, h.name, values[k])
+          good = false
+        end
+      end
+      local broken = good and breaks_rule(self.row, function(key) return named[key] end)
+      if broken then wrong[#wrong + 1] = ("%s: %s"):format(name, broken) end
+      if good and not broken then lists[i] = values end
+    end
+  end
+  return lists
+end
+
+local function compare(own, state, wrong)
   for name, t in pairs(own) do
     local new = state[name]
-    if not core.is_tensor(new) then
+    if not core.is_tensor(new) or core.isclosed(new) then
       wrong[#wrong + 1] = name .. " is missing"
     elseif check.shape(new) ~= check.shape(t) or new.dtype ~= t.dtype then
       wrong[#wrong + 1] = ("%s is %s %s, %s %s expected"):format(name, new.dtype,
@@ -220,38 +289,24 @@ local function compare(self, state)
   for name in pairs(state) do
     if own[name] == nil then wrong[#wrong + 1] = tostring(name) .. " is unexpected" end
   end
-  table.sort(wrong)
-  return wrong, own
-end
-
--- The options decide which slots there are: they come first, and go back when
--- the rest does not fit.
-local function adopt_options(self, state)
-  local old = {}
-  for i, group in ipairs(self.groups) do
-    local hyper = state[i .. ".hyper"]
-    local now = self:state()[i .. ".hyper"]
-    if core.is_tensor(hyper) and check.shape(hyper) == check.shape(now) then
-      old[i] = now
-      restore_options(group, hyper, self.row)
-    end
-  end
-  return function()
-    for i, hyper in pairs(old) do restore_options(self.groups[i], hyper, self.row) end
-  end
 end
 
 --- Takes over a state made by state(), of the same optimizer with parameters of the
--- same shapes.  A rate that is a function stays one.
+-- same shapes; an error, and nothing changes, when it does not fit.  A rate that is a
+-- function stays one.
 -- `opt:load_state(assert(mare.load "opt.safetensors"))`
 function Optimizer:load_state(state)
   if type(state) ~= "table" then
     check.argument(1, "load_state", "table of tensors expected, got %s", type(state))
   end
-  local undo = adopt_options(self, state)
-  local wrong, own = compare(self, state)
-  if #wrong > 0 then
-    undo()
+  local wrong, old = {}, options_of(self, self:state(), {})
+  restore_options(self, options_of(self, state, wrong))
+  local made, own = pcall(self.state, self)
+  if made then compare(own, state, wrong) end
+  if not made or #wrong > 0 then
+    restore_options(self, old)
+    if not made then error(own, 0) end
+    table.sort(wrong)
     check.argument(1, "load_state", "%s", table.concat(wrong, "; "))
   end
   for name, t in pairs(own) do t:copy_(state[name]) end

@@ -189,7 +189,7 @@ local parts = {
   },
   ["src/learn/optim.def"] = {
     sources = { "src/learn/optim.c", "src/learn/optim_base.c" },
-    left_out = { "learn/optim", "learn/optim_base", "learn/optim_avx2", "learn/optim_avx512" },
+    left_out = { "learn/optim", "learn/optim_base", "learn/optim_avx2" },
     table = "mare_optim", after = "%f[^%w_]", specs = "spec/optim_spec.lua",
   },
 }

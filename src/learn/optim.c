@@ -65,15 +65,16 @@ static double power(double x, double y) {
     (void)t; \
     facts##_step(CONSTANT) \
   }
+#define SUMS(p) \
+  const double pp = p->sum[0], gg = p->sum[1], uu = p->sum[2]; \
+  const double n = (double)p->numel, rows = (double)p->rows, columns = n / rows; \
+  const double factor = p->factor; \
+  (void)pp, (void)gg, (void)uu, (void)factor, (void)n, (void)columns;
 #define TENSORWISE(name, squares, measure, update, doc, source) \
   ROW(name, name, update, doc, source) \
-  static void name##_prepare_tensor(const double *h, double t, mare_Param *p) { \
-    const double pp = p->sum[0], gg = p->sum[1], uu = p->sum[2], factor = p->factor; \
-    const double n = (double)p->numel, rows = (double)p->rows, columns = n / rows; \
-    double *c = p->tensor; \
-    (void)pp; (void)gg; (void)uu; (void)factor; (void)n; (void)columns; (void)t; \
-    name##_hyper(HYPER, FLAG) name##_step(KNOWN) \
-    name##_tensor(TENSOR) \
+  static void name##_prepare_tensor(const double *h, mare_Param *param) { \
+    double *c = param->tensor; \
+    SUMS(param) name##_hyper(HYPER, FLAG) name##_step(KNOWN) name##_tensor(TENSOR) \
   }
 #include "optim.def"
 #undef pow
@@ -88,6 +89,7 @@ static double power(double x, double y) {
 #undef CONSTANT
 #undef KNOWN
 #undef TENSOR
+#undef SUMS
 #undef ROW
 #undef TENSORWISE
 
@@ -103,7 +105,8 @@ static double power(double x, double y) {
 #define FACTS(name, facts, update, doc, source) \
   #name, 0 facts##_slots(ONE, ONE, ONE), 0 facts##_hyper(ONE, ONE), \
   0 facts##_step(ONE), {facts##_slots(SLOT, SLOT_OR, SLOT_V)}, \
-  {facts##_hyper(HYPER, FLAG)}, "" facts##_step(TEXT), #update, doc, source, name##_prepare
+  {facts##_hyper(HYPER, FLAG)}, "" facts##_step(TEXT), #update, doc, source, \
+  name##_prepare
 #define ROW(name, facts, update, doc, source) \
   {FACTS(name, facts, update, doc, source), NULL, NULL, 0, NULL},
 #define TENSORWISE(name, squares, measure, update, doc, source) \
@@ -358,15 +361,15 @@ size_t mare_optim_scratch(const mare_Optimizer *o, int nparam, const mare_Param 
 }
 
 /* the first pass of a row TENSORWISE, and what surrounds it */
-static void prepare_tensors(Step *s, double t, int64_t total, void *scratch) {
+static void prepare_tensors(Step *s, int64_t total, void *scratch) {
   const mare_MatrixRow *m = matrix_row(s->row);
   char *rest = (char *)scratch + partial_bytes(s->nparam, s->param);
   if (m && m->before) m->before(s->param, s->h, rest);
   for (int i = 0; m && i < s->nparam; i++)
-    s->row->prepare_tensor(s->h, t, &s->param[i]);
+    s->row->prepare_tensor(s->h, &s->param[i]);
   measure_all(s, total, scratch);
   if (m && m->after) m->after(s->param, s->h, rest);
-  for (int i = 0; i < s->nparam; i++) s->row->prepare_tensor(s->h, t, &s->param[i]);
+  for (int i = 0; i < s->nparam; i++) s->row->prepare_tensor(s->h, &s->param[i]);
 }
 
 void mare_optim_step(const mare_Optimizer *o, double h[MARE_MAXHYPER + MARE_MAXSTEP],
@@ -374,7 +377,7 @@ void mare_optim_step(const mare_Optimizer *o, double h[MARE_MAXHYPER + MARE_MAXS
   Step s = new_step(o, h, nparam, param);
   int64_t total = place(nparam, param);
   o->prepare(h, (double)t);
-  if (o->prepare_tensor) prepare_tensors(&s, (double)t, total, scratch);
+  if (o->prepare_tensor) prepare_tensors(&s, total, scratch);
   if (total > PIECE) run_pieces(&s, total, update_piece);
   else whole(&s);
 }

@@ -53,7 +53,7 @@ struct mare_Optimizer {
   /* rows TENSORWISE only */
   const char *tensor, *measure; /* constants of a parameter, and what comes before */
   unsigned squares;             /* which sums of squares are asked for */
-  void (*prepare_tensor)(const double *h, double t, mare_Param *p);
+  void (*prepare_tensor)(const double *h, mare_Param *p);
 };
 
 extern const mare_Optimizer mare_optimizers[]; /* ends with name == NULL */

@@ -21,9 +21,8 @@ static void set(mare_Dtype dt, void *x, int64_t i, double v) {
 
 /* where a row's options and constants stand in h */
 #define PLACE(name, ...) name,
-#define NOTHING(C)
 
-/* -- Adafactor: means of the squared gradient over rows and over columns --------------- */
+/* -- Adafactor: means of the squared gradient over rows and over columns ------------ */
 
 enum { WIDTH = 4096, ELEMENTS = 65536, HEIGHT = 512, STRIP = 64 };
 
@@ -104,7 +103,8 @@ static void factor_moment(mare_Param *p, const double *h, void *scratch) {
   m = new_means(p, scratch);
   mare_parallel(m.down * m.across, block_sums, &m);
   for (int64_t i = 0; i < m.rows; i++) {
-    double v = h[beta] * get(p->dtype, p->slot[0], i) + h[rest] * (row_mean(&m, i) + h[eps1]);
+    double v = h[beta] * get(p->dtype, p->slot[0], i);
+    v += h[rest] * (row_mean(&m, i) + h[eps1]);
     set(p->dtype, p->slot[0], i, v);
     sum += v;
   }
@@ -114,7 +114,7 @@ static void factor_moment(mare_Param *p, const double *h, void *scratch) {
   p->factor = sum / (double)m.rows;
 }
 
-/* -- Muon: the nearest orthogonal matrix, about ----------------------------------------- */
+/* -- Muon: the nearest orthogonal matrix, about -------------------------------------- */
 
 /* five steps from any matrix of norm 1 bring all singular values to 0.7 .. 1.2 */
 static const double A = 3.4445, B = -4.7750, C = 2.0315;
