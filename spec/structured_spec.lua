@@ -189,6 +189,35 @@ local function forward_mode(f, case, inputs)
   demand(support.near(dot(g, t), want, 1e-12), "<g, Jv> is %.15g, <J'g, v> %.15g", dot(g, t), want)
 end
 
+-- many tangents at once, and tangents of tangents, against rows of reverse mode
+local function many_tangents(f, case, inputs, coarse)
+  local given = tensors(inputs, "f64")
+  local function run(x) return apply(f, case, x) end
+  local function compare(a, b, tolerance, what)
+    for i in ipairs(given) do same(flat(a[i]), flat(b[i]), tolerance, what .. i) end
+  end
+  local J = mare.jacobian(run, given, {mode = "reverse"})
+  compare(mare.jacobian(run, given, {mode = "forward"}), J, 1e-12, "forward Jacobian to input ")
+  compare(mare.jacobian(run, given, {mode = "forward", chunk = 3}), J, 1e-12, "in threes, to input ")
+  if coarse then return end
+  local g, v = seeded(3)(run(given)), {}
+  for i, t in ipairs(given) do v[i] = seeded(20 + i)(t) end
+  local function value(x) return (run(x) * g):sum() end
+  local function along(x)
+    local _, t = mare.jvp(value, x, v)
+    return t
+  end
+  local function backward(x)
+    local s = 0
+    for i, gx in ipairs(mare.grad(value)(x)) do s = s + (gx * v[i]):sum() end
+    return s
+  end
+  local want = mare.grad(backward)(given)                       -- H v, backwards twice
+  compare(mare.hvp(value, given, v), want, 1e-11, "forward over reverse, input ")
+  compare(mare.grad(along)(given), want, 1e-11, "reverse over forward, input ")
+  compare(mare.jacobian(along, given, {mode = "forward"}), want, 1e-11, "forward twice, input ")
+end
+
 -- the same values from memory in another order
 local layouts = {
   function(t)
@@ -264,6 +293,7 @@ for _, row in ipairs(list) do
     each("against differences", against_differences)
     each("fused against its vjp, and the next order", against_vjp)
     each("forward against reverse", forward_mode)
+    each("many tangents, and tangents of tangents", many_tangents)
     each("in other layouts", other_layouts)
     if not (extra[row.name] and extra[row.name][1].coarse) then each("in f32", other_type) end
 

@@ -1,16 +1,18 @@
---- Differentiation: gradients, products with Jacobians, gradients of gradients.
+--- Differentiation backwards: gradients, gradients of gradients, the user's own operations.
 -- Functions take tensors or nested tables of tensors and give results of the same
--- structure.  They nest: mare.grad(mare.grad(f)) is the second derivative.
+-- structure.  They nest, with each other and with those of forward.lua:
+-- mare.grad(mare.grad(f)) is the second derivative.
 
 local core = require "mare.core"
 local registry = require "mare.ops"
 local check = require "mare.check"
+local tree = require "mare.tree"
 
 local M = {}
 
 local f = core.functions
 local is_tensor, recording = f.is_tensor, f.recording
-local ops = registry.ops
+local map = tree.map
 
 -- -- switching the tape off and on -----------------------------------------------------
 
@@ -32,7 +34,7 @@ end
 -- -- one operation -------------------------------------------------------------------------
 
 -- the gradients of a node's arguments, themselves on the tape: {i = tensor}
-local function vjp_of(id, g, y, args)
+function M.vjp_of(id, g, y, args)
   local row = registry.by_id[id]
   local grads = {}
   if row.structured then
@@ -42,51 +44,11 @@ local function vjp_of(id, g, y, args)
     return grads
   end
   for i = 1, #row.args do
-    if row.derivatives[i] and is_tensor(args[i]) and args[i].is_tracked then
+    if row.derivatives[i] and is_tensor(args[i]) and f.taped(args[i]) then
       grads[i] = registry.elementwise_vjp(row, i, g, y, table.unpack(args, 1, args.n))
     end
   end
   return grads
-end
-
--- the tangent of a node's result from those of its arguments
-local function jvp_of(id, y, args, tangents)
-  local row = registry.by_id[id]
-  local sum
-  local function add(t) sum = sum and sum + t or t end
-  if not row.structured then
-    for i = 1, #row.args do
-      if tangents[i] and row.derivatives[i] then
-        add(registry.derivative(row, i)(y, table.unpack(args, 1, args.n)) * tangents[i])
-      end
-    end
-    return sum and sum:expand(y.shape)
-  end
-  if row.kind == "linear" and row.again then
-    return tangents[1] and row.again(tangents[1], y, table.unpack(args, 2, args.n))
-  elseif row.kind == "linear" then
-    return tangents[1] and row.call(tangents[1], table.unpack(args, 2, args.n))
-  elseif row.kind == "bilinear" then
-    if tangents[1] then add(row.call(tangents[1], args[2])) end
-    if tangents[2] then add(row.call(args[1], tangents[2])) end
-    return sum
-  end
-  return M.transpose_vjp(id, y, args, tangents)
-end
-
--- The vjp is linear in g, so its own gradient to g is the jvp: no rule is needed.
-function M.transpose_vjp(id, y, args, tangents)
-  return M.enable_grad(function()
-    local g = y:detach():clone():requires_grad()
-    local grads, s = vjp_of(id, g, y, args), nil
-    for i, t in pairs(tangents) do
-      if grads[i] then
-        local term = (grads[i] * t):sum()
-        s = s and s + term or term
-      end
-    end
-    return s and s.is_tracked and M.gradients(s, {g}, true)[1] or y:detach() * 0
-  end)
 end
 
 -- -- whole graphs ------------------------------------------------------------------------------
@@ -107,10 +69,10 @@ local function backward_graph(y, g)
     local gt = grads[t]
     if gt then id, args = node(t) end
     if id then
-      for i, gi in pairs(vjp_of(id, gt, t, args)) do
+      for i, gi in pairs(M.vjp_of(id, gt, t, args)) do
         local a = args[i]
-        if is_tensor(a) and a.is_tracked and gi then
-          gi = registry.sum_to(gi, a.shape)
+        if is_tensor(a) and f.taped(a) and gi then
+          if not f.same_shape(gi, a) then gi = registry.sum_to(gi, a.shape) end
           grads[a] = grads[a] and grads[a] + gi or gi
         end
       end
@@ -155,66 +117,74 @@ function M.backward(y, options)
   end
 end
 
--- -- nested tables -------------------------------------------------------------------------------
+-- -- functions of functions ----------------------------------------------------------------------
+--
+-- They nest.  `taped` says that a function around this one is being differentiated
+-- backwards: results go on its tape.  `carried` says that one is being differentiated
+-- forwards: results keep their tangents.
 
--- fn over every tensor of a structure, in a fixed order
-local function map(fn, v, ...)
-  if is_tensor(v) then return fn(v, ...) end
-  if type(v) ~= "table" then return v end
-  local keys, copy = {}, {}
-  for k in pairs(v) do keys[#keys + 1] = k end
-  table.sort(keys, function(a, b)
-    if type(a) == type(b) then return a < b end
-    return type(a) == "number"
-  end)
-  for _, k in ipairs(keys) do
-    local others = table.pack(...)
-    for i = 1, others.n do others[i] = type(others[i]) == "table" and others[i][k] or nil end
-    copy[k] = map(fn, v[k], table.unpack(others, 1, others.n))
-  end
-  return copy
+-- t as a variable of its own: what is computed from it is recorded
+local function variable(t)
+  if not tree.is_real(t) then return t end
+  if f.taped(t) then return t:reshape(t.shape) end
+  if f.has_tangent(t) then return f.settled(t:reshape(t.shape)):requires_grad() end
+  return t:detach():requires_grad()
 end
 
-local depth = 0     -- of functions that are being differentiated around this one
-
-local Depth = {__close = function() depth = depth - 1 end}
-
-local function deeper()
-  depth = depth + 1
-  return setmetatable({}, Depth)
-end
-
--- the structure with fresh variables in it, and a list of them
 local function variables(v, name)
-  local list = {}
-  local copy = map(function(t)
-    if t.dtype ~= "f32" and t.dtype ~= "f64" then return t end
-    local x = t.is_tracked and t:reshape(t.shape) or t:detach():requires_grad()
-    list[#list + 1] = x
-    return x
-  end, v)
-  if #list == 0 then
-    check.fail("'%s': f32 or f64 tensors to differentiate by expected, got %s", name,
-      v == nil and "no value" or check.kind(v))
+  tree.variables(v, name)
+  local copy = map(variable, v)
+  return copy, tree.leaves(copy)
+end
+
+--- y for the caller: off the tapes that nobody differentiates along any more.
+function M.released(y, taped, carried)
+  if taped or not is_tensor(y) then return y end
+  if not carried then return y:detach() end
+  local _ <close> = f.differentiating(false)
+  return y:reshape(y.shape)
+end
+
+local function check_tensor(y, name)
+  if not is_tensor(y) then
+    check.fail("the function given to '%s' returned %s, not a tensor", name,
+      y == nil and "nothing" or "a " .. type(y))
   end
-  return copy, list
 end
 
 local function check_scalar(y, name)
-  if not is_tensor(y) then
-    check.fail("the function given to '%s' returned a %s, not a tensor", name, type(y))
-  elseif y:numel() ~= 1 then
+  check_tensor(y, name)
+  if y:numel() ~= 1 then
     check.fail("the function given to '%s' returned shape %s, not a single number", name,
       check.shape(y))
   end
 end
 
+M.check_result = check_tensor
+
+-- fn(xs, ...) on the tape, with variables for x: y, xs, the list of them
+local function run(name, fn, x, ...)
+  local _ <close> = f.differentiating(true)
+  local xs, list = variables(x, name)
+  return fn(xs, ...), xs, list
+end
+
 -- gradients in the structure of xs; zeros where y does not depend on them
-local function pull(y, xs, list, g, nested)
-  local grads = y.is_tracked and M.gradients(y, list, nested, g) or {}
+local function pull(y, xs, list, g, taped, carried)
+  local _ <close> = f.differentiating(taped)
+  local grads = f.taped(y) and M.gradients(y, list, taped or carried, g) or {}
   local by = {}
   for i, x in ipairs(list) do by[x] = grads[i] or f.zeros(x.shape, x.dtype) end
   return map(function(x) return by[x] or x end, xs)
+end
+
+--- y and its gradient to x, where name is what the user called.
+function M.gradient(name, fn, x, ...)
+  local taped, carried = f.nesting()
+  local y, xs, list = run(name, fn, x, ...)
+  check_scalar(y, name)
+  local g = pull(y, xs, list, nil, taped, carried)
+  return M.released(y, taped, carried), g
 end
 
 --- A function that returns f(...) and its gradient to the first argument.
@@ -223,19 +193,7 @@ end
 -- gradient; f returns a single number as a tensor.
 function M.value_and_grad(fn)
   check.callable(1, "value_and_grad", fn)
-  return function(x, ...)
-    local _ <close> = recording(true)
-    local nested = depth > 0
-    local y, xs, list
-    do
-      local _ <close> = deeper()
-      xs, list = variables(x, "grad")
-      y = fn(xs, ...)
-    end
-    check_scalar(y, "grad")
-    local g = pull(y, xs, list, nil, nested)
-    return nested and y or y:detach(), g
-  end
+  return function(x, ...) return M.gradient("grad", fn, x, ...) end
 end
 
 --- A function that returns the gradient of f to its first argument.
@@ -249,93 +207,45 @@ function M.grad(fn)
   end
 end
 
+-- f(x) as fn left it, and a function (one tensor of it, g) -> gradients of the leaves
+-- of x, in the structure of x
+function M.taped(name, fn, x)
+  local taped, carried = f.nesting()
+  local y, xs, list = run(name, fn, x)
+  if type(y) ~= "table" then check_tensor(y, name) end
+  local function pull_one(part, g)
+    local t, c = f.nesting()
+    return pull(part, xs, list, g, taped or t, carried or c)
+  end
+  return y, pull_one, map(function(v) return M.released(v, taped, carried) end, y)
+end
+
+local function check_gradient(y, g)
+  if not is_tensor(g) or check.shape(g) ~= check.shape(y) or g.dtype ~= y.dtype then
+    check.argument(1, "pullback", "%s tensor of shape %s expected, got %s", y.dtype,
+      check.shape(y), is_tensor(g) and g.dtype .. " of shape " .. check.shape(g)
+      or g == nil and "no value" or type(g))
+  end
+end
+
 --- y, pullback = mare.vjp(f, x): pullback(g) is g times the Jacobian of f at x.
+-- x and what f returns are tensors or nested tables of them; g has the structure of y.
+--     local y, pullback = mare.vjp(f, x)
+--     local gx = pullback(mare.ones(y.shape))
 function M.vjp(fn, x)
   check.callable(1, "vjp", fn)
-  local _ <close> = recording(true)
-  local nested = depth > 0
-  local y, xs, list
-  do
-    local _ <close> = deeper()
-    xs, list = variables(x, "vjp")
-    y = fn(xs)
+  local y, pull_one, released = M.taped("vjp", fn, x)
+  return released, function(g)
+    local total
+    map(function(part, gp)
+      if not tree.is_real(part) then return end
+      check_gradient(part, gp)
+      local more = pull_one(part, gp)
+      total = total and map(function(a, b) return tree.is_real(a) and a + b or a end, total, more)
+        or more
+    end, y, g)
+    return total
   end
-  if not is_tensor(y) then check_scalar(y, "vjp") end
-  return nested and y or y:detach(), function(g)
-    local _ <close> = recording(true)
-    return pull(y, xs, list, g, nested or depth > 0)
-  end
-end
-
---- y, t = mare.jvp(f, x, v): t is the Jacobian of f at x times v, by forward
--- accumulation along the tape of f.  v has the structure of x.
-function M.jvp(fn, x, v)
-  check.callable(1, "jvp", fn)
-  local _ <close> = recording(true)
-  local nested = depth > 0
-  local tangent = {}
-  local y
-  do
-    local _ <close> = deeper()
-    local xs = variables(x, "jvp")
-    map(function(leaf, t)
-      if not is_tensor(t) or check.shape(t) ~= check.shape(leaf) then
-        check.argument(3, "jvp", "a tangent of shape %s expected", check.shape(leaf))
-      end
-      if leaf.is_tracked then tangent[leaf] = t end
-    end, xs, v)
-    y = fn(xs)
-  end
-  if not is_tensor(y) then check_scalar(y, "jvp") end
-  local _ <close> = recording(nested)
-  local order = y.is_tracked and f.topo(y) or {}
-  for i = #order, 1, -1 do
-    local t = order[i]
-    local id, args = node(t)
-    if id and not tangent[t] then
-      local given, any = {}, false
-      for k = 1, args.n do
-        given[k] = args[k] ~= nil and tangent[args[k]] or nil
-        any = any or given[k] ~= nil
-      end
-      if any then tangent[t] = jvp_of(id, t, args, given) end
-    end
-  end
-  return nested and y or y:detach(), tangent[y] or f.zeros(y.shape, y.dtype)
-end
-
---- The Jacobian of f at x: shape of f(x) followed by the shape of x.
-function M.jacobian(fn, x)
-  check.callable(1, "jacobian", fn)
-  check.tensor(2, "jacobian", x)
-  local y, pullback = M.vjp(fn, x)
-  local n, blocks = y:numel(), {}
-  for i = 1, n do
-    local g = f.zeros({n}, y.dtype)
-    g[i] = 1
-    blocks[i] = pullback(g:reshape(y.shape))
-  end
-  local shape = y.shape
-  table.move(x.shape, 1, #x.shape, #shape + 1, shape)
-  return ops.stack(blocks, 1):reshape(shape)
-end
-
---- The matrix of second derivatives of a function of one tensor.
-function M.hessian(fn, x)
-  check.callable(1, "hessian", fn)
-  check.tensor(2, "hessian", x)
-  return M.jacobian(M.grad(fn), x)
-end
-
---- The Hessian of f at x times v, without forming it.
-function M.hvp(fn, x, v)
-  check.callable(1, "hvp", fn)
-  check.tensor(2, "hvp", x)
-  if check.shape(check.tensor(3, "hvp", v)) ~= check.shape(x) then
-    check.argument(3, "hvp", "shape %s expected, got %s", check.shape(x), check.shape(v))
-  end
-  local _, t = M.jvp(M.grad(fn), x, v)
-  return t
 end
 
 -- -- user's own operations and checks ------------------------------------------------------------
@@ -343,22 +253,30 @@ end
 --- An operation of the user's own.
 --     local cube = mare.op { name = "cube",
 --       forward = function(x) return x * x * x end,
---       backward = function(g, y, x) return g * 3 * x * x end }
+--       backward = function(g, y, x) return g * 3 * x * x end,
+--       jvp = function(t, y, x) return t[1] * 3 * x * x end }
 -- forward is not recorded; backward returns a gradient (or nil) for each argument,
--- written with operations, so that it can be differentiated again.
+-- written with operations, so that it can be differentiated again.  jvp, for forward
+-- mode, returns the tangent of y, where t[i] is that of argument i, or nil when it is
+-- constant; without a jvp the tangent comes from backward, at several times the cost.
 function M.op(row)
   if type(row) ~= "table" then check.argument(1, "op", "table expected, got %s", type(row)) end
-  check.options(1, "op", row, {name = true, forward = true, backward = true, doc = true})
+  check.options(1, "op", row, {name = true, forward = true, backward = true, jvp = true,
+    doc = true})
   for _, key in ipairs {"forward", "backward"} do
     if type(row[key]) ~= "function" then
       check.argument(1, "op", "'%s' is not a function", key)
     end
   end
+  if row.jvp ~= nil and type(row.jvp) ~= "function" then
+    check.argument(1, "op", "'jvp' is not a function")
+  end
   if row.name ~= nil and type(row.name) ~= "string" then
     check.argument(1, "op", "'name' is not a string")
   end
   local id = f.define(row.name or "op")
-  local made = {name = row.name or "op", structured = true, vjp = row.backward}
+  local made = {name = row.name or "op", structured = true, vjp = row.backward,
+    user_jvp = row.jvp}
   local record, forward = f.record, row.forward
   f.attach(id, made)
   registry.by_id[id] = made

@@ -31,10 +31,12 @@ local parts = {     -- field = the module it comes from, or the module and a fie
   save = {"mare.io", "save"}, load = {"mare.io", "load"},
 }
 for _, name in ipairs {
-  "grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "hvp", "gradcheck", "no_grad",
-  "enable_grad", "op",
+  "grad", "value_and_grad", "vjp", "gradcheck", "no_grad", "enable_grad", "op",
 } do
   parts[name] = {"mare.grad", name}
+end
+for _, name in ipairs {"jvp", "jacobian", "hessian", "hvp"} do
+  parts[name] = {"mare.forward", name}
 end
 
 return setmetatable(mare, {

@@ -6,6 +6,9 @@
 --   name   what it is called
 --   kind   "linear" in its first argument, "bilinear" in its first two, or nil;
 --          forward mode is derived from it
+--   jvp    function (t, y, arguments ...) -> the tangent of y, where t[i] is that of
+--          argument i or nil.  A tangent may have further dimensions in front of its
+--          argument's: many tangents at once, which the rule carries along
 --   fwd    the function, when it is not in C
 --   vjp    function (g, y, arguments ...) -> a gradient for each argument, or nil;
 --          written with operations, so that it can be differentiated again
@@ -62,17 +65,55 @@ for _, row in ipairs(core.functions.rows()) do
   end
 end
 
+-- -- tangents with further dimensions in front -------------------------------------------
+
+-- how many dimensions t, a tangent of x, has in front of x's
+local function extra(t, x) return t:dim() - x:dim() end
+
+-- the sizes of those dimensions, followed by a shape
+local function leading(t, x, shape)
+  local sizes, n = {}, extra(t, x)
+  for d = 1, n do sizes[d] = t:size(d) end
+  return table.move(shape, 1, #shape, n + 1, sizes)
+end
+
+-- t so that it broadcasts against what x broadcasts with: of this many dimensions
+local function padded(t, x, ndim)
+  if extra(t, x) == 0 or x:dim() >= ndim then return t end
+  local shape = x.shape
+  for _ = #shape + 1, ndim do table.insert(shape, 1, 1) end
+  return t:reshape(leading(t, x, shape))
+end
+
+local function plus(a, b)
+  if a and b then return a + b end
+  return a or b
+end
+
+M.extra, M.leading, M.padded, M.plus = extra, leading, padded, plus
+
 -- -- views: what the tape holds is 0-based, as C recorded it ---------------------------
 
 local define = M.define
 
+-- every step-th place of a dimension (0-based, as on the tape)
+local function sliced(t, dim, first, length, step)
+  local index = {}
+  for d = 1, dim do index[d] = {} end
+  index[dim + 1] = {first + 1, first + (length - 1) * step + 1, step}
+  return length > 0 and t[index] or t:narrow(dim + 1, 1, 0)
+end
+
 define { name = "reshape", kind = "linear", doc = "the same elements in another shape",
   vjp = function(g, _, x) return g:reshape(x.shape) end,
-  again = function(t, y) return t:reshape(y.shape) end,
+  jvp = function(t, y, x) return t[1]:reshape(leading(t[1], x, y.shape)) end,
   cases = {function(sample) return sample(2, 3), {3, 2} end} }
 define { name = "transpose", kind = "linear", doc = "two dimensions exchanged",
   vjp = function(g, _, _, d1, d2) return g:transpose(d1 + 1, d2 + 1) end,
-  again = function(t, _, d1, d2) return t:transpose(d1 + 1, d2 + 1) end,
+  jvp = function(t, _, x, d1, d2)
+    local n = extra(t[1], x) + 1
+    return t[1]:transpose(d1 + n, d2 + n)
+  end,
   cases = {function(sample) return sample(2, 3, 2), 1, 3 end} }
 define { name = "permute", kind = "linear", doc = "the dimensions in another order",
   vjp = function(g, _, _, ...)
@@ -81,15 +122,18 @@ define { name = "permute", kind = "linear", doc = "the dimensions in another ord
     for i, d in ipairs(order) do inverse[d + 1] = i end
     return g:permute(inverse)
   end,
-  again = function(t, _, ...)
-    local order = {...}
-    for i, d in ipairs(order) do order[i] = d + 1 end
-    return t:permute(order)
+  jvp = function(t, _, x, ...)
+    local order, n = {}, extra(t[1], x)
+    for i = 1, n do order[i] = i end
+    for i = 1, select("#", ...) do order[n + i] = select(i, ...) + n + 1 end
+    return t[1]:permute(order)
   end,
   cases = {function(sample) return sample(2, 3, 2), {3, 1, 2} end} }
 define { name = "expand", kind = "linear", doc = "sizes of 1 repeated, without a copy",
   vjp = function(g, _, x) return M.sum_to(g, x.shape) end,
-  again = function(t, y) return t:expand(y.shape) end,
+  jvp = function(t, y, x)
+    return padded(t[1], x, y:dim()):expand(leading(t[1], x, y.shape))
+  end,
   cases = {function(sample) return sample(2, 1, 3), {2, 4, 3} end,
            function(sample) return sample(3), {2, 3} end} }
 define { name = "slice", kind = "linear", internal = true,
@@ -97,22 +141,19 @@ define { name = "slice", kind = "linear", internal = true,
   vjp = function(g, _, x, dim, first, length, step)
     return ops.unslice(g, x.shape[dim + 1], dim, first, length, step)
   end,
-  again = function(t, _, dim, first, length, step)
-    local index = {}
-    for d = 1, dim do index[d] = {} end
-    index[dim + 1] = {first + 1, first + (length - 1) * step + 1, step}
-    return length > 0 and t[index] or t:narrow(dim + 1, 1, 0)
-  end }
+  jvp = function(t, _, x, dim, ...) return sliced(t[1], dim + extra(t[1], x), ...) end }
 define { name = "unslice", kind = "linear", doc = "zeros with x in a slice of them",
-  vjp = function(g, _, _, _, dim, first, length, step)
-    return rows.slice.again(g, nil, dim, first, length, step)
-  end,
-  again = function(t, _, ...) return ops.unslice(t, ...) end }
+  vjp = function(g, _, _, _, ...) return sliced(g, ...) end,
+  jvp = function(t, _, x, size, dim, ...)
+    return ops.unslice(t[1], size, dim + extra(t[1], x), ...)
+  end }
 define { name = "select", kind = "linear", doc = "one place of a dimension, which goes",
   vjp = function(g, _, x, dim, index)
     return ops.unslice(g:unsqueeze(dim + 1), x.shape[dim + 1], dim, index, 1, 1)
   end,
-  again = function(t, _, dim, index) return t:select(dim + 1, index + 1) end,
+  jvp = function(t, _, x, dim, index)
+    return t[1]:select(dim + extra(t[1], x) + 1, index + 1)
+  end,
   cases = {function(sample) return sample(2, 3, 2), 2, 3 end} }
 
 for _, name in ipairs {"narrow", "t", "flatten", "squeeze", "unsqueeze"} do
@@ -121,11 +162,17 @@ end
 
 local function same(g) return g end
 
-define { name = "clone", kind = "linear", doc = "a copy", vjp = same,
+-- what does not look at dimensions takes many tangents as it takes one
+local function itself(name)
+  return function(t, _, _, ...) return ops[name](t[1], ...) end
+end
+
+define { name = "clone", kind = "linear", doc = "a copy", vjp = same, jvp = itself "clone",
   cases = {function(sample) return sample(2, 3) end} }
-define { name = "contiguous", kind = "linear", doc = "itself, or a copy without gaps", vjp = same }
+define { name = "contiguous", kind = "linear", doc = "itself, or a copy without gaps", vjp = same,
+  jvp = itself "contiguous" }
 define { name = "to", kind = "linear", doc = "the elements in another type",
-  vjp = function(g, _, x) return g:to(x.dtype) end }
+  vjp = function(g, _, x) return g:to(x.dtype) end, jvp = itself "to" }
 
 -- -- products --------------------------------------------------------------------------
 
@@ -144,6 +191,18 @@ define { name = "matmul", kind = "bilinear", doc = "matrix product; vectors, mat
     local ga = M.sum_to(ops.matmul(g, swapped(mb)), ma.shape):reshape(a.shape)
     return ga, M.sum_to(ops.matmul(swapped(ma), g), mb.shape):reshape(b.shape)
   end,
+  jvp = function(t, y, a, b)
+    local ma, mb = matrices(a, b)
+    local ndim = math.max(ma:dim(), mb:dim())
+    -- a product with t, the tangent of v, in the place of m
+    local function part(v, m, t_v, multiply)
+      local tm = padded(t_v:reshape(leading(t_v, v, m.shape)), m, ndim)
+      return multiply(tm):reshape(leading(t_v, v, y.shape))
+    end
+    return plus(
+      t[1] and part(a, ma, t[1], function(ta) return ops.matmul(ta, mb) end),
+      t[2] and part(b, mb, t[2], function(tb) return ops.matmul(ma, tb) end))
+  end,
   cases = {
     function(sample) return sample(2, 3), sample(3, 4) end,
     function(sample) return sample(3), sample(3) end,
@@ -161,6 +220,18 @@ define { name = "linear", doc = "x w' + bias, with w (out, in) and bias (out) or
     local rows_g, rows_x = g:reshape(-1, g.shape[n]), x:reshape(-1, x.shape[n])
     return ops.matmul(g, w), ops.matmul(rows_g:t(), rows_x),
       bias and M.sum_to(rows_g, bias.shape)
+  end,
+  jvp = function(t, y, x, w, bias)
+    local from_w, from_bias
+    if t[2] then
+      local columns = swapped(t[2])
+      from_w = ops.matmul(x:dim() == 2 and x or x:reshape(-1, x:size(-1)), columns)
+      if x:dim() ~= 2 then from_w = from_w:reshape(leading(t[2], w, y.shape)) end
+    end
+    if t[3] then
+      from_bias = padded(t[3], bias, y:dim()):expand(leading(t[3], bias, y.shape))
+    end
+    return plus(plus(t[1] and ops.linear(t[1], w), from_w), from_bias)
   end,
   cases = {
     function(sample) return sample(4, 3), sample(2, 3), sample(2) end,
@@ -203,6 +274,17 @@ define { name = "cat", kind = nil, doc = "tensors side by side along a dimension
       before = before + size
     end
     return table.unpack(grads, 1, n)
+  end,
+  jvp = function(t, _, ...)
+    local n, parts, some, of = select("#", ...) - 1, {}, nil, nil
+    for i = 1, n do
+      if t[i] then some, of = t[i], (select(i, ...)) end
+    end
+    for i = 1, n do
+      local x = select(i, ...)
+      parts[i] = t[i] or core.functions.zeros(leading(some, of, x.shape), x.dtype)
+    end
+    return ops.cat(parts, select(n + 1, ...) + 1 + extra(some, of))
   end,
   cases = {
     function(sample) return {sample(2, 3), sample(1, 3)}, 1 end,
@@ -259,12 +341,12 @@ end
 --- g summed over the dimensions along which this shape was broadcast.
 function M.sum_to(g, shape)
   local from, dims = g.shape, {}
-  local extra = #from - #shape
+  local before = #from - #shape
   for d = 1, #from do
-    if d <= extra or (shape[d - extra] == 1 and from[d] ~= 1) then dims[#dims + 1] = d end
+    if d <= before or (shape[d - before] == 1 and from[d] ~= 1) then dims[#dims + 1] = d end
   end
   if #dims > 0 then g = g:sum(dims, true) end
-  return extra > 0 and g:reshape(shape) or g
+  return before > 0 and g:reshape(shape) or g
 end
 
 -- -- derivatives of element-wise rows, from their text ------------------------------------
@@ -314,8 +396,9 @@ end
 
 --- The gradient of a row to its argument i, in the shape of that argument.
 function M.elementwise_vjp(row, i, g, y, ...)
-  local d = M.derivative(row, i)(y, ...)
-  return M.sum_to(g * d, (select(i, ...)).shape)
+  local text = row.derivatives[i]
+  if text == "-1" then g = -g elseif text ~= "1" then g = g * M.derivative(row, i)(y, ...) end
+  return M.sum_to(g, (select(i, ...)).shape)
 end
 
 -- -- the other structured operations --------------------------------------------------------

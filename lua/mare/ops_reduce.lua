@@ -34,10 +34,29 @@ local function dims_of(axes)
   return dims
 end
 
+-- the same dimensions counted from the end, past any that a tangent has in front
+local function from_end(x, axes)
+  local dims, n = dims_of(axes), x:dim()
+  for i, d in ipairs(dims) do dims[i] = d - n - 1 end
+  return dims
+end
+
+local function dim_from_end(x, dim) return dim < 0 and dim or dim - x:dim() - 1 end
+
 return function(registry)
   local define, ops = registry.define, registry.ops
 
+  -- each element of the result depends on the elements behind it alone: the sum of the
+  -- derivatives to them, times their tangents
+  local function summed(row)
+    return function(t, y, x, axes, keep, ...)
+      local d = row.vjp(core.functions.full(y.shape, 1, y.dtype), y, x, axes, keep, ...)
+      return (t[1] * d):sum(from_end(x, axes), keep)
+    end
+  end
+
   local function reduction(row)
+    row.jvp = row.jvp or summed(row)
     row.cases = row.cases or {
       function(sample) return sample(3, 4) end,
       function(sample) return sample(3, 4), 1 end,
@@ -48,14 +67,14 @@ return function(registry)
 
   -- a reduction again, of a tangent, with the arguments of the tape
   local function again(name)
-    return function(t, _, axes, keep) return ops[name](t, dims_of(axes), keep) end
+    return function(t, _, x, axes, keep) return ops[name](t[1], from_end(x, axes), keep) end
   end
 
   reduction { name = "sum", kind = "linear", doc = "sum over all or some dimensions",
-    again = again "sum",
+    jvp = again "sum",
     vjp = function(g, _, x, axes, keep) return kept(g, x, axes, keep):expand(x.shape) end }
   reduction { name = "mean", kind = "linear", doc = "mean over all or some dimensions",
-    again = again "mean",
+    jvp = again "mean",
     vjp = function(g, _, x, axes, keep)
       return (kept(g, x, axes, keep) / count(x, axes)):expand(x.shape)
     end }
@@ -119,15 +138,20 @@ return function(registry)
     vjp = function(g, _, _, dim)
       return g:sum(dim, true) - g:cumsum(dim) + g
     end,
+    jvp = function(t, _, x, dim) return t[1]:cumsum(dim_from_end(x, dim)) end,
     cases = {function(sample) return sample(3, 4), 2 end,
              function(sample) return sample(3, 4), 1 end} }
 
   define { name = "softmax", doc = "e^x over its sum along a dimension (the last)",
     vjp = function(g, y, _, dim) return y * (g - (g * y):sum(dim, true)) end,
+    jvp = function(t, y, x, dim) return y * (t[1] - (t[1] * y):sum(dim_from_end(x, dim), true)) end,
     cases = {function(sample) return sample(3, 4) end,
              function(sample) return sample(3, 4, 2), 2 end} }
   define { name = "log_softmax", doc = "logarithm of softmax, without overflow",
     vjp = function(g, y, _, dim) return g - y:exp() * g:sum(dim, true) end,
+    jvp = function(t, y, x, dim)
+      return t[1] - (t[1] * y:exp()):sum(dim_from_end(x, dim), true)
+    end,
     cases = {function(sample) return sample(3, 4) end,
              function(sample) return sample(3, 4, 2), 2 end} }
 
@@ -159,12 +183,22 @@ return function(registry)
     return mass, total
   end
 
+  -- the derivative of each row's loss to its logits: (n, c); and the divisor of the mean
+  local function entropy_slope(x, target, weight, ignore, smoothing)
+    local mass, total = entropy_target(x, target, weight, ignore, smoothing)
+    return x:softmax(2) * mass:sum(2, true) - mass, total
+  end
+
   define { name = "cross_entropy",
     doc = "-log softmax(logits) at the label, or against probabilities; rows of (n, c)",
     vjp = function(g, _, x, target, weight, ignore, smoothing, mean)
-      local mass, total = entropy_target(x, target, weight, ignore, smoothing)
-      local gx = x:softmax(2) * mass:sum(2, true) - mass
-      return mean and gx * (g / total) or gx * g:unsqueeze(2)
+      local slope, total = entropy_slope(x, target, weight, ignore, smoothing)
+      return mean and slope * (g / total) or slope * g:unsqueeze(2)
+    end,
+    jvp = function(t, _, x, target, weight, ignore, smoothing, mean)
+      local slope, total = entropy_slope(x, target, weight, ignore, smoothing)
+      local rows = (t[1] * slope):sum(-1)
+      return mean and rows:sum(-1) / total or rows
     end,
     cases = {
       function(sample) return sample(4, 3), core.functions.tensor({1, 3, 2, 3}, "i64") end,

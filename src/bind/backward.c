@@ -325,28 +325,34 @@ static mare_Tensor *place_for(Back *b, int i, const Slot *s) {
 }
 
 /* what the derivative does not read may be closed by now: g stands for it */
-static void row_backward(Back *b, int i, const Slot *s, mare_Tensor *gx) {
-  const Op *rowop = b->node->op;
+void row_derivative(State *S, const Object *o, int i, const mare_Tensor *given,
+                    mare_Tensor *out) {
+  const Op *rowop = o->node->op;
   const mare_Row *row = rowop->row;
-  const Arg *arg = b->node->arg;
-  uint32_t needs = b->S->rowneeds[rowop - b->S->rowop][i];
-  mare_Tensor v[MARE_MAXARGS], y = needs & NEEDS_Y ? b->y->t : *b->g, g = *b->g, *out;
-  mare_Tensor *op[MARE_MAXARGS + 3] = {NULL, &g, &y};
+  const Arg *arg = o->node->arg;
+  uint32_t needs = S->rowneeds[rowop - S->rowop][i];
+  mare_Tensor v[MARE_MAXARGS], y = *given, g = *given;
+  mare_Tensor *op[MARE_MAXARGS + 3] = {out, &g, &y};
   double buf[MARE_MAXARGS], param[MARE_MAXPARAM];
-  const mare_Tensor *x = &arg[i].object->t;
-  if (strcmp(row->derivative[i], "1") == 0) {
-    back_reduce_to(b, &g, x->ndim, x->shape, gx);
-    return;
-  }
+  if (needs & NEEDS_Y) mare_expand(&o->t, g.ndim, g.shape, &y);
   for (int k = 0; k < row->nargs; k++) {
-    if (needs & NEEDS(k)) operand(row, k, &y, &arg[k], &buf[k], &v[k]);
+    if (needs & NEEDS(k)) operand(row, k, &g, &arg[k], &buf[k], &v[k]);
     else v[k] = g;
     op[3 + k] = &v[k];
   }
   for (int k = 0; k < row->nparam; k++) param[k] = arg[row->nargs + k].number;
+  mare_apply(mare_row_kernels(row)->backward[i][g.dtype], param, 3 + row->nargs, op);
+}
+
+static void row_backward(Back *b, int i, const Slot *s, mare_Tensor *gx) {
+  const mare_Tensor *x = &b->node->arg[i].object->t;
+  mare_Tensor *out;
+  if (strcmp(b->node->op->row->derivative[i], "1") == 0) {
+    back_reduce_to(b, b->g, x->ndim, x->shape, gx);
+    return;
+  }
   out = place_for(b, i, s);
-  op[0] = out;
-  mare_apply(mare_row_kernels(row)->backward[i][y.dtype], param, 3 + row->nargs, op);
+  row_derivative(b->S, b->y, i, b->g, out);
   back_reduce_to(b, out, x->ndim, x->shape, gx);
 }
 
@@ -393,7 +399,7 @@ static void call_vjp(Back *b, int map) {
   new_view(L, b->S, b->g);
   lua_pushvalue(L, y);
   for (int i = 0; i < n->nargs; i++) lua_getiuservalue(L, y, i + 2);
-  enter_mode(L, b->S, &off, false);
+  enter_silence(L, b->S, &off);
   status = lua_pcall(L, 2 + n->nargs, n->nargs, 0);
   leave_mode(b->S, &off);
   if (status != LUA_OK) lua_error(L);
@@ -440,10 +446,10 @@ static void lua_backward(Back *b, int map) {
 static void check_value(lua_State *L, const Op *op, const Object *o, uint32_t version,
                         const char *what) {
   if (o->t.storage == NULL)
-    user_error(L, "backward of '%s' needs %s, which was closed", op->name, what);
+    user_error(L, "the derivative of '%s' needs %s, which was closed", op->name, what);
   if (o->t.storage->version != version)
-    user_error(L, "backward of '%s' needs %s, which was changed in place since", op->name,
-               what);
+    user_error(L, "the derivative of '%s' needs %s, which was changed in place since",
+               op->name, what);
 }
 
 /* what the derivatives that are asked for read */
@@ -451,7 +457,7 @@ static uint32_t needed(const State *S, const Node *n) {
   uint32_t needs = 0;
   if (n->op->row == NULL) return n->op->needs;
   for (int i = 0; i < n->op->row->nargs; i++)
-    if (n->arg[i].object && n->arg[i].object->requires_grad)
+    if (n->arg[i].object && (n->arg[i].object->requires_grad || n->arg[i].object->dual))
       needs |= S->rowneeds[n->op - S->rowop][i];
   return needs;
 }

@@ -29,10 +29,15 @@ typedef struct Node Node;
 typedef struct Walk Walk;
 typedef struct Scope Scope;
 
-typedef struct Mode { /* recording switched on or off, while a function runs */
+typedef struct Level Level; /* one forward mode that is going on; forward.c */
+
+typedef struct Mode { /* what is recorded while a function runs */
   struct Mode *outer;
   lua_State *L; /* the coroutine that did it */
-  bool on;
+  bool on;      /* for backward */
+  bool inside;  /* the function is being differentiated backwards */
+  bool carry;   /* tangents are carried along ... */
+  Level *level; /* ... those of this level and the ones around it; NULL: of none */
 } Mode;
 
 enum { STATE_ROWS = 1, STATE_WALK }; /* user values of the State: what it points to */
@@ -45,7 +50,9 @@ typedef struct State { /* one for each Lua state: a userdata, upvalue of every f
   uint32_t (*rowneeds)[MARE_MAXARGS]; /* what the derivative to each argument reads */
   const mare_Row *add, *mul; /* rows that backward uses itself */
   Walk *walk;       /* the backward walk that is kept for use */
-  Mode *mode;       /* the innermost switch of recording; NULL: it is on */
+  Mode *mode;       /* the innermost one; NULL: recording is on */
+  Level *levels;    /* all forward modes, the latest first */
+  uint64_t tag;     /* how many there were */
 } State;
 
 struct Object {   /* a tensor */
@@ -55,6 +62,7 @@ struct Object {   /* a tensor */
   Walk *walk;     /* the backward walk that is visiting it ... */
   int slot;       /* ... and its place there */
   bool requires_grad;
+  bool dual;          /* it may have a tangent */
   bool consumed;      /* backward has cleared its node */
   bool isview;
   mare_Storage *grad; /* contiguous, of t's shape and type; leaves only */
@@ -101,6 +109,7 @@ typedef struct Arg {
 
 struct Node { /* behind its Object */
   const Op *op;
+  uint64_t tag;     /* the latest forward mode that asks for a tangent yet; 0: none */
   uint32_t version; /* of the result's storage */
   int nargs;
   Arg arg[];
@@ -121,12 +130,22 @@ Object *new_result_view(lua_State *L, State *S, const Op *op, int first, int nar
 void record(lua_State *L, State *S, const Op *op, int y, int nargs);
 bool wants_grad(const State *S, const Object *o);
 bool grad_on(const State *S); /* is recording on? */
-void enter_mode(lua_State *L, State *S, Mode *m, bool on);
+Mode current_mode(const State *S);
+void enter_mode(lua_State *L, State *S, Mode *m, Mode as);
+void enter_silence(lua_State *L, State *S, Mode *m); /* nothing is recorded */
 void leave_mode(State *S, Mode *m);
 /* backward may run through y */
 void check_versions(lua_State *L, State *S, const Object *y);
 bool any_wants(lua_State *L, State *S, int first, int nargs);
 void fill_node(lua_State *L, State *S, Object *o, const Op *op, int first, int nargs);
+
+uint64_t level_tag(const Level *l);
+/* y's tangents, computed when somebody uses it; forward.c */
+void settle_tangents(lua_State *L, State *S, int y);
+/* out = g times the derivative of y's row to argument i; g and out may have leading
+** dimensions that y has not: several g at once */
+void row_derivative(State *S, const Object *y, int i, const mare_Tensor *g,
+                    mare_Tensor *out);
 
 mare_Tensor *back_tensor(Back *b, mare_Dtype dt, int ndim, const int64_t *shape);
 const mare_Tensor *back_contiguous(Back *b, const mare_Tensor *t); /* t or a copy */
@@ -202,8 +221,9 @@ typedef struct Function { /* a plain function of the core table */
 
 /* each list ends with name == NULL */
 extern const Function object_functions[], create_functions[], memory_functions[],
-    tape_functions[], backward_functions[], elementwise_functions[], reduce_functions[],
-    index_functions[], product_functions[], optim_functions[], io_functions[];
+    tape_functions[], backward_functions[], forward_functions[],
+    elementwise_functions[], reduce_functions[], index_functions[],
+    product_functions[], optim_functions[], io_functions[];
 
 extern const Op copy_ops[], view_ops[], product_ops[], reduce_ops[], index_ops[],
     join_ops[];

@@ -304,8 +304,7 @@ static int get_grad(lua_State *L, State *S, Object *o) {
 }
 
 static int get_requires(lua_State *L, State *S, Object *o) {
-  (void)S;
-  lua_pushboolean(L, o->requires_grad);
+  lua_pushboolean(L, o->requires_grad || (o->dual && wants_grad(S, o)));
   return 1;
 }
 

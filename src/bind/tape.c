@@ -9,19 +9,41 @@
 /* -- whether operations are recorded ------------------------------------------------ */
 
 /* A coroutine that is suspended, or has died, keeps its switch to itself. */
-bool grad_on(const State *S) {
+static const Mode *mode_of(const State *S) {
+  static const Mode usual = {.on = true, .carry = true};
   const Mode *m = S->mode;
   while (m && lua_status(m->L) != LUA_OK) m = m->outer;
-  return m == NULL || m->on;
+  return m ? m : &usual;
+}
+
+bool grad_on(const State *S) { return S->mode == NULL || mode_of(S)->on; }
+
+/* with the level whose tangents are really carried */
+Mode current_mode(const State *S) {
+  Mode m = *mode_of(S);
+  if (!m.carry) m.level = NULL;
+  return m;
+}
+
+static bool carrying(const State *S) {
+  return S->levels && current_mode(S).level != NULL;
 }
 
 bool wants_grad(const State *S, const Object *o) {
-  return o->requires_grad && grad_on(S);
+  return (o->requires_grad && grad_on(S)) || (o->dual && carrying(S));
 }
 
-void enter_mode(lua_State *L, State *S, Mode *m, bool on) {
-  *m = (Mode){S->mode, L, on};
+void enter_mode(lua_State *L, State *S, Mode *m, Mode as) {
+  *m = as;
+  m->outer = S->mode;
+  m->L = L;
   S->mode = m;
+}
+
+void enter_silence(lua_State *L, State *S, Mode *m) {
+  Mode as = *mode_of(S);
+  as.on = as.carry = false;
+  enter_mode(L, S, m, as);
 }
 
 void leave_mode(State *S, Mode *m) { /* wherever it stands by now */
@@ -48,10 +70,7 @@ static int tape_grad_mode(lua_State *L) { /* grad_mode() -> whether recording is
   return 1;
 }
 
-/* recording(on) -> a value to be closed: until then recording is on or off */
-static int tape_recording(lua_State *L) {
-  State *S = get_state(L);
-  bool on = lua_toboolean(L, 1);
+static void push_guard(lua_State *L, State *S, Mode as) {
   Guard *g = lua_newuserdatauv(L, sizeof *g, 1);
   g->S = S;
   if (luaL_newmetatable(L, "mare.Guard")) {
@@ -63,8 +82,37 @@ static int tape_recording(lua_State *L) {
   lua_setmetatable(L, -2);
   lua_pushthread(L);
   lua_setiuservalue(L, -2, 1);
-  enter_mode(L, S, &g->mode, on);
+  enter_mode(L, S, &g->mode, as);
+}
+
+/* recording(on) -> a value to be closed: until then recording is on or off */
+static int tape_recording(lua_State *L) {
+  State *S = get_state(L);
+  Mode as = *mode_of(S);
+  as.on = as.carry = lua_toboolean(L, 1);
+  push_guard(L, S, as);
   return 1;
+}
+
+/*
+** differentiating(on) -> a value to be closed: until then a function that is being
+** differentiated backwards runs, or, not on, one that is only carried forward
+*/
+static int tape_differentiating(lua_State *L) {
+  State *S = get_state(L);
+  Mode as = current_mode(S);
+  as.on = as.inside = lua_toboolean(L, 1);
+  as.carry = true;
+  push_guard(L, S, as);
+  return 1;
+}
+
+/* nesting() -> inside a function that is differentiated backwards?  forwards? */
+static int tape_nesting(lua_State *L) {
+  Mode m = current_mode(get_state(L));
+  lua_pushboolean(L, m.inside && m.on);
+  lua_pushboolean(L, m.level != NULL);
+  return 2;
 }
 
 /* -- recording -------------------------------------------------------------------- */
@@ -72,7 +120,7 @@ static int tape_recording(lua_State *L) {
 bool any_wants(lua_State *L, State *S, int first, int nargs) {
   for (int i = 0; i < nargs; i++) {
     const Object *o = test_tensor(L, S, first + i);
-    if (o && o->requires_grad) return grad_on(S);
+    if (o && (o->requires_grad || o->dual) && wants_grad(S, o)) return true;
   }
   return false;
 }
@@ -86,10 +134,25 @@ static void fill_arg(lua_State *L, State *S, Arg *a, int idx) {
   else if (lua_type(L, idx) == LUA_TNUMBER) a->number = lua_tonumber(L, idx);
 }
 
+/* what an argument makes of its result; its own tangents are computed by now */
+static void inherit(lua_State *L, State *S, Object *o, int idx, Level *level) {
+  const Object *a = test_tensor(L, S, idx);
+  if (a == NULL) return;
+  o->requires_grad |= a->requires_grad;
+  if (!a->dual || level == NULL) return;
+  if (a->node && a->node->tag) settle_tangents(L, S, idx);
+  o->dual |= a->dual;
+}
+
 /* o, on the top of the stack, was made with room for nargs arguments */
 void fill_node(lua_State *L, State *S, Object *o, const Op *op, int first, int nargs) {
   Node *n = (Node *)(o + 1);
+  Level *level = S->levels ? current_mode(S).level : NULL;
+  for (int i = 0; i < nargs; i++) inherit(L, S, o, first + i, level);
+  o->requires_grad &= grad_on(S);
+  if (!o->requires_grad && !o->dual) return; /* a tangent that nobody asks for any more */
   n->op = op;
+  n->tag = o->dual ? level_tag(level) : 0;
   n->version = o->t.storage->version;
   n->nargs = nargs;
   for (int i = 0; i < nargs; i++) {
@@ -98,7 +161,6 @@ void fill_node(lua_State *L, State *S, Object *o, const Op *op, int first, int n
     lua_setiuservalue(L, -2, i + 2);
   }
   o->node = n;
-  o->requires_grad = true;
 }
 
 void record(lua_State *L, State *S, const Op *op, int y, int nargs) {
@@ -121,6 +183,9 @@ static bool repeats(const mare_Tensor *t) { /* several elements share one place 
 }
 
 void check_writable(lua_State *L, State *S, Object *o, int arg) {
+  if (o->dual && wants_grad(S, o))
+    arg_error(L, arg, "forward mode carries this tensor's tangent; use the operation that"
+                      " makes a new tensor, or write to x:detach()");
   if (wants_grad(S, o) && o->node == NULL && !o->consumed)
     arg_error(L, arg, "a leaf that requires a gradient is written in place only inside"
                       " mare.no_grad");
@@ -272,6 +337,7 @@ const Function tape_functions[] = {
     {"requires_grad", tensor_requires_grad}, {"detach", tensor_detach},
     {"is_leaf", tensor_is_leaf},             {"zero_grad", tensor_zero_grad},
     {"grad_mode", tape_grad_mode},           {"recording", tape_recording},
+    {"nesting", tape_nesting},               {"differentiating", tape_differentiating},
     {"node", tape_node},
     {"record", tape_record},                 {"define", tape_define},
     {"attach", tape_attach},                 {NULL, NULL}};

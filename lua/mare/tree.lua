@@ -1,0 +1,63 @@
+-- tree.lua -- nested tables of tensors: parameters, gradients, tangents.
+
+local core = require "mare.core".functions
+local check = require "mare.check"
+
+local is_tensor = core.is_tensor
+
+local M = {}
+
+local function key_before(a, b)
+  local ta, tb = type(a), type(b)
+  if ta ~= tb then return ta < tb end
+  if ta == "number" or ta == "string" then return a < b end
+  return tostring(a) < tostring(b)
+end
+
+--- fn(tensor, ...) over every tensor of a structure, in a fixed order, as the same
+-- structure; further structures are walked along.  What is no tensor stays.
+function M.map(fn, v, ...)
+  if is_tensor(v) then return fn(v, ...) end
+  if type(v) ~= "table" then return v end
+  local keys, copy = {}, {}
+  for k in pairs(v) do keys[#keys + 1] = k end
+  table.sort(keys, key_before)
+  for _, k in ipairs(keys) do
+    local others = table.pack(...)
+    for i = 1, others.n do others[i] = type(others[i]) == "table" and others[i][k] or nil end
+    copy[k] = M.map(fn, v[k], table.unpack(others, 1, others.n))
+  end
+  return copy
+end
+
+--- Is t of a type that can be differentiated by?
+function M.is_real(t) return t.dtype == "f32" or t.dtype == "f64" end
+
+--- The f32 and f64 tensors of a structure, as a list in the order of map.
+function M.leaves(v)
+  local list = {}
+  M.map(function(t) if M.is_real(t) then list[#list + 1] = t end end, v)
+  return list
+end
+
+--- The structure of v with these in the places of its leaves.
+function M.replace(v, list)
+  local i = 0
+  return M.map(function(t)
+    if not M.is_real(t) then return t end
+    i = i + 1
+    return list[i]
+  end, v)
+end
+
+--- The leaves of v; an error names the function where there is none.
+function M.variables(v, name)
+  local list = M.leaves(v)
+  if #list == 0 then
+    check.fail("'%s': f32 or f64 tensors to differentiate by expected, got %s", name,
+      v == nil and "no value" or check.kind(v))
+  end
+  return list
+end
+
+return M
