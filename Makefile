@@ -50,7 +50,7 @@ BUSTED  = $(ENV) $(LUA) /usr/bin/busted -o spec/tools/plain.lua
 SPECS   = spec
 
 .PHONY: all lib deps deps-run deps-bench run test busted bench bench-quick lint asan oom \
-        tsan mutants doc coverage fuzz install uninstall clean env
+        tsan mutants accuracy doc coverage fuzz install uninstall clean env
 
 all: $(B)/mare/core.so
 lib: $(B)/libmare.a

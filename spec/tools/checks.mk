@@ -48,6 +48,18 @@ build/tsan/%: spec/tsan/%.c build/tsan/libmare.a
 mutants: all
 	@CC=$(CC) $(LUA) spec/tools/mutants.lua $(ONLY)
 
+# -- are the numbers right? ---------------------------------------------------------------
+
+# All 2^32 arguments of the rows that matter most, 4 million of every other one.
+ACCURATE = exp log tanh sigmoid
+accuracy: $(B)/accuracy
+	@$(B)/accuracy -1 $(ACCURATE)
+	@$(B)/accuracy -1021
+	@$(B)/accuracy -1021 atan2 hypot pow logaddexp
+
+$(B)/accuracy: spec/tools/accuracy.c $(B)/libmare.a
+	$(HOST) $(LDLIBS)
+
 # -- coverage of the C sources by the specs ----------------------------------------------
 
 GCOV     = -O1 -g --coverage

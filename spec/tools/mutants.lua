@@ -61,7 +61,8 @@ end
 local shape = {
   UNARY = { 1, 4 }, ARITH1 = { 1, 4 }, BINARY = { 1, 4 }, ARITH2 = { 1, 4 }, LOSS = { 1, 4 },
   TERNARY = { 1, 4 }, SELECT = { 1, 4 }, PARAM1 = { 3, 4 }, LOSS1 = { 3, 4 }, PARAM2 = { 5, 4 },
-  COMPARE = { 1, 1 }, LOGICAL1 = { 1, 1 }, LOGICAL2 = { 1, 1 },
+  ROUNDED1 = { 1, 4 },
+  ROUNDED2 = { 1, 4 }, ROUNDED1P = { 3, 4 }, COMPARE = { 1, 1 }, LOGICAL1 = { 1, 1 }, LOGICAL2 = { 1, 1 },
 }
 
 -- What is done to a formula; `truth` formulas are 0 or 1.
@@ -88,7 +89,7 @@ local function ops_mutants(list, uses)
   local text = blank_comments(read(file))
   local position = 1
   while true do
-    local _, open, macro = text:find("\n([A-Z]+[12]?)%(", position)
+    local _, open, macro = text:find("\n([A-Z]+[12]?P?)%(", position)
     if not open then break end
     local args, close = arguments(text, open)
     position = close

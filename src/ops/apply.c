@@ -22,6 +22,9 @@
 
 #define ARITH1(name, f, d, ...) ROW1(MARE_ARITH, name, #f, #d, __VA_ARGS__)
 #define UNARY(name, f, d, ...) ROW1(MARE_REAL, name, #f, #d, __VA_ARGS__)
+#define ROUNDED1 UNARY
+#define ROUNDED1P PARAM1
+#define ROUNDED2 BINARY
 #define PARAM1(name, u, u0, f, d, ...) \
   {#name, MARE_REAL, 1, {"x"}, 1, {#u}, {u0}, #f, {#d}, __VA_ARGS__},
 #define PARAM2(name, u, u0, v, v0, f, d, ...) \

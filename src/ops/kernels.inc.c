@@ -1,7 +1,7 @@
 /*
 ** kernels.inc.c -- the element-wise kernels of one element type, made from the
 ** rows of ops.def.  Included by kernels_set.inc.c with 'real' (the type), K(name),
-** and INTEGER or MASK defined for i64 and u8.
+** WIDEST defined for f64, INTEGER or MASK for i64 and u8.
 **
 ** A kernel works in blocks, which the compiler turns into whole vectors.  What is
 ** left goes through the same code in a padded block: scalar exp and vector exp
@@ -11,9 +11,11 @@
 
 #ifdef ONE_BY_ONE
 #define BLOCK 1
+#define BLOCK32 1
 #define WIDE 1
 #else
 #define BLOCK (VECTOR / sizeof(real))
+#define BLOCK32 (VECTOR / sizeof(float))
 #define WIDE VECTOR /* block of a kernel that mixes bytes with wider elements */
 #endif
 
@@ -34,7 +36,10 @@ INLINE real K(sign1)(real x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
 INLINE real K(square1)(real x) { return x * x; }
 INLINE real K(abs1)(real x) { return fabs(x); }
 INLINE real K(clamp1)(real x, real lo, real hi) { return x < lo ? lo : x > hi ? hi : x; }
-INLINE real K(sigmoid1)(real x) { return 1 / (1 + exp(-x)); }
+INLINE real K(sigmoid1)(real x) {
+  real e = exp(-fabs(x)), sum = 1 + e, y = (x < 0 ? e : 1) / sum;
+  return y - y * (e - (sum - 1)); /* the last: what rounding took from 1 + e */
+}
 INLINE real K(softplus1)(real x) { return K(max1)(x, 0) + log1p(exp(-fabs(x))); }
 INLINE real K(idiv1)(real a, real b) { return floor(a / b); }
 INLINE real K(mod1)(real a, real b) {
@@ -95,11 +100,13 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
   for (; i_ + block <= n_; i_ += block) WHOLE \
     for (size_t j_ = 0; j_ < block; j_++) { get out_[i_ + j_] = (out)(f); }
 
-#define KERNEL(name, nop, in, get, f) \
-  static void K(name)(size_t n_, void *const *p_, const double *c_) { \
-    BLOCKS(real, BLOCK, in, get, f) \
-    if (n_ % BLOCK) K(tail)(K(name), n_, p_, c_, nop); \
+#define LOOP(name, tail, out, block, nop, in, get, f) \
+  static void name(size_t n_, void *const *p_, const double *c_) { \
+    BLOCKS(out, block, in, get, f) \
+    if (n_ % block) tail(name, n_, p_, c_, nop); \
   }
+#define KERNEL(name, nop, in, get, f) \
+  LOOP(K(name), K(tail), real, BLOCK, nop, in, get, f)
 
 #define EXACT(name, out, block, in, get, f) \
   static void K(name)(size_t n_, void *const *p_, const double *c_) { \
@@ -110,6 +117,7 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 
 #define IN(type, v, k) const type *v##_in = p_[k];
 #define GET(type, v) MAYBE const type v = v##_in[i_ + j_];
+#define IN32(v, k) const float *v##_in = p_[k]; /* of an f32 kernel that works in f64 */
 #define PARAM(v, k) MAYBE const real v = (real)c_[k];
 
 #define IN_1(x, k) IN(real, x, k)
@@ -136,6 +144,9 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #define PARAM1(name, u, u0, f, d, lo, hi, kinks, doc)
 #define PARAM2(name, u, u0, v, v0, f, d, lo, hi, kinks, doc)
 #define BINARY(name, f, da, db, lo, hi, kinks, doc)
+#define ROUNDED1(name, f, d, lo, hi, kinks, doc)
+#define ROUNDED1P(name, u, u0, f, d, lo, hi, kinks, doc)
+#define ROUNDED2(name, f, da, db, lo, hi, kinks, doc)
 #define TERNARY(name, f, da, db, dc, lo, hi, kinks, doc)
 #define LOSS(name, f, dx, dt, lo, hi, kinks, doc)
 #define LOSS1(name, u, u0, f, dx, dt, lo, hi, kinks, doc)
@@ -143,6 +154,23 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #define EXACT_BACK(name, block, in, get, d) \
   EXACT(name, real, block, IN_G in, GET_G get, g * (d))
 #define BACK(name, nin, in, get, d) KERNEL(name, nin + 3, IN_G in, GET_G get, g * (d))
+#ifdef WIDEST /* f64: makes the rounded f32 kernels too */
+#define VALUE(name, nop, in, in32, get, f) \
+  LOOP(name##_f32, tail_f32, float, BLOCK32, nop, in32, get, f) \
+  KERNEL(name, nop, in, get, f)
+#else
+#define VALUE(name, nop, in, in32, get, f)
+#endif
+#define ROUNDED1(name, f, d, lo, hi, kinks, doc) \
+  VALUE(name, 2, IN_1(x, 1), IN32(x, 1), GET_1(x), f) \
+  BACK(name##_0, 1, IN_1(x, 3), GET_1(x), d)
+#define ROUNDED1P(name, u, u0, f, d, lo, hi, kinks, doc) \
+  VALUE(name, 2, IN_1(x, 1) PARAM(u, 0), IN32(x, 1) PARAM(u, 0), GET_1(x), f) \
+  BACK(name##_0, 1, IN_1(x, 3) PARAM(u, 0), GET_1(x), d)
+#define ROUNDED2(name, f, da, db, lo, hi, kinks, doc) \
+  VALUE(name, 3, IN_2(a, b, 1), IN32(a, 1) IN32(b, 2), GET_2(a, b), f) \
+  BACK(name##_0, 2, IN_2(a, b, 3), GET_2(a, b), da) \
+  BACK(name##_1, 2, IN_2(a, b, 3), GET_2(a, b), db)
 #define UNARY(name, f, d, lo, hi, kinks, doc) \
   KERNEL(name, 2, IN_1(x, 1), GET_1(x), f) \
   BACK(name##_0, 1, IN_1(x, 3), GET_1(x), d)
@@ -197,6 +225,7 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #include "ops.def"
 
 #undef BLOCK
+#undef BLOCK32
 #undef WIDE
 #undef R
 #undef where
@@ -211,10 +240,13 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #undef sigmoid
 #undef softplus
 #undef BLOCKS
+#undef LOOP
 #undef KERNEL
+#undef VALUE
 #undef EXACT
 #undef IN
 #undef GET
+#undef IN32
 #undef PARAM
 #undef IN_1
 #undef IN_2
@@ -228,6 +260,7 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #undef GET_G
 #undef EXACT_BACK
 #undef BACK
+#undef WIDEST
 #undef INTEGER
 #undef MASK
 #undef real

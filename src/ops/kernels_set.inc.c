@@ -50,11 +50,24 @@ VECTOR1(atanh) VECTOR1(erf) VECTOR1(erfc) VECTOR2(pow) VECTOR2(hypot) VECTOR2(at
 #define ge(a, b) ((a) >= (b))
 #undef round
 #define round(x) rint(x) /* halves to even */
+#include "elementary.h"
+#undef exp
+#define exp(x) _Generic((x), float: exp_float, default: (exp))(x)
+#undef log
+#define log(x) _Generic((x), float: log_float, default: (log))(x)
+
+#if VECTOR == 16 /* the C library's scalar ones miss 2 units of the last place */
+#undef tanh
+#define tanh(x) _Generic((x), float: (float)(tanh)(x), default: (tanh)(x))
+#undef erfc
+#define erfc(x) _Generic((x), float: (float)(erfc)(x), default: (erfc)(x))
+#endif
 
 #define real float
 #define K(name) name##_f32
 #include "kernels.inc.c"
 
+#define WIDEST
 #define real double
 #define K(name) name##_f64
 #include "kernels.inc.c"
@@ -73,6 +86,9 @@ VECTOR1(atanh) VECTOR1(erf) VECTOR1(erfc) VECTOR2(pow) VECTOR2(hypot) VECTOR2(at
 #define ROW1(name) {REALS(name), {REALS(name##_0)}},
 #define ROW2(name) {REALS(name), {REALS(name##_0), REALS(name##_1)}},
 #define UNARY(name, ...) ROW1(name)
+#define ROUNDED1(name, ...) ROW1(name)
+#define ROUNDED1P(name, ...) ROW1(name)
+#define ROUNDED2(name, ...) ROW2(name)
 #define PARAM1(name, ...) ROW1(name)
 #define PARAM2(name, ...) ROW1(name)
 #define BINARY(name, ...) ROW2(name)
