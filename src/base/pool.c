@@ -1,11 +1,14 @@
 /*
 ** pool.c -- the thread pool: a few static job slots, pieces claimed one by one.
 **
-** A slot's word packs {pieces, next piece}; whoever moves it on by compare and
-** swap owns that piece.  The word alone says what is left, so a worker that was
-** put to sleep between its load and its swap either fails or claims a piece of
-** the job that is there now: slots can be reused at once.  The caller claims
-** too, then waits for the pieces that others have claimed, never for threads.
+** The pieces of a job are dealt out in ranges, one for each thread and the same
+** ones every time, so that a thread finds in its own cache what it left there.  It
+** takes its own range from the front; then it helps others, from the back of
+** theirs.  A range is one word that packs {end, next piece}; whoever changes it by
+** compare and swap owns that piece.  The word alone says what is left, so a worker
+** that was put to sleep between its load and its swap either fails or claims a
+** piece of the job that is there now: slots can be reused at once.  The caller
+** claims too, then waits for the pieces that others have claimed, never for threads.
 */
 #define _GNU_SOURCE
 #include "pool.h"
@@ -27,19 +30,25 @@
 
 #define NSLOT 8                         /* concurrent callers that share the workers */
 #define MAXTHREADS 256                  /* the most that mare_set_threads gives */
+#define MAXRANGES 32                    /* more threads than that begin by helping */
 #define ROUND ((int64_t)UINT32_MAX / 2) /* pieces at a time: they fit half a word */
 #define SPIN_NS 30000                   /* a worker spins so long before it sleeps */
 #define WAIT_SPINS 2000                 /* pauses of a waiting caller before it yields */
 #define STACK ((size_t)2 << 20)         /* bytes of stack of a worker */
 
+typedef struct Range { /* a pair of cache lines: they are fetched together */
+  _Alignas(128) _Atomic uint64_t word; /* end << 32 | next piece */
+} Range;
+
 typedef struct Slot {
-  _Alignas(64) atomic_bool taken; /* some caller owns it */
+  _Alignas(128) atomic_bool taken; /* some caller owns it */
   mare_Piece *run;                /* like ctx and base stable while pieces run */
   void *ctx;
   int64_t base;                   /* added to the number of a piece */
   atomic_int core;                /* where its caller is */
-  _Alignas(64) _Atomic uint64_t word; /* pieces << 32 | next piece */
-  _Alignas(64) _Atomic int64_t done;  /* pieces that ran */
+  atomic_int nrange;
+  _Alignas(128) _Atomic int64_t done; /* pieces that ran */
+  Range range[MAXRANGES];
 } Slot;
 
 static Slot slots[NSLOT];
@@ -68,25 +77,32 @@ static int64_t now(void) {
 
 /* -- pieces ------------------------------------------------------------------- */
 
-/* the number of a piece that is now this thread's, or -1 */
-static int64_t claim(Slot *s) {
-  uint64_t w = atomic_load_explicit(&s->word, memory_order_relaxed);
-  while ((uint32_t)w < w >> 32)
-    if (atomic_compare_exchange_weak_explicit(&s->word, &w, w + 1, memory_order_acquire,
+/* the number of a piece of r that is now this thread's, or -1 */
+static int64_t claim(Range *r, bool own) {
+  uint64_t w = atomic_load_explicit(&r->word, memory_order_relaxed);
+  while ((uint32_t)w < w >> 32) {
+    uint64_t left = own ? w + 1 : w - ((uint64_t)1 << 32);
+    if (atomic_compare_exchange_weak_explicit(&r->word, &w, left, memory_order_acquire,
                                               memory_order_relaxed))
-      return (int64_t)(uint32_t)w;
+      return (int64_t)(own ? (uint32_t)w : left >> 32);
+  }
   return -1;
 }
 
-/* runs what can be claimed of one job; true if that was anything */
-static bool work(Slot *s) {
-  int64_t i;
+/* runs what can be claimed of one range; true if that was anything */
+static bool empty(Slot *s, Range *r, bool own) {
+  int64_t i, n = 0;
+  for (; (i = claim(r, own)) >= 0; n++) s->run(s->ctx, s->base + i);
+  if (n > 0) atomic_fetch_add_explicit(&s->done, n, memory_order_release);
+  return n > 0;
+}
+
+/* runs what can be claimed of one job, a thread's own range first */
+static bool work(Slot *s, int thread) {
+  int n = atomic_load_explicit(&s->nrange, memory_order_relaxed);
   bool any = false;
-  while ((i = claim(s)) >= 0) {
-    s->run(s->ctx, s->base + i);
-    atomic_fetch_add_explicit(&s->done, 1, memory_order_release);
-    any = true;
-  }
+  for (int i = 0; i < n; i++)
+    any |= empty(s, &s->range[(thread + i) % n], i == 0 && thread < n);
   return any;
 }
 
@@ -141,11 +157,6 @@ static int here(void) {
 #endif
 }
 
-static bool open_job(Slot *s) {
-  uint64_t w = atomic_load_explicit(&s->word, memory_order_relaxed);
-  return (uint32_t)w < w >> 32;
-}
-
 /*
 ** Helps wherever it can; true if that was anywhere.  A worker that was given the
 ** core of a caller only keeps it from its work: then *aside is true.
@@ -156,11 +167,11 @@ static bool help(int id, bool *aside) {
   *aside = false;
   for (int i = 0; i < NSLOT; i++) {
     Slot *s = &slots[(id + i) % NSLOT];
-    if (!open_job(s)) continue;
+    if (!atomic_load_explicit(&s->taken, memory_order_acquire)) continue;
     if (core >= 0 && core == atomic_load_explicit(&s->core, memory_order_relaxed))
       *aside = true;
     else
-      any |= work(s);
+      any |= work(s, id + 1);
   }
   return any;
 }
@@ -242,7 +253,7 @@ static void after_fork(void) {
   reset_sleep();
   memset(alive, 0, sizeof alive);
   for (int i = 0; i < NSLOT; i++) {
-    atomic_store(&slots[i].word, 0);
+    for (int r = 0; r < MAXRANGES; r++) atomic_store(&slots[i].range[r].word, 0);
     atomic_store(&slots[i].taken, false);
   }
   atomic_store(&nsleep, 0);
@@ -306,16 +317,28 @@ static void await(Slot *s, int64_t n) {
       sched_yield();
 }
 
+/* the pieces from n r / count on: each thread the same part of the data every time */
+static void deal(Slot *s, int64_t n) {
+  int count = mare_threads();
+  if (count > MAXRANGES) count = MAXRANGES;
+  if (count > n) count = (int)n;
+  atomic_store_explicit(&s->nrange, count, memory_order_relaxed);
+  for (int r = count - 1; r >= 0; r--) {
+    uint64_t first = (uint64_t)(n * r / count), end = (uint64_t)(n * (r + 1) / count);
+    atomic_store_explicit(&s->range[r].word, end << 32 | first, memory_order_release);
+  }
+}
+
 static void share(Slot *s, int64_t n, int64_t base, mare_Piece *run, void *ctx) {
   s->run = run;
   s->ctx = ctx;
   s->base = base;
   atomic_store_explicit(&s->core, here(), memory_order_relaxed);
   atomic_store_explicit(&s->done, 0, memory_order_relaxed);
-  atomic_store_explicit(&s->word, (uint64_t)n << 32, memory_order_release);
+  deal(s, n);
   call(n - 1);
   inside = true;
-  work(s);
+  work(s, 0);
   inside = false;
   await(s, n);
 }

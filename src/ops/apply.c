@@ -127,7 +127,8 @@ const mare_Kernels *mare_row_kernels(const mare_Row *row) {
 /* -- running a kernel ------------------------------------------------------------- */
 
 #define MAXOPS (MARE_MAXARGS + 3) /* a backward kernel's: gx, g, y, operands */
-#define PIECE 32768               /* elements that a thread takes at a time */
+#define SHARED 32768              /* elements that are worth a second thread */
+#define PIECE 16384               /* elements that a thread takes at a time */
 #define BUFFER 8192               /* bytes of each operand held in the first cache */
 #define RUN (BUFFER / 8)          /* elements of a buffer, whatever their type */
 #define STREAM (8 << 20)          /* bytes of a result that no core's cache holds */
@@ -206,11 +207,15 @@ static void run_buffered(const Job *j, int64_t i, int64_t n) {
   if (j->buffered & 1) _mm_sfence();
 }
 
-static void flat_piece(void *ctx, int64_t piece) {
-  const Job *j = ctx;
-  int64_t i = piece * PIECE, n = at_most(j->op[0]->numel - i, PIECE);
+static void run_part(const Job *j, int64_t i, int64_t n) {
   if (j->buffered) run_buffered(j, i, n);
   else run_flat(j, i, n);
+}
+
+static void flat_piece(void *ctx, int64_t piece) {
+  const Job *j = ctx;
+  int64_t i = piece * PIECE;
+  run_part(j, i, at_most(j->op[0]->numel - i, PIECE));
 }
 
 static inline bool contiguous(const mare_Tensor *t) {
@@ -450,7 +455,7 @@ static void set_tiles(Walk *w, int64_t jumping, int64_t gathered) {
   w->downward = jumping && shape[0] < shape[1];
   w->ntile = w->down * w->across;
   for (int d = 0; d < w->ndim - 2; d++) w->ntile *= w->shape[d];
-  w->share = 1 + PIECE / (w->rows * w->columns);
+  w->share = 1 + SHARED / (w->rows * w->columns);
 }
 
 /* Decides what is gathered; sets the tiles and the buffers. */
@@ -489,10 +494,10 @@ void mare_apply(mare_Kernel *k, const double *param, int nop, mare_Tensor *const
   if (n == 0) return;
   if (!all_flat(&j)) {
     apply_strided(&j);
-  } else if (n > PIECE) {
+  } else if (n > SHARED) {
     j.buffered |= streams(&j);
     mare_parallel((n + PIECE - 1) / PIECE, flat_piece, &j);
   } else {
-    flat_piece(&j, 0);
+    run_part(&j, 0, n);
   }
 }
