@@ -71,6 +71,15 @@ describe("a forked child", function()
     end
   end)
 
+  it("finds LAPACK as its parent left it", function()
+    mare.seed(3)
+    local a = mare.randn(300, 300)
+    local function values() return ("%a"):format(mare.linalg.svdvals(a)[1]:item()) end
+    local first = values()
+    assert.equal(first, child(values))
+    assert.equal(first, values())
+  end)
+
   it("has threads of its own, and as many as it sets", function()
     mare.threads(4)
     local first = work()

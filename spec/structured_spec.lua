@@ -4,6 +4,7 @@
 
 local mare = require "mare"
 local registry = require "mare.ops"
+require "mare.linalg"
 local gradients = require "mare.grad".gradients
 local support = require "spec.support"
 

@@ -27,6 +27,7 @@
 #include <dlfcn.h>
 #include <lapacke.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 /*
 ** Opened at first use.  Linked, it would cost every `require` 8 ms, 4 MB and, where
@@ -34,6 +35,8 @@
 */
 static struct {
   bool there;
+  int (*threads)(void);
+  void (*set_threads)(int);
 #define X(f) \
   __typeof__(LAPACKE_s##f##_work) *s##f; \
   __typeof__(LAPACKE_d##f##_work) *d##f;
@@ -53,6 +56,8 @@ static void open_lapack(void) {
 #define X(f) && lapack.s##f && lapack.d##f
   lapack.there = true ROUTINES(X);
 #undef X
+  lapack.threads = (int (*)(void))dlsym(lib, "openblas_get_num_threads");
+  lapack.set_threads = (void (*)(int))dlsym(lib, "openblas_set_num_threads");
 }
 
 static bool have_lapack(void) {
@@ -61,9 +66,31 @@ static bool have_lapack(void) {
   return lapack.there;
 }
 
+/*
+** OpenBLAS waits for all its threads, so that one busy core makes a 784x784 inverse 20
+** times slower, and they gain little; it also divides work by their number, and the
+** results with it.  While anybody is inside, it has one thread.
+*/
+static atomic_int inside, threads_before;
+
+static bool enter(mare_Dtype dt) {
+  if (lapack.set_threads && atomic_fetch_add(&inside, 1) == 0) {
+    const int n = lapack.threads();
+    if (n > 1) atomic_store(&threads_before, n);
+    if (n > 1) lapack.set_threads(1);
+  }
+  return dt == MARE_F32;
+}
+
+static lapack_int leave(lapack_int info) {
+  if (lapack.set_threads && atomic_fetch_sub(&inside, 1) == 1 && threads_before > 1)
+    lapack.set_threads(threads_before);
+  return info;
+}
+
 #define LAPACK(f, dt, ...) \
-  ((dt) == MARE_F32 ? lapack.s##f(LAPACK_COL_MAJOR, __VA_ARGS__) \
-                    : lapack.d##f(LAPACK_COL_MAJOR, __VA_ARGS__))
+  leave(enter(dt) ? lapack.s##f(LAPACK_COL_MAJOR, __VA_ARGS__) \
+                  : lapack.d##f(LAPACK_COL_MAJOR, __VA_ARGS__))
 
 #else /* built without its header: everything answers MARE_NOLAPACK */
 typedef int lapack_int;
@@ -571,11 +598,17 @@ mare_Status mare_lstsq(mare_Heap *h, const mare_Tensor *a, const mare_Tensor *b,
                        double rcond, mare_Tensor *x, mare_Tensor *s, mare_Tensor *rank,
                        int64_t bad[2]) {
   const lapack_int m = (lapack_int)rows_of(a), n = (lapack_int)columns_of(a);
-  const lapack_int k = (lapack_int)columns_of(b), ld = m > n ? m : n;
+  /* LAPACK refuses to solve for nothing */
+  const lapack_int k = columns_of(b) ? (lapack_int)columns_of(b) : 1;
+  const lapack_int ld = m > n ? m : n;
   const mare_Dtype dt = a->dtype;
   mare_Status st = ready(a, bad);
-  if (st == MARE_OK) st = ready(b, bad);
-  if (st != MARE_OK || a->numel == 0 || b->numel == 0) return st;
+  if (st == MARE_OK && (st = ready(b, bad)) == MARE_NOTFINITE) bad[1] = 2;
+  if (st == MARE_OK && a->numel == 0) {
+    mare_fill(x, 0);
+    mare_fill(rank, 0);
+  }
+  if (st != MARE_OK || a->numel == 0) return st;
   Work w = {.heap = h, .dtype = dt};
   double asked = 0;
   lapack_int integers = 0, r = 0;
@@ -587,7 +620,9 @@ mare_Status mare_lstsq(mare_Heap *h, const mare_Tensor *a, const mare_Tensor *b,
   mare_Tensor bt = matrix_at(w.own, dt, k, ld);
   bt.data += at.numel * (int64_t)mare_sizeof[dt];
   mare_Tensor ta = transposed_of(&at), tb = transposed_of(&bt);
-  mare_Tensor right = block(&tb, 0, m, 0, k), result = block(&tb, 0, n, 0, k);
+  mare_Tensor right = block(&tb, 0, m, 0, columns_of(b));
+  const mare_Tensor result = block(&tb, 0, n, 0, columns_of(b));
+  mare_fill(&bt, 0);
   for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
     const mare_Tensor aq = matrix(a, q), bq = matrix(b, q);
     mare_Tensor xq = matrix(x, q);

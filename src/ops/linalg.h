@@ -59,6 +59,7 @@ mare_Status mare_det(mare_Heap *h, mare_Tensor *a, mare_Tensor *y, int64_t bad[2
 ** x (.., n, k): of all x that make |a x - b| least, the smallest, by a singular value
 ** decomposition; a (.., m, n), b (.., m, k).  Singular values below rcond times the
 ** largest count as 0.  s (.., min(m, n)) receives them, rank (..), i64, how many count.
+** MARE_NOTFINITE in b: bad[1] is 2.
 */
 mare_Status mare_lstsq(mare_Heap *h, const mare_Tensor *a, const mare_Tensor *b,
                        double rcond, mare_Tensor *x, mare_Tensor *s, mare_Tensor *rank,
