@@ -42,7 +42,9 @@ end
 
 local function parameters_of(opt)
   local list = {}
-  for _, group in ipairs(opt.groups) do table.move(group.params, 1, #group.params, #list + 1, list) end
+  for _, group in ipairs(opt.groups) do
+    table.move(group.params, 1, #group.params, #list + 1, list)
+  end
   return list
 end
 
@@ -83,9 +85,9 @@ local function new_kind(name)
   local kind = {}
   kinds[name] = kind
   function kind:zero_grad() self.inner:zero_grad() end
-  function kind:own_state() return {} end
-  function kind:misfit() return {} end
-  function kind:load_own() end
+  function kind.own_state() return {} end
+  function kind.misfit() return {} end
+  function kind.load_own() end
 
   --- The state of what is inside, and the wrapper's own under names that begin with its
   -- kind.
@@ -124,14 +126,12 @@ local function differences(own, like, optional)
   local wrong = {}
   for key, t in pairs(like) do
     local new = own[key]
-    if new == nil and optional then goto continue end
     if not core.is_tensor(new) or core.isclosed(new) then
-      wrong[#wrong + 1] = key .. " is missing"
+      if new ~= nil or not optional then wrong[#wrong + 1] = key .. " is missing" end
     elseif check.shape(new) ~= check.shape(t) or new.dtype ~= t.dtype then
       wrong[#wrong + 1] = ("%s is %s %s, %s %s expected"):format(key, new.dtype,
         check.shape(new), t.dtype, check.shape(t))
     end
-    ::continue::
   end
   for key in pairs(own) do
     if like[key] == nil then wrong[#wrong + 1] = key .. " is unexpected" end
@@ -166,11 +166,11 @@ end
 local function clip_to_norm(params, max, p, error_if_nonfinite)
   local list = gradients(params)
   local norm = total_norm(list, p)
-  if error_if_nonfinite and not (norm < math.huge) then
+  if error_if_nonfinite and (norm ~= norm or norm == math.huge) then
     check.fail("clip_norm: the norm of the gradients is %s", norm)
   end
   local factor = max / (norm + 1e-6)
-  if not (factor >= 1) then core.optim_tool("scale", factor, list) end
+  if factor < 1 or factor ~= factor then core.optim_tool("scale", factor, list) end
   return norm
 end
 
