@@ -287,6 +287,49 @@ describe("scopes", function()
     fails("memory_spec.lua", function() loss:backward() end, "closed")
   end)
 
+  it("hold any number of tensors, small and large", function()
+    local before, list, kept = live(), {}, {}
+    do
+      local s <close> = mare.scope()
+      for i = 1, 1000 do
+        list[i] = mare.full({ i % 7 == 0 and 5000 or 3 }, i)
+        if i % 10 == 0 then kept[#kept + 1] = s:keep(list[i]) end
+        if i % 10 == 1 then list[i]:close() end
+      end
+      assert.is_true(rawequal(getmetatable(list[2]), getmetatable(kept[1])))
+      assert.is_true(rawequal(getmetatable(list[2]), getmetatable(list[999])))
+    end
+    for i = 1, 1000 do assert.same(i % 10 ~= 0, list[i]:isclosed()) end
+    for i, t in ipairs(kept) do assert.same(10 * i, t:sum():item() / t:numel()) end
+    list, kept = nil, nil     -- luacheck: ignore
+    assert.same(before, live())
+  end)
+
+  it("give back what is dropped inside, as soon as it is much", function()
+    local s <close> = mare.scope()     -- luacheck: ignore
+    local before = live()
+    for _ = 1, 5000 do mare.zeros(1000) end
+    live()
+    demand(live() - before <= 257 * 4096, "%d bytes held", live() - before)
+  end)
+
+  it("that were never closed leave nothing behind", function()
+    local before = live()
+    local held = {}
+    for i = 1, 300 do
+      local s = mare.scope()     -- luacheck: ignore
+      held[i] = mare.full({ 2 }, i)
+      mare.zeros(2)
+      if i % 50 == 0 then collectgarbage() end
+    end
+    live()
+    do local _ <close> = mare.scope() end
+    live()
+    for i, t in ipairs(held) do assert.same({ i, i }, t:totable()) end
+    held = nil     -- luacheck: ignore
+    assert.same(before, live())
+  end)
+
   it("closed while a backward runs", function()
     local s = mare.scope()
     local op = mare.op {

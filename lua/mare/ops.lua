@@ -431,6 +431,12 @@ end
 meta.__len = core.functions.len
 meta.__tostring = function(t) return require "mare.print" (t) end
 
+-- what scopes close needs no finalizer; no other difference is to be seen
+for event, f in pairs(meta) do
+  if event ~= "__gc" then core.nested[event] = f end
+end
+core.nested.__metatable = meta
+
 function methods.backward(y, options)
   if options == nil then return core.functions.backward(y) end
   return require "mare.grad".backward(y, options)

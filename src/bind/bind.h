@@ -40,7 +40,16 @@ typedef struct Mode { /* what is recorded while a function runs */
   Level *level; /* ... those of this level and the ones around it; NULL: of none */
 } Mode;
 
-enum { STATE_ROWS = 1, STATE_WALK }; /* user values of the State: what it points to */
+enum { /* user values of the State: what it points to */
+  STATE_ROWS = 1,
+  STATE_WALK,
+  STATE_META,   /* the tensors' metatable */
+  STATE_NESTED, /* the same without __gc */
+  STATE_NEST    /* the tensors that have this one */
+};
+
+#define NEST 256          /* so many of them at a time */
+#define NEST_BYTES 16384  /* of the elements of one */
 
 typedef struct State { /* one for each Lua state: a userdata, upvalue of every function */
   mare_Heap *heap;
@@ -49,18 +58,34 @@ typedef struct State { /* one for each Lua state: a userdata, upvalue of every f
   Op *rowop;        /* an Op for each row of ops.def */
   uint32_t (*rowneeds)[MARE_MAXARGS]; /* what the derivative to each argument reads */
   const mare_Row *add, *mul; /* rows that backward uses itself */
+  int nested;       /* entries of the nest in use */
+  bool lost;        /* some of them belong to a scope that was never closed */
   Walk *walk;       /* the backward walk that is kept for use */
   Mode *mode;       /* the innermost one; NULL: recording is on */
   Level *levels;    /* all forward modes, the latest first */
   uint64_t tag;     /* how many there were */
 } State;
 
+struct Scope {   /* a userdata; open while S->scope leads to it */
+  State *S;
+  lua_State *L;  /* the coroutine that opened it: its user value */
+  Object *first; /* what was made inside */
+  Scope *outer;
+  int base;      /* entries of the nest when it was opened */
+  bool hold;     /* what is made inside is nobody's */
+};
+
+/*
+** A small tensor made in a scope has no finalizer, which the collector would pay for
+** four times: the nest, a table, holds it until the scope closes it, or gives it one.
+*/
 struct Object {   /* a tensor */
   State *state;   /* whose it is; tells tensors from other userdata of this size */
   mare_Tensor t;  /* t.storage == NULL: closed */
   Node *node;     /* what computed it: right behind it; NULL for a leaf */
   Walk *walk;     /* the backward walk that is visiting it ... */
   int slot;       /* ... and its place there */
+  int nest;       /* its place in the nest; 0: it has a finalizer */
   bool requires_grad;
   bool dual;          /* it may have a tangent */
   bool consumed;      /* backward has cleared its node */
@@ -239,6 +264,10 @@ void push_grad(lua_State *L, State *S, Object *o, int idx); /* x.grad, tape.c */
 void set_grad(lua_State *L, State *S, Object *o, int idx, int value);
 void scope_add(lua_State *L, State *S, Object *o); /* memory.c */
 void scope_remove(Object *o);
+bool scope_nests(lua_State *L, const State *S); /* does a scope take small tensors? */
+void nest_add(lua_State *L, State *S, Object *o); /* o is on the top of the stack */
+void nest_remove(lua_State *L, Object *o);
+void nest_close(lua_State *L, int state); /* at the end of the Lua state */
 void open_scopes(lua_State *L); /* makes the metatables of scopes and guards */
 void open_rows(lua_State *L, State *S); /* elementwise.c: S->rowop */
 void push_routines(lua_State *L); /* models.c: what estimators compute; State at 1 */

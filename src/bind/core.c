@@ -12,6 +12,7 @@
 
 static int state_gc(lua_State *L) { /* the last finalizer: tensors are gone by now */
   State *S = lua_touserdata(L, 1);
+  nest_close(L, 1);
   if (S->heap) mare_heap_close(S->heap);
   S->heap = NULL;
   return 0;
@@ -42,7 +43,7 @@ static uint64_t fresh_seed(const void *p) {
 }
 
 static State *push_state(lua_State *L) {
-  State *S = lua_newuserdatauv(L, sizeof *S, STATE_WALK);
+  State *S = lua_newuserdatauv(L, sizeof *S, STATE_NEST);
   memset(S, 0, sizeof *S);
   mare_rng_seed(&S->rng, fresh_seed(S));
   lua_createtable(L, 0, 1);
@@ -143,7 +144,7 @@ static void push_metatable(lua_State *L, int methods) {
       {"__gc", tensor_gc}, {"__close", object_functions[0].call}, {NULL, NULL}};
   lua_createtable(L, 0, 24);
   lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, lua_touserdata(L, 1)); /* a State makes its own */
+  lua_setiuservalue(L, 1, STATE_META);
   lua_pushliteral(L, "mare.Tensor");
   lua_setfield(L, -2, "__name");
   lua_pushvalue(L, 1);
@@ -182,6 +183,12 @@ int luaopen_mare_core(lua_State *L) {
   lua_setfield(L, 2, "ops");
   push_metatable(L, 3);
   lua_setfield(L, 2, "metatable");
+  lua_createtable(L, 0, 24);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 1, STATE_NESTED);
+  lua_setfield(L, 2, "nested");
+  lua_createtable(L, NEST, 0);
+  lua_setiuservalue(L, 1, STATE_NEST);
   lua_setfield(L, 2, "methods");
   lua_pushliteral(L, MARE_VERSION);
   lua_setfield(L, 2, "version");

@@ -6,14 +6,6 @@
 
 #define MIN_PRESSURE ((size_t)64 << 20) /* below this, never ask for a collection */
 
-struct Scope {   /* a userdata; open while S->scope leads to it */
-  State *S;
-  lua_State *L;  /* the coroutine that opened it: its user value */
-  Object *first; /* what was made inside */
-  Scope *outer;
-  bool hold;     /* what is made inside is nobody's */
-};
-
 /* -- pressure -------------------------------------------------------------------- */
 
 /*
@@ -64,6 +56,78 @@ static int memory_reset_peak(lua_State *L) {
   return 0;
 }
 
+/* -- the nest -------------------------------------------------------------------- */
+
+/* The table has its places from the beginning: nothing here raises. */
+
+bool scope_nests(lua_State *L, const State *S) {
+  return S->scope->L == L && !S->scope->hold && S->nested < NEST;
+}
+
+void nest_add(lua_State *L, State *S, Object *o) {
+  lua_getiuservalue(L, lua_upvalueindex(1), STATE_NEST);
+  lua_pushvalue(L, -2);
+  o->nest = ++S->nested;
+  lua_rawseti(L, -2, o->nest);
+  lua_pop(L, 1);
+}
+
+static void nest_clear(lua_State *L, int nest, Object *o) {
+  lua_pushnil(L);
+  lua_rawseti(L, nest, o->nest);
+  o->nest = 0;
+}
+
+/* pushes the nest and the object; false when o is not in it (pushes nothing) */
+static bool push_nested(lua_State *L, Object *o) {
+  if (o->nest == 0) return false;
+  lua_getiuservalue(L, lua_upvalueindex(1), STATE_NEST);
+  lua_rawgeti(L, -1, o->nest);
+  if (lua_touserdata(L, -1) == o) return true;
+  lua_pop(L, 2); /* it was closed from C, and another has its place */
+  return false;
+}
+
+void nest_remove(lua_State *L, Object *o) {
+  if (!push_nested(L, o)) return;
+  nest_clear(L, lua_gettop(L) - 1, o);
+  lua_pop(L, 2);
+}
+
+/* gives o a finalizer: it goes on without its scope */
+static void promote(lua_State *L, Object *o) {
+  if (!push_nested(L, o)) return;
+  lua_getiuservalue(L, lua_upvalueindex(1), STATE_META);
+  lua_setmetatable(L, -2);
+  nest_clear(L, lua_gettop(L) - 1, o);
+  lua_pop(L, 2);
+}
+
+/* what scopes left that were collected without being closed */
+static void promote_lost(lua_State *L, State *S) {
+  S->lost = false;
+  lua_getiuservalue(L, lua_upvalueindex(1), STATE_NEST);
+  for (int i = 1; i <= S->nested; i++) {
+    lua_rawgeti(L, -1, i);
+    Object *o = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    if (o && o->scope == NULL) promote(L, o);
+  }
+  lua_pop(L, 1);
+  if (S->scope == NULL) S->nested = 0;
+}
+
+void nest_close(lua_State *L, int state) {
+  const State *S = lua_touserdata(L, state);
+  if (lua_getiuservalue(L, state, STATE_NEST) != LUA_TTABLE) return;
+  for (int i = 1; i <= S->nested; i++) {
+    lua_rawgeti(L, -1, i);
+    Object *o = lua_touserdata(L, -1);
+    if (o) close_tensor(o);
+    lua_pop(L, 1);
+  }
+}
+
 /* -- scopes ---------------------------------------------------------------------- */
 
 void scope_remove(Object *o) {
@@ -105,6 +169,14 @@ static void leave(Scope *s) {
     }
 }
 
+/* the places in the nest of a scope that was the innermost one */
+static void leave_nest(const Scope *s, bool innermost) {
+  State *S = s->S;
+  if (S->lost) return; /* some are not free */
+  if (S->scope == NULL) S->nested = 0;
+  else if (innermost && s->base < S->nested) S->nested = s->base;
+}
+
 static Scope *check_scope(lua_State *L) {
   Scope *s = luaL_testudata(L, 1, "mare.Scope");
   if (s == NULL) arg_error(L, 1, "scope expected, got %s", luaL_typename(L, 1));
@@ -118,6 +190,8 @@ static int scope_new(lua_State *L) {
   s->L = L;
   s->first = NULL;
   s->hold = false;
+  if (S->lost) promote_lost(L, S);
+  s->base = S->nested;
   luaL_setmetatable(L, "mare.Scope");
   lua_pushthread(L);
   lua_setiuservalue(L, -2, 1);
@@ -128,20 +202,31 @@ static int scope_new(lua_State *L) {
 
 static int scope_close(lua_State *L) { /* s:close(), __close */
   Scope *s = check_scope(L);
+  bool innermost = s == s->S->scope, all = !interrupting(L);
   leave(s);
-  bool all = !interrupting(L);
+  lua_settop(L, 1);
+  lua_getiuservalue(L, lua_upvalueindex(1), STATE_NEST); /* index 2 */
   for (Object *o = s->first, *next; o; o = next) {
     next = o->next;
-    if (o->walk == NULL && all) close_tensor(o);
-    else scope_remove(o); /* a running function still reads it */
+    if (o->walk == NULL && all) {
+      close_tensor(o);
+      if (o->nest) nest_clear(L, 2, o);
+    } else { /* a running function still reads it */
+      scope_remove(o);
+      promote(L, o);
+    }
   }
+  leave_nest(s, innermost);
   return 0;
 }
 
 static int scope_gc(lua_State *L) { /* never closed: forget, but close nothing */
   Scope *s = check_scope(L);
   leave(s);
-  while (s->first) scope_remove(s->first);
+  while (s->first) {
+    if (s->first->nest) s->S->lost = true;
+    scope_remove(s->first);
+  }
   return 0;
 }
 
@@ -153,10 +238,11 @@ static bool within(const Scope *s, const Object *o) {
   return o->scope == s;
 }
 
-static void keep_tensor(Scope *s, Object *o) {
+static void keep_tensor(lua_State *L, Scope *s, Object *o) {
   Scope *outer = active(s->outer);
   if (!within(s, o)) return;
   scope_remove(o);
+  promote(L, o);
   if (outer && !outer->hold) enter(outer, o);
 }
 
@@ -170,7 +256,7 @@ static void keep_table(lua_State *L, Scope *s, int idx) {
     lua_rawset(L, 3);
     for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
       Object *o = test_tensor(L, s->S, -1);
-      if (o) keep_tensor(s, o);
+      if (o) keep_tensor(L, s, o);
       else if (lua_istable(L, -1)) keep_table(L, s, lua_gettop(L));
     }
   }
@@ -182,7 +268,7 @@ static int scope_keep(lua_State *L) {
   Scope *s = check_scope(L);
   Object *o = test_tensor(L, s->S, 2);
   lua_settop(L, 2);
-  if (o) keep_tensor(s, o);
+  if (o) keep_tensor(L, s, o);
   if (lua_istable(L, 2)) {
     lua_createtable(L, 0, 0);
     keep_table(L, s, 2);
@@ -194,7 +280,7 @@ static int scope_keep(lua_State *L) {
 /* hold(f, ...): calls f outside all scopes, so that what it makes stays */
 static int scope_hold(lua_State *L) {
   State *S = get_state(L);
-  Scope hold = {S, L, NULL, S->scope, true};
+  Scope hold = {S, L, NULL, S->scope, S->nested, true};
   int status;
   S->scope = &hold;
   status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);

@@ -80,15 +80,27 @@ void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes) {
 /* -- making ---------------------------------------------------------------------- */
 
 /* a tensor that is closed, but has its metatable: whatever comes, nothing leaks */
-static Object *push_closed(lua_State *L, State *S, int nargs) {
+static Object *push_closed(lua_State *L, State *S, int nargs, bool small) {
+  bool nested = small && S->scope && scope_nests(L, S);
   size_t node = nargs ? sizeof(Node) + (size_t)nargs * sizeof(Arg) : 0;
   Object *o = lua_newuserdatauv(L, sizeof *o + node, 1 + nargs);
   o->state = S;
   memset((char *)o + offsetof(Object, node), 0, sizeof *o - offsetof(Object, node));
   o->t.storage = NULL;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, S);
+  lua_getiuservalue(L, lua_upvalueindex(1), nested ? STATE_NESTED : STATE_META);
   lua_setmetatable(L, -2);
+  if (nested) nest_add(L, S, o);
   return o;
+}
+
+static bool is_small(mare_Dtype dt, int ndim, const int64_t *shape) {
+  int64_t nbytes = (int64_t)mare_sizeof[dt];
+  for (int d = 0; d < ndim; d++) {
+    if (shape[d] > NEST_BYTES) return false;
+    nbytes *= shape[d];
+    if (nbytes > NEST_BYTES) return false;
+  }
+  return true;
 }
 
 static mare_Status try_alloc(State *S, mare_Tensor *t) {
@@ -108,7 +120,7 @@ static void open_storage(lua_State *L, State *S, Object *o) {
 
 static Object *push_open(lua_State *L, State *S, int nargs, mare_Dtype dt, int ndim,
                          const int64_t *shape) {
-  Object *o = push_closed(L, S, nargs);
+  Object *o = push_closed(L, S, nargs, is_small(dt, ndim, shape));
   if (!mare_shape_set(&o->t, dt, ndim, shape)) {
     char buf[MARE_SHAPETEXT];
     user_error(L, "a tensor of shape %s does not fit into memory",
@@ -120,7 +132,7 @@ static Object *push_open(lua_State *L, State *S, int nargs, mare_Dtype dt, int n
 }
 
 static Object *push_sharing(lua_State *L, State *S, int nargs, const mare_Tensor *v) {
-  Object *o = push_closed(L, S, nargs);
+  Object *o = push_closed(L, S, nargs, v->storage->nbytes <= NEST_BYTES);
   o->t = *v;
   mare_storage_retain(v->storage);
   o->isview = true;
@@ -197,7 +209,10 @@ static int tensor_close(lua_State *L) { /* __close, t:close() */
   Object *o = test_tensor(L, get_state(L), 1);
   if (o == NULL) return arg_error(L, 1, "tensor expected, got %s", luaL_typename(L, 1));
   /* nor under a running backward */
-  if (o->walk == NULL && !interrupting(L)) close_tensor(o);
+  if (o->walk == NULL && !interrupting(L)) {
+    close_tensor(o);
+    nest_remove(L, o);
+  }
   return 0;
 }
 
