@@ -55,6 +55,7 @@ typedef struct mare_Storage {
   size_t capacity;  /* what the block holds; its size class */
   int refcount;     /* touched by the thread of its Lua state only */
   uint32_t version; /* bumped by every in-place write */
+  int class;        /* its size class */
   struct mare_Storage *next; /* in the cache of free blocks */
 } mare_Storage;
 

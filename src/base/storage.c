@@ -109,6 +109,7 @@ static int largest_class(const mare_Heap *h, int spare) {
 ** is what the program works with now, so blocks of other classes go first.
 */
 static bool cache_room(mare_Heap *h, int class, size_t capacity) {
+  if (capacity <= CACHE && h->cached <= CACHE - capacity) return true;
   size_t bound = h->live > CACHE ? h->live : CACHE;
   bool fits = capacity <= bound;
   while (h->cached > (fits ? bound - capacity : bound)) {
@@ -137,6 +138,7 @@ static mare_Storage *block_take(mare_Heap *h, size_t nbytes, int class, size_t c
   s->capacity = capacity;
   s->refcount = 1;
   s->version = 0;
+  s->class = class;
   s->next = NULL;
   h->blocks++;
   show(s->data, capacity);
@@ -145,11 +147,10 @@ static mare_Storage *block_take(mare_Heap *h, size_t nbytes, int class, size_t c
 }
 
 static void block_give(mare_Heap *h, mare_Storage *s) {
-  size_t capacity;
-  int class = size_class(s->capacity, &capacity);
+  int class = s->class;
   h->blocks--;
-  if (!h->closed && class < MARE_NCLASS && cache_room(h, class, capacity)) {
-    hide(s->data, capacity);
+  if (!h->closed && class < MARE_NCLASS && cache_room(h, class, s->capacity)) {
+    hide(s->data, s->capacity);
     cache_push(h, class, s);
     return;
   }

@@ -166,6 +166,11 @@ const mare_Tensor *back_contiguous(Back *b, const mare_Tensor *t) {
 
 void back_scale(Back *b, const mare_Tensor *g, double k, mare_Tensor *y) {
   static const int64_t none[1];
+  if (y->numel == 1) { /* what a mean is mostly given */
+    if (y->dtype == MARE_F32) *(float *)y->data = (float)k * *(float *)g->data;
+    else *(double *)y->data = k * *(double *)g->data;
+    return;
+  }
   double value = k;
   float narrow = (float)k;
   mare_Tensor number, v, x = *g;
@@ -302,7 +307,7 @@ static void operand(const mare_Row *row, int k, const mare_Tensor *y, const Arg 
     mare_expand(&a->object->t, y->ndim, y->shape, v);
     return;
   }
-  mare_Dtype dt = strcmp(row->arg[k], "mask") == 0 ? MARE_U8 : y->dtype;
+  mare_Dtype dt = row->arg[k][0] == 'm' /* mask */ ? MARE_U8 : y->dtype;
   mare_shape_set(&number, dt, 0, none);
   number.data = (char *)buf;
   if (dt == MARE_F64) *buf = a->number;
@@ -346,8 +351,9 @@ void row_derivative(State *S, const Object *o, int i, const mare_Tensor *given,
 
 static void row_backward(Back *b, int i, const Slot *s, mare_Tensor *gx) {
   const mare_Tensor *x = &b->node->arg[i].object->t;
+  const State *S = b->S;
   mare_Tensor *out;
-  if (strcmp(b->node->op->row->derivative[i], "1") == 0) {
+  if (S->rowneeds[b->node->op - S->rowop][i] & NEEDS_NOTHING) {
     back_reduce_to(b, b->g, x->ndim, x->shape, gx);
     return;
   }
@@ -371,7 +377,7 @@ static int push_anchors(lua_State *L, Walk *w, int root) {
     lua_rawgetp(L, map, o);
     for (int i = 0; i < o->node->nargs; i++)
       if (o->node->arg[i].object) {
-        lua_getiuservalue(L, map + 1, i + 2);
+        push_arg(L, map + 1, &o->node->arg[i]);
         lua_rawsetp(L, map, o->node->arg[i].object);
       }
     lua_settop(L, map);
@@ -398,7 +404,7 @@ static void call_vjp(Back *b, int map) {
   push_vjp(L, n->op);
   new_view(L, b->S, b->g);
   lua_pushvalue(L, y);
-  for (int i = 0; i < n->nargs; i++) lua_getiuservalue(L, y, i + 2);
+  for (int i = 0; i < n->nargs; i++) push_arg(L, y, &n->arg[i]);
   enter_silence(L, b->S, &off);
   status = lua_pcall(L, 2 + n->nargs, n->nargs, 0);
   leave_mode(b->S, &off);
@@ -540,8 +546,9 @@ static Object *check_root(lua_State *L, State *S) {
 static void finish(lua_State *L, const Object *y, const Walk *w) {
   if (w->retain || y->node == NULL) return;
   for (int i = 0; i < y->node->nargs; i++) {
+    if (y->node->arg[i].slot == 0) continue;
     lua_pushnil(L);
-    lua_setiuservalue(L, 1, i + 2);
+    lua_setiuservalue(L, 1, y->node->arg[i].slot);
   }
 }
 

@@ -3,7 +3,8 @@
 **
 ** A tensor is a full userdata (Object).  Its user value 1 is the tensor last
 ** returned as its gradient; when the tape holds how it was computed, a Node stands
-** behind the Object in the same block, and user value i + 2 is argument i.
+** behind the Object in the same block, and the tensors among its arguments are the
+** other user values.
 ** Every function of the module has the State as upvalue 1.
 **
 ** In a function: check all arguments, push all outputs (new_result, or new_tensor
@@ -90,6 +91,7 @@ struct Object {   /* a tensor */
   bool dual;          /* it may have a tangent */
   bool consumed;      /* backward has cleared its node */
   bool isview;
+  bool shown;         /* its gradient has been given out: user value 1 */
   mare_Storage *grad; /* contiguous, of t's shape and type; leaves only */
   Scope *scope;       /* what will close it, or NULL */
   Object **link;      /* what points to it in the list of its scope */
@@ -116,6 +118,7 @@ typedef void Vjp(Back *b, int i, mare_Tensor *gx);
 
 #define NEEDS(i) (1u << (i)) /* backward reads the value of argument i */
 #define NEEDS_Y (1u << 31)   /* ... of the result */
+#define NEEDS_NOTHING (1u << 30) /* an element-wise derivative that is 1 */
 #define NEEDS_ALL (~0u)
 
 struct Op {
@@ -130,7 +133,20 @@ typedef struct Arg {
   Object *object; /* NULL: not a tensor */
   double number;  /* its value, when it is a number or a boolean */
   uint32_t version; /* of its storage then */
+  uint16_t slot;  /* the user value that holds it; 0: number says all ... */
+  uint8_t kind;   /* ... of a nil, a boolean, an integer (LUA_TNUMBER + 1), a number */
 } Arg;
+
+#define FEWARGS 8
+
+typedef struct Args { /* the arguments of a function, as the tape will keep them */
+  bool taped;  /* the result is recorded ... */
+  bool grad;   /* ... for backward */
+  int first, nargs;
+  int nslot;   /* user values up to that of the last one */
+  Arg *arg;    /* few, or in a userdata on the stack */
+  Arg few[FEWARGS];
+} Args;
 
 struct Node { /* behind its Object */
   const Op *op;
@@ -162,7 +178,9 @@ void leave_mode(State *S, Mode *m);
 /* backward may run through y */
 void check_versions(lua_State *L, State *S, const Object *y);
 bool any_wants(lua_State *L, State *S, int first, int nargs);
-void fill_node(lua_State *L, State *S, Object *o, const Op *op, int first, int nargs);
+void read_args(lua_State *L, State *S, Args *a, int first, int nargs);
+void fill_node(lua_State *L, State *S, Object *o, const Op *op, const Args *a);
+void push_arg(lua_State *L, int idx, const Arg *a); /* of the tensor at idx */
 
 uint64_t level_tag(const Level *l);
 /* y's tangents, computed when somebody uses it; forward.c */

@@ -268,6 +268,7 @@ static bool mentions(const char *text, const char *name) {
 static uint32_t needs_of(const mare_Row *row, int d) {
   uint32_t needs = 0;
   if (row->derivative[d] == NULL) return 0;
+  if (strcmp(row->derivative[d], "1") == 0) return NEEDS_NOTHING;
   if (mentions(row->derivative[d], "y")) needs |= NEEDS_Y;
   for (int i = 0; i < row->nargs; i++)
     if (mentions(row->derivative[d], row->arg[i])) needs |= NEEDS(i);

@@ -111,7 +111,7 @@ static bool push_tangents(Carry *c, int map) {
   luaL_checkstack(L, 3 * n->nargs + 12, NULL);
   c->first = lua_gettop(L) + 1;
   for (int i = 0; i < n->nargs; i++) {
-    lua_getiuservalue(L, c->index, i + 2);
+    push_arg(L, c->index, &n->arg[i]);
     if (n->arg[i].object && n->arg[i].object->dual) {
       lua_rawget(L, map);
       any |= !lua_isnil(L, -1);
@@ -206,7 +206,7 @@ static int call_rule(const Carry *c) {
   lua_pushvalue(L, c->index);
   lua_pushinteger(L, n);
   for (int i = 0; i < n; i++) lua_pushvalue(L, c->first + i);
-  for (int i = 0; i < n; i++) lua_getiuservalue(L, c->index, i + 2);
+  for (int i = 0; i < n; i++) push_arg(L, c->index, &c->y->node->arg[i]);
   return lua_pcall(L, 3 + 2 * n, 1, 0);
 }
 
@@ -256,8 +256,9 @@ static const Level *level_after(const State *S, uint64_t tag) {
 
 static void drop_node(lua_State *L, Object *o, int index) {
   for (int i = 0; i < o->node->nargs; i++) {
+    if (o->node->arg[i].slot == 0) continue;
     lua_pushnil(L);
-    lua_setiuservalue(L, index, i + 2);
+    lua_setiuservalue(L, index, o->node->arg[i].slot);
   }
   o->node = NULL;
 }

@@ -80,10 +80,10 @@ void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes) {
 /* -- making ---------------------------------------------------------------------- */
 
 /* a tensor that is closed, but has its metatable: whatever comes, nothing leaks */
-static Object *push_closed(lua_State *L, State *S, int nargs, bool small) {
+static Object *push_closed(lua_State *L, State *S, const Args *a, bool small) {
   bool nested = small && S->scope && scope_nests(L, S);
-  size_t node = nargs ? sizeof(Node) + (size_t)nargs * sizeof(Arg) : 0;
-  Object *o = lua_newuserdatauv(L, sizeof *o + node, 1 + nargs);
+  size_t node = a ? sizeof(Node) + (size_t)a->nargs * sizeof(Arg) : 0;
+  Object *o = lua_newuserdatauv(L, sizeof *o + node, a ? a->nslot : 1);
   o->state = S;
   memset((char *)o + offsetof(Object, node), 0, sizeof *o - offsetof(Object, node));
   o->t.storage = NULL;
@@ -118,9 +118,9 @@ static void open_storage(lua_State *L, State *S, Object *o) {
   check_status(L, S, try_alloc(S, &o->t), nbytes);
 }
 
-static Object *push_open(lua_State *L, State *S, int nargs, mare_Dtype dt, int ndim,
+static Object *push_open(lua_State *L, State *S, const Args *a, mare_Dtype dt, int ndim,
                          const int64_t *shape) {
-  Object *o = push_closed(L, S, nargs, is_small(dt, ndim, shape));
+  Object *o = push_closed(L, S, a, is_small(dt, ndim, shape));
   if (!mare_shape_set(&o->t, dt, ndim, shape)) {
     char buf[MARE_SHAPETEXT];
     user_error(L, "a tensor of shape %s does not fit into memory",
@@ -131,8 +131,9 @@ static Object *push_open(lua_State *L, State *S, int nargs, mare_Dtype dt, int n
   return o;
 }
 
-static Object *push_sharing(lua_State *L, State *S, int nargs, const mare_Tensor *v) {
-  Object *o = push_closed(L, S, nargs, v->storage->nbytes <= NEST_BYTES);
+static Object *push_sharing(lua_State *L, State *S, const Args *a,
+                            const mare_Tensor *v) {
+  Object *o = push_closed(L, S, a, v->storage->nbytes <= NEST_BYTES);
   o->t = *v;
   mare_storage_retain(v->storage);
   o->isview = true;
@@ -142,30 +143,36 @@ static Object *push_sharing(lua_State *L, State *S, int nargs, const mare_Tensor
 
 Object *new_tensor(lua_State *L, State *S, mare_Dtype dt, int ndim,
                    const int64_t *shape) {
-  return push_open(L, S, 0, dt, ndim, shape);
+  return push_open(L, S, NULL, dt, ndim, shape);
 }
 
 Object *new_like(lua_State *L, State *S, const mare_Tensor *t) {
-  return push_open(L, S, 0, t->dtype, t->ndim, t->shape);
+  return push_open(L, S, NULL, t->dtype, t->ndim, t->shape);
 }
 
 Object *new_view(lua_State *L, State *S, const mare_Tensor *v) {
-  return push_sharing(L, S, 0, v);
+  return push_sharing(L, S, NULL, v);
 }
 
 Object *new_result(lua_State *L, State *S, const Op *op, int first, int nargs,
                    mare_Dtype dt, int ndim, const int64_t *shape) {
-  bool taped = dt < MARE_NREAL && any_wants(L, S, first, nargs);
-  Object *o = push_open(L, S, taped ? nargs : 0, dt, ndim, shape);
-  if (taped) fill_node(L, S, o, op, first, nargs);
+  Args a;
+  Object *o;
+  if (dt >= MARE_NREAL) return new_tensor(L, S, dt, ndim, shape);
+  read_args(L, S, &a, first, nargs);
+  o = push_open(L, S, a.taped ? &a : NULL, dt, ndim, shape);
+  if (a.taped) fill_node(L, S, o, op, &a);
   return o;
 }
 
 Object *new_result_view(lua_State *L, State *S, const Op *op, int first, int nargs,
                         const mare_Tensor *v) {
-  bool taped = v->dtype < MARE_NREAL && any_wants(L, S, first, nargs);
-  Object *o = push_sharing(L, S, taped ? nargs : 0, v);
-  if (taped) fill_node(L, S, o, op, first, nargs);
+  Args a;
+  Object *o;
+  if (v->dtype >= MARE_NREAL) return new_view(L, S, v);
+  read_args(L, S, &a, first, nargs);
+  o = push_sharing(L, S, a.taped ? &a : NULL, v);
+  if (a.taped) fill_node(L, S, o, op, &a);
   return o;
 }
 

@@ -276,18 +276,23 @@ static int optim_step(lua_State *L) {
   return 0;
 }
 
+/* the tensor that stood for the gradient of parameter i */
+static void forget_shown(lua_State *L, Object *o, int i) {
+  lua_getiuservalue(L, 1, 1);
+  lua_rawgeti(L, -1, i + 1);
+  lua_pushnil(L);
+  lua_setiuservalue(L, -2, 1);
+  lua_pop(L, 2);
+  o->shown = false;
+}
+
 static int optim_zero_grad(lua_State *L) { /* drops the gradients */
   Group *G = check_group(L);
-  lua_getiuservalue(L, 1, 1);
   for (int i = 0; i < G->n; i++) {
     Object *o = G->member[i].object;
-    if (o->grad == NULL) continue;
     mare_storage_release(o->grad);
     o->grad = NULL;
-    lua_rawgeti(L, -1, i + 1);
-    lua_pushnil(L);
-    lua_setiuservalue(L, -2, 1); /* the tensor that stood for it */
-    lua_pop(L, 1);
+    if (o->shown) forget_shown(L, o, i);
   }
   return 0;
 }

@@ -3,6 +3,7 @@
 ** gradient that a leaf has gathered.
 */
 #include <math.h>
+#include <string.h>
 
 #include "bind.h"
 
@@ -125,42 +126,91 @@ bool any_wants(lua_State *L, State *S, int first, int nargs) {
   return false;
 }
 
-static void fill_arg(lua_State *L, State *S, Arg *a, int idx) {
-  a->object = test_tensor(L, S, idx);
-  a->version = a->object && a->object->t.storage ? a->object->t.storage->version : 0;
-  a->number = NAN;
-  if (a->object) return;
-  if (lua_isboolean(L, idx)) a->number = lua_toboolean(L, idx);
-  else if (lua_type(L, idx) == LUA_TNUMBER) a->number = lua_tonumber(L, idx);
+#define MOSTARGS 60000 /* Lua counts user values in 16 bits */
+
+/* integers that a double holds */
+static bool exact(lua_Integer i) { return i >= -(1LL << 53) && i <= 1LL << 53; }
+
+static const Object *read_arg(lua_State *L, State *S, Arg *a, int idx, int *nslot) {
+  *a = (Arg){.kind = (uint8_t)lua_type(L, idx), .number = NAN};
+  if (a->kind == LUA_TNIL) return NULL;
+  if (a->kind == LUA_TUSERDATA) {
+    a->object = test_tensor(L, S, idx);
+    if (a->object && a->object->t.storage) a->version = a->object->t.storage->version;
+  } else if (a->kind == LUA_TBOOLEAN) {
+    a->number = lua_toboolean(L, idx);
+    return NULL;
+  } else if (a->kind == LUA_TNUMBER) {
+    a->number = lua_tonumber(L, idx);
+    if (!lua_isinteger(L, idx)) return NULL;
+    a->kind++;
+    if (exact(lua_tointeger(L, idx))) return NULL;
+  }
+  a->slot = (uint16_t)++*nslot;
+  return a->object;
 }
 
-/* what an argument makes of its result; its own tangents are computed by now */
-static void inherit(lua_State *L, State *S, Object *o, int idx, Level *level) {
-  const Object *a = test_tensor(L, S, idx);
-  if (a == NULL) return;
-  o->requires_grad |= a->requires_grad;
-  if (!a->dual || level == NULL) return;
-  if (a->node && a->node->tag) settle_tangents(L, S, idx);
-  o->dual |= a->dual;
+/* of many arguments pushes what holds them */
+void read_args(lua_State *L, State *S, Args *a, int first, int nargs) {
+  bool dual = false;
+  a->taped = a->grad = false;
+  a->first = first;
+  a->nargs = nargs;
+  a->nslot = 1; /* the gradient's */
+  a->arg = a->few;
+  if (nargs > FEWARGS) {
+    if (nargs > MOSTARGS) user_error(L, "%d arguments; at most %d", nargs, MOSTARGS);
+    if (!any_wants(L, S, first, nargs)) return;
+    a->arg = lua_newuserdatauv(L, (size_t)nargs * sizeof(Arg), 0);
+  }
+  for (int i = 0; i < nargs; i++) {
+    const Object *o = read_arg(L, S, &a->arg[i], first + i, &a->nslot);
+    if (o == NULL) continue;
+    a->grad |= o->requires_grad;
+    dual |= o->dual;
+  }
+  if (a->grad) a->grad = grad_on(S);
+  a->taped = a->grad || (dual && carrying(S));
 }
 
-/* o, on the top of the stack, was made with room for nargs arguments */
-void fill_node(lua_State *L, State *S, Object *o, const Op *op, int first, int nargs) {
+/* what the arguments' tangents make of their result; they are computed by now */
+static void inherit(lua_State *L, State *S, Object *o, const Args *a, Level *level) {
+  for (int i = 0; i < a->nargs && level; i++) {
+    const Object *x = a->arg[i].object;
+    if (x == NULL || !x->dual) continue;
+    if (x->node && x->node->tag) settle_tangents(L, S, a->first + i);
+    o->dual |= x->dual;
+  }
+}
+
+/* o, on the top of the stack, was made with room for the arguments */
+void fill_node(lua_State *L, State *S, Object *o, const Op *op, const Args *a) {
   Node *n = (Node *)(o + 1);
   Level *level = S->levels ? current_mode(S).level : NULL;
-  for (int i = 0; i < nargs; i++) inherit(L, S, o, first + i, level);
-  o->requires_grad &= grad_on(S);
-  if (!o->requires_grad && !o->dual) return; /* a tangent that nobody asks for any more */
-  n->op = op;
-  n->tag = o->dual ? level_tag(level) : 0;
-  n->version = o->t.storage->version;
-  n->nargs = nargs;
-  for (int i = 0; i < nargs; i++) {
-    fill_arg(L, S, &n->arg[i], first + i);
-    lua_pushvalue(L, first + i);
-    lua_setiuservalue(L, -2, i + 2);
+  inherit(L, S, o, a, level);
+  if (a->grad || o->dual) { /* otherwise a tangent that nobody asks for any more */
+    o->requires_grad = a->grad;
+    n->op = op;
+    n->tag = o->dual ? level_tag(level) : 0;
+    n->version = o->t.storage->version;
+    n->nargs = a->nargs;
+    memcpy(n->arg, a->arg, (size_t)a->nargs * sizeof(Arg));
+    for (int i = 0; i < a->nargs; i++) {
+      if (n->arg[i].slot == 0) continue;
+      lua_pushvalue(L, a->first + i);
+      lua_setiuservalue(L, -2, n->arg[i].slot);
+    }
+    o->node = n;
   }
-  o->node = n;
+  if (a->arg != a->few) lua_remove(L, -2);
+}
+
+void push_arg(lua_State *L, int idx, const Arg *a) {
+  if (a->slot) lua_getiuservalue(L, idx, a->slot);
+  else if (a->kind == LUA_TNIL) lua_pushnil(L);
+  else if (a->kind == LUA_TBOOLEAN) lua_pushboolean(L, a->number != 0);
+  else if (a->kind == LUA_TNUMBER) lua_pushnumber(L, a->number);
+  else lua_pushinteger(L, (lua_Integer)a->number);
 }
 
 void record(lua_State *L, State *S, const Op *op, int y, int nargs) {
@@ -240,11 +290,13 @@ void push_grad(lua_State *L, State *S, Object *o, int idx) {
   new_view(L, S, &v)->isview = false;
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, idx, 1);
+  o->shown = true;
 }
 
 static void drop_grad(lua_State *L, Object *o, int idx) {
   mare_storage_release(o->grad);
   o->grad = NULL;
+  o->shown = false;
   lua_pushnil(L);
   lua_setiuservalue(L, idx, 1);
 }
@@ -273,6 +325,7 @@ void set_grad(lua_State *L, State *S, Object *o, int idx, int value) {
   mare_storage_retain(g->t.storage);
   mare_storage_release(o->grad);
   o->grad = g->t.storage;
+  o->shown = true;
   lua_setiuservalue(L, idx, 1);
 }
 
@@ -291,7 +344,7 @@ static int tape_node(lua_State *L) { /* node(t) -> op (light userdata), argument
   check_versions(L, S, o);
   lua_pushlightuserdata(L, (void *)o->node->op);
   luaL_checkstack(L, o->node->nargs, NULL);
-  for (int i = 0; i < o->node->nargs; i++) lua_getiuservalue(L, 1, i + 2);
+  for (int i = 0; i < o->node->nargs; i++) push_arg(L, 1, &o->node->arg[i]);
   return 1 + o->node->nargs;
 }
 
