@@ -26,7 +26,7 @@ local Method = {}
 Method.__index = Method
 
 --- beta: the name of a formula; restart: after how many steps steepest descent comes
--- again (as many as there are variables); lr: the first step, of the length 1.
+-- again (never by default); lr: the first step, of the length 1.
 function M.method(options)
   return setmetatable({
     beta = M.formulas[options.beta or "polak_ribiere"], lr = options.lr or 1,
@@ -51,7 +51,7 @@ function Method:update(_, _, g, g1, d, a)
   local beta = self.beta(g1, g, y, d)
   -- neighbouring gradients far from orthogonal, or long enough on the way: start anew
   if math.abs(dot(g1, g)) >= 0.2 * dot(g1, g1) and self.beta == M.formulas.fletcher_reeves
-      or self.count >= (self.restart or math.max(g:numel(), 10)) or beta ~= beta then
+      or self.count == self.restart or beta ~= beta then
     self.count, beta = 0, 0
   end
   self.factor = beta

@@ -15,6 +15,10 @@ local Optimizer = {}
 
 local function check_parameters(name, params)
   local seen = {}
+  if type(params) ~= "table" then
+    check.argument(1, name, "a list of parameters or a function expected, got %s",
+      check.kind(params))
+  end
   if #params == 0 then
     check.argument(1, name, type(params.parameters) == "function"
       and "list of parameters expected, got a module; pass model:parameters()"

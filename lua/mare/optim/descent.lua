@@ -6,6 +6,7 @@
 --   update(x, x1, g, g1, d, a)  after the step from x to x1 = x + a d
 --   first(f, g, d, slope)       the step to try first
 --   forget()                    back to steepest descent; false if there was nothing
+-- and the field run, which the loop sets.
 
 local core = require "mare.core".functions
 local out = require "mare.ops".out
@@ -63,11 +64,15 @@ end
 local function advance(run, method, w, x, f, options)
   local slope = direction(method, w, x)
   local found = step(run, method, w, x, f, slope, options)
-  if not found then return f, not method:forget() and "line search" end
+  local change = 0
+  if found then
+    sub(w.spare, w.x1, x)
+    change = largest(w.spare)
+  end
+  if change == 0 then return f, not method:forget() and "line search" end
+  local length = w.spare:norm():item()
   run.steps = run.steps + 1
   method:update(x, w.x1, w.g, w.g1, w.d, found.a)
-  sub(w.spare, w.x1, x)
-  local length, change = w.spare:norm():item(), largest(w.spare)
   x:copy_(w.x1)
   w.g, w.g1 = w.g1, w.g
   return w.f1, run:note(x, w.f1, largest(w.g), length, found.a)
@@ -80,6 +85,7 @@ function M.run(run, x, method, options)
   local w = { g = empty(x), g1 = empty(x), d = empty(x), x1 = empty(x), spare = empty(x) }
   local f = run:check_start(run:gradient(x, w.g))
   local reason = run:note(x, f, largest(w.g))
+  method.run = run
   while not reason do f, reason = advance(run, method, w, x, f, options) end
   return f, reason
 end

@@ -27,7 +27,7 @@ local function finite(f, s) return f - f == 0 and s - s == 0 end
 -- Did f fall enough at step a?
 local function falls(o, a, f, s)
   return f <= o.f0 + o.c1 * a * o.s0
-    or f <= o.f0 + o.noise and s <= (2 * o.c1 - 1) * o.s0
+    or f <= o.f0 + o.noise and s <= (2 * o.c1 - 1) * o.s0 and s >= o.c2 * o.s0
 end
 
 local function flat(o, s) return abs(s) <= -o.c2 * o.s0 end

@@ -11,6 +11,7 @@ local lbfgs = require "mare.optim.lbfgs"
 local cg = require "mare.optim.cg"
 local projected = require "mare.optim.projected"
 local rows = require "mare.optim.rows"
+local newton = require "mare.optim.newton"
 local search = require "mare.optim.search"
 local closure = require "mare.optim.closure"
 
@@ -60,8 +61,11 @@ line_method { name = "lbfgs", method = lbfgs.method, c2 = 0.9,
   end }
 M.list.lbfgs.options.bounds = kinds.box
 
-line_method { name = "cg", method = cg.method, c2 = 0.4,
+line_method { name = "cg", method = cg.method, c2 = 0.1,
   options = { beta = kinds.one_of(cg.formulas), restart = kinds.count(1) } }
+
+line_method { name = "newton", method = newton.method, c2 = 0.9,
+  options = { damping = kinds.tolerance, hessian = kinds.one_of(newton.hessians) } }
 
 -- -- without gradients -----------------------------------------------------------------
 
@@ -72,6 +76,16 @@ M.list.nelder_mead = {
   defaults = function(problem)
     local tol = problem.dtype == "f64" and 1e-8 or 1e-5
     return { steps = 400 * problem.n, value_tol = tol, step_tol = tol }
+  end,
+}
+
+M.list.cma_es = {
+  run = require "mare.optim.cma_es".run,
+  options = { value_tol = kinds.tolerance, step_tol = kinds.tolerance, bounds = kinds.box,
+    population = kinds.count(3), sigma = kinds.positive, vectorized = kinds.flag },
+  defaults = function(problem)
+    local tol = problem.dtype == "f64" and 1e-12 or 1e-6
+    return { steps = 1000 + 200 * problem.n, value_tol = tol, step_tol = tol }
   end,
 }
 

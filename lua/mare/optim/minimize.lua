@@ -174,10 +174,8 @@ for method, entry in pairs(methods.list) do
   local call = by_name(method)
   local construct = entry.optimizer
   M[method] = not construct and call or function(first, ...)
-    if type(first) == "table" and not (getmetatable(first) or {}).__call then
-      return construct(first, ...)
-    end
-    return call(first, ...)
+    if select("#", ...) == 2 or type(first) ~= "table" then return call(first, ...) end
+    return construct(first, ...)
   end
 end
 M.gd = nil      -- that optimizer is sgd

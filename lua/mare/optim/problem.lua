@@ -18,8 +18,10 @@ local function sorted_keys(v)
   local keys = {}
   for k in pairs(v) do keys[#keys + 1] = k end
   table.sort(keys, function(a, b)
-    if type(a) == type(b) then return a < b end
-    return type(a) == "number"
+    local ta, tb = type(a), type(b)
+    if ta ~= tb then return ta < tb end
+    if ta == "number" or ta == "string" then return a < b end
+    return tostring(a) < tostring(b)
   end)
   return keys
 end
@@ -237,6 +239,11 @@ local function record(self, x)
     return self.vectorized and v:reshape(1, table.unpack(leaf.shape)) or v
   end)
   return variables, self.f(argument)
+end
+
+--- f as a function of the flat vector that can be differentiated again.
+function Problem:on_tape()
+  return function(x) return self.f(self:recorded(x)):reshape() end
 end
 
 --- Does f give a gradient at x?  Costs a call of f.

@@ -11,6 +11,7 @@
 --   evaluations  as many calls of f as were allowed
 --   line search  no step along the direction lowers f: rounding, or a wrong gradient
 --   nan          f or its gradient is nan or infinite
+--   condition    cma_es: the axes of the distribution differ too much in length
 --   callback     the callback returned true
 --   complete     every point of a grid was seen
 

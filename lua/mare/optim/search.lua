@@ -1,6 +1,7 @@
 -- search.lua -- points of a box without a memory: at random (Bergstra and Bengio 2012,
 -- Random search for hyper-parameter optimization) and on a grid.
 
+local check = require "mare.check"
 local core = require "mare.core".functions
 
 local M = {}
@@ -39,15 +40,18 @@ function M.random(run, x)
 end
 
 -- The counts along the axes, and their product.
-local function counts(points, n)
+local function counts(run, points, n)
   local list, total = {}, 1
+  if type(points) == "table" and #points ~= n then
+    check.argument(3, run.name, "points: %d counts for %d variable%s", #points, n,
+      n == 1 and "" or "s")
+  end
   for i = 1, n do
     list[i] = type(points) == "table" and points[i] or points
     total = total * list[i]
   end
   return list, total
 end
-M.counts = counts
 
 -- Points first .. first + k - 1 of the grid from lo to hi, the last axis fastest.
 local function points_of(first, k, count, lo, hi, dtype)
@@ -88,7 +92,7 @@ end
 -- axis, or a list with a count for each), refine (0: how often the cells around the best
 -- point become a grid themselves).
 function M.grid(run, x, options)
-  local count, total = counts(options.points or 20, x:numel())
+  local count, total = counts(run, options.points or 20, x:numel())
   local lo, hi = run.lo:totable(), run.hi:totable()
   local best, reason = sweep(run, x, count, total, lo, hi, 0 / 0)
   for _ = 1, options.refine or 0 do
