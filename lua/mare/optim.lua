@@ -12,7 +12,7 @@ local M = { rows = {} }
 
 -- -- groups of parameters -------------------------------------------------------------
 
-local Group, Optimizer = {}, {}
+local Group, Optimizer = {}, { __name = "mare.optimizer" }
 -- keys that no option's name can be; pending: the schedule has not been asked yet
 local handle, schedule, pending, owner = {}, {}, {}, {}
 
@@ -328,9 +328,6 @@ end
 -- minimize and the methods behind it: lbfgs, cg, nelder_mead ...
 for name, f in pairs(require "mare.optim.minimize") do M[name] = f end
 
---- Is v an optimizer?
-function M.is_optimizer(v)
-  return getmetatable(v) == Optimizer or require "mare.optim.closure".is_optimizer(v)
-end
+for name, f in pairs(require "mare.optim.wrappers") do M[name] = f end
 
 return M

@@ -177,11 +177,44 @@ end
 
 -- -- optimizers on many parameters -----------------------------------------------------
 
-local function optimizer(kind)
-  local p = mare.randn(10000000):requires_grad()
-  p.grad = mare.randn(10000000)
-  local opt = optim[kind]({ p }, { lr = 0.001 })
+local function with_gradient(...)
+  local p = mare.randn(...):requires_grad()
+  p.grad = mare.randn(...)
+  return p
+end
+
+local function optimizer(kind, options, ...)
+  local opt = optim[kind]({ with_gradient(...) }, options)
+  opt.lr = 0.001
   return times(function() opt:step() end)
 end
-row("sgd 1e7", optimizer, "sgd")
-row("adam 1e7", optimizer, "adam")
+
+for _, o in ipairs { { "sgd" }, { "sgd momentum", { momentum = 0.9 } }, { "asgd" }, { "adagrad" },
+  { "adadelta" }, { "rmsprop" }, { "rmsprop centered", { centered = true } }, { "rprop" },
+  { "adam" }, { "adam amsgrad", { amsgrad = true } }, { "adamw" }, { "adamax" }, { "nadam" },
+  { "radam" }, { "adabelief" }, { "lion" }, { "lars" }, { "lamb" } } do
+  row("optimizer " .. o[1], optimizer, o[1]:match "%w+", o[2], 10000000)
+end
+row("optimizer adafactor", optimizer, "adafactor", nil, 10000, 1000)
+row("optimizer muon", optimizer, "muon", nil, 1000, 1000)
+
+-- What a step of muon multiplies: five times x x', a product of its square, one with x.
+row("muon products", function()
+  local x = mare.randn(1000, 1000)
+  return times(function()
+    for _ = 1, 5 do
+      local s <close> = x:matmul(x:t())
+      local q <close> = s:matmul(s)
+      local _ <close> = q:matmul(x)
+    end
+  end)
+end)
+
+row("optimizer clip_norm", function()
+  local params = { with_gradient(10000000) }
+  return times(function() optim.clip_norm(params, 1) end)
+end)
+row("optimizer ema", function()
+  local average = optim.ema({ with_gradient(10000000) }, 0.99)
+  return times(function() average:update() end)
+end)

@@ -4,10 +4,13 @@
 -- all of them; a figure is the median over the rounds, and PyTorch's is the best of
 -- its settings (threads and BLAS). Rows, and what is asked of each, stand in `rows`.
 -- With MARKDOWN=1 in the environment the table is one for a README.
--- Arguments: quick | full, then the groups wanted: networks products elements busy.
+-- Arguments: quick | full, then the groups wanted (all): networks products elements
+-- optimizers busy.
 
 local quick = arg[1] == "quick"
-local wanted = { networks = #arg < 2, products = #arg < 2, elements = #arg < 2, busy = #arg < 2 }
+local groups = { "networks", "products", "elements", "optimizers", "busy" }
+local wanted = {}
+for _, name in ipairs(groups) do wanted[name] = #arg < 2 end
 for i = 2, #arg do wanted[arg[i]] = true end
 
 local LUA = os.getenv "LUA" or arg[-1] or "lua5.4"
@@ -93,12 +96,21 @@ for _, size in ipairs(SIZES) do
     end
   end
 end
-for _, optimizer in ipairs { { "sgd", 12 }, { "adam", 28 } } do
-  local name, moved = table.unpack(optimizer)
-  local id = name .. " 1e7"
-  row { id .. " parameters, step", id, "torch", id, 1 }
-  row { "  of copy bandwidth", id, "direct", "copy 1e7", 0.8, scale = moved / 8 }
+-- A step on 10^7 values: bytes moved for one of them (muon's products are not memory's
+-- affair), whether PyTorch 1.13 has it.
+for _, o in ipairs { { "sgd", 12, true }, { "sgd momentum", 20, true }, { "asgd", 20, true },
+  { "adagrad", 20, true }, { "adadelta", 28, true }, { "rmsprop", 20, true },
+  { "rmsprop centered", 28, true }, { "rprop", 28, true }, { "adam", 28, true },
+  { "adam amsgrad", 36, true }, { "adamw", 28, true }, { "adamax", 28, true },
+  { "nadam", 28, true }, { "radam", 28, true }, { "adabelief", 28 }, { "lion", 20 },
+  { "lars", 28 }, { "lamb", 40 }, { "adafactor", 28 }, { "clip_norm", 12, true },
+  { "ema", 12, true } } do
+  local id, moved = "optimizer " .. o[1], o[2]
+  if o[3] then row { id, id, "torch", id, 1 } end
+  row { o[3] and "  of copy bandwidth" or id .. ", of copy bandwidth", id, "direct", "copy 1e7",
+    0.8, scale = moved / 8 }
 end
+row { "optimizer muon, of its products' time", "optimizer muon", "mare", "muon products", 0.8 }
 
 -- with one core kept busy by another process
 row { "busy core: batch 32, of the quiet speed", "fashion 32", "mare quiet", "fashion 32", 0.6,
@@ -187,12 +199,18 @@ function round.products(seconds)
 end
 
 function round.elements(seconds)
-  local names = quick and { "1e6" } or { "1e6", "1e7" }
+  local names = quick and { " 1e6 " } or { " 1e6 ", " 1e7 " }
   for _, setting in ipairs(plain_settings) do
     measure(setting, seconds / 2, table.unpack(names))
     measure(mare, seconds / 4, table.unpack(names))
   end
   measure(direct, seconds / 2, "copy")
+end
+
+function round.optimizers(seconds)
+  measure(direct, seconds / 2, "copy")
+  measure(mare, seconds / 2, "^optimizer", "^muon")
+  for _, setting in ipairs(plain_settings) do measure(setting, seconds, "^optimizer") end
 end
 
 function round.busy(seconds)
@@ -263,7 +281,7 @@ local rounds, seconds = quick and 1 or 3, quick and 0.06 or 0.3
 local started = os.time()
 for i = 1, rounds do
   io.stderr:write(("\r\27[Kround %d of %d\n"):format(i, rounds))
-  for _, group in ipairs { "networks", "products", "elements", "busy" } do
+  for _, group in ipairs(groups) do
     if wanted[group] then round[group](seconds) end
   end
 end

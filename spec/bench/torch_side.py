@@ -196,11 +196,38 @@ with torch.no_grad():
 # -- optimizers on many parameters --------------------------------------------------------
 
 
-def optimizer(kind, **options):
+def with_gradient():
     p = torch.randn(10_000_000, requires_grad=True)
     p.grad = torch.randn(10_000_000)
-    return repeat(kind([p], lr=1e-3, **options).step)
+    return p
 
 
-row("sgd 1e7", *[lambda f=f: optimizer(torch.optim.SGD, foreach=f) for f in either])
-row("adam 1e7", *[lambda f=f: optimizer(torch.optim.Adam, foreach=f) for f in either])
+def optimizer(kind, **options):
+    return repeat(kind([with_gradient()], lr=1e-3, **options).step)
+
+
+def clip_norm():
+    params = [with_gradient()]
+    return repeat(lambda: torch.nn.utils.clip_grad_norm_(params, 1))
+
+
+def ema():
+    """The rule that users of AveragedModel give it, in one pass."""
+    p = with_gradient().detach()
+    shadow = p.clone()
+    return repeat(lambda: shadow.lerp_(p, 0.01))
+
+
+for name, kind, options in (
+        ("sgd", torch.optim.SGD, {}), ("sgd momentum", torch.optim.SGD, {"momentum": 0.9}),
+        ("asgd", torch.optim.ASGD, {}), ("adagrad", torch.optim.Adagrad, {}),
+        ("adadelta", torch.optim.Adadelta, {}), ("rmsprop", torch.optim.RMSprop, {}),
+        ("rmsprop centered", torch.optim.RMSprop, {"centered": True}),
+        ("rprop", torch.optim.Rprop, {}), ("adam", torch.optim.Adam, {}),
+        ("adam amsgrad", torch.optim.Adam, {"amsgrad": True}),
+        ("adamw", torch.optim.AdamW, {}), ("adamax", torch.optim.Adamax, {}),
+        ("nadam", torch.optim.NAdam, {}), ("radam", torch.optim.RAdam, {})):
+    row(f"optimizer {name}",
+        *[lambda f=f: optimizer(kind, foreach=f, **options) for f in either])
+row("optimizer clip_norm", clip_norm)
+row("optimizer ema", ema)

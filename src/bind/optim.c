@@ -416,9 +416,11 @@ static int optim_tool(lua_State *L) {
   const mare_Optimizer *row = mare_optimizer_find(luaL_checkstring(L, 1));
   double h[MARE_MAXHYPER + MARE_MAXSTEP] = {luaL_checknumber(L, 2)};
   int n;
-  mare_Param *p = push_params(L, S, 3, &n);
+  mare_Param *p;
+  lua_settop(L, 4);
+  p = push_params(L, S, 3, &n);
   luaL_argcheck(L, row && !row->doc && !row->measure, 1, "no tool has this name");
-  for (int i = 0; i < n && !lua_isnoneornil(L, 4); i++) {
+  for (int i = 0; i < n && !lua_isnil(L, 4); i++) {
     mare_Tensor *g = list_tensor(L, S, 4, i);
     if (g->dtype != p[i].dtype || g->numel != p[i].numel)
       return user_error(L, "tensors #%d of two lists differ", i + 1);
