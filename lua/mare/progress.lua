@@ -80,7 +80,7 @@ function M.new(opts)
   self.live = opts.live
   if self.live == nil then self.live = opts.out == nil and M.is_terminal() end
   self.columns = self.live and (opts.columns or M.columns())
-  self.done, self.current = 0, 1 -- steps made, the epoch being made
+  self.before, self.done, self.current = 0, 0, 1 -- steps of an earlier run, made; the epoch
   self.began, self.shown = self.clock(), -math.huge
   self:restart()
   return self
@@ -105,7 +105,8 @@ local function rewrite(self, text)
 end
 
 local function show(self, now)
-  local left = (self.epochs * self.steps - self.done) * (now - self.began) / self.done
+  local left = self.epochs * self.steps - self.before - self.done
+  left = left * (now - self.began) / self.done
   local rate = self.seen / (now - self.start)
   local width = 20
   local full = math.min(math.floor(width * self.made / self.steps + 0.5), width)

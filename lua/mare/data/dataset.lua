@@ -241,15 +241,17 @@ end
 
 --- Iterates over batches of inputs and targets.  u8 inputs become f32 in 0..1.
 -- Options: size (32), shuffle (false), seed, epoch (a number: with the same seed, each
--- epoch has an order of its own), drop_last (false: the last batch may be smaller).
+-- epoch has an order of its own), drop_last (false: the last batch may be smaller), skip
+-- (0: so many batches are left out at the start).
 -- `for x, y in train:batches { size = 128, shuffle = true } do ... end`
 function Dataset:batches(opts)
-  opts = check_order(1, "batches", opts, { size = true, drop_last = true, epoch = true })
+  opts = check_order(1, "batches", opts, { size = true, drop_last = true, epoch = true,
+    skip = true })
   local size = check.count(1, "batches", opts.size or 32)
   if opts.epoch ~= nil then check.count(1, "batches", opts.epoch, 0) end
   local n, source, target, rows = #self, self.source, self.target, self.rows
   if opts.shuffle then rows = core.batch(rows, permutation(n, opts), 1, n) end
-  local first, batch = 1, core.batch
+  local first, batch = 1 + size * check.count(1, "batches", opts.skip or 0, 0), core.batch
   return function()
     local count = n - first + 1
     if count > size then count = size end

@@ -1,0 +1,139 @@
+-- evaluate.lua -- a model over a whole data set: predictions, losses, metrics.
+
+local mare = require "mare"
+local check = require "mare.check"
+
+local M = {}
+
+-- -- metrics -----------------------------------------------------------------------------
+
+local function callable(v)
+  local meta = type(v) == "table" and getmetatable(v)
+  return type(v) == "function" or (meta and meta.__call ~= nil)
+end
+
+--- A list of { name, function } from metrics given as names of mare.metrics or as
+-- { name = function(prediction, target) }; in the order given, then by name.
+function M.metrics(name, metrics)
+  local list, known = {}, mare.metrics
+  if metrics == nil then return list end
+  if type(metrics) ~= "table" then
+    check.argument(2, name, "metrics: a list of names expected, got %s", type(metrics))
+  end
+  for i, entry in ipairs(metrics) do
+    if not callable(known[entry]) then
+      check.argument(2, name, "metrics: unknown metric '%s' (entry %d); known: %s",
+        tostring(entry), i, check.names(known))
+    end
+    list[i] = { name = entry, fn = known[entry] }
+  end
+  local others = {}
+  for key, fn in pairs(metrics) do
+    if type(key) == "string" then
+      if not callable(fn) then
+        check.argument(2, name, "metrics: '%s' is a %s, not a function", key, type(fn))
+      end
+      others[#others + 1] = { name = key, fn = fn }
+    end
+  end
+  table.sort(others, function(a, b) return a.name < b.name end)
+  return table.move(others, 1, #others, #list + 1, list)
+end
+
+-- -- batches ------------------------------------------------------------------------------
+
+--- Is data a data set (or something else with batches)?
+function M.has_batches(data)
+  local kind = type(data)
+  return (kind == "table" or kind == "userdata") and callable(data.batches)
+end
+
+--- An iterator over batches of data: a data set, or a function(epoch) that returns one.
+function M.batches(name, data, options)
+  if M.has_batches(data) then return data:batches(options) end
+  if not callable(data) then
+    check.argument(2, name, "data set or function that returns an iterator expected, got %s",
+      check.kind(data))
+  end
+  local next_batch, state, control = data(options.epoch)
+  if not callable(next_batch) then
+    check.argument(2, name, "the function of data returned a %s, not an iterator",
+      type(next_batch))
+  end
+  return function()
+    local x, y = next_batch(state, control)
+    control = x
+    return x, y
+  end
+end
+
+-- -- passes -------------------------------------------------------------------------------
+
+-- Runs fn in evaluation mode and without a tape; the modes come back, error or not.
+local function quietly(model, fn)
+  local modes = {}
+  if mare.nn.is_module(model) then
+    for _, m in ipairs(model:modules()) do modes[m] = m.training end
+    model:eval()
+  end
+  local _ <close> = setmetatable({}, { __close = function()
+    for m, training in pairs(modes) do m.training = training end
+  end })
+  return mare.no_grad(fn)
+end
+
+-- The outputs of model over data, as a list of batches, and the targets.
+local function outputs(name, model, data, size)
+  local predictions, targets = {}, {}
+  for x, y in M.batches(name, data, { size = size }) do
+    local piece <close> = mare.scope()
+    predictions[#predictions + 1] = piece:keep(model(x))
+    targets[#targets + 1] = y
+  end
+  if #predictions == 0 then check.argument(2, name, "the data have no rows") end
+  return predictions, targets
+end
+
+--- The model's outputs for all rows of a data set (or a tensor of inputs), as one tensor, in
+-- evaluation mode and without a tape, `batch` (1000) rows at a time.
+-- `local scores = train.predict(model, test)`
+function M.predict(model, data, batch)
+  batch = check.count(3, "predict", batch or 1000)
+  if mare.is_tensor(data) then data = mare.data.dataset(data) end
+  return quietly(model, function()
+    return mare.cat((outputs("predict", model, data, batch)), 1)
+  end)
+end
+
+--- The loss and the metrics of a model over a data set: { loss =, accuracy = ... }.  Metrics see
+-- all rows at once.  Options: loss (a function), metrics, batch (1000).
+-- ```
+-- local seen = train.evaluate(model, test, { loss = mare.loss.cross_entropy,
+--   metrics = { "accuracy" } })
+-- print(seen.loss, seen.accuracy)
+-- ```
+function M.evaluate(model, data, opts)
+  check.options(3, "evaluate", opts, { loss = true, metrics = true, batch = true })
+  opts = opts or {}
+  local batch = check.count(3, "evaluate", opts.batch or 1000)
+  local metrics = M.metrics("evaluate", opts.metrics)
+  return quietly(model, function()
+    local _ <close> = mare.scope()
+    local predictions, targets = outputs("evaluate", model, data, batch)
+    local seen, sum, rows = {}, 0, 0
+    if opts.loss then
+      for i, p in ipairs(predictions) do
+        local n = #targets[i]
+        sum, rows = sum + opts.loss(p, targets[i]):item() * n, rows + n
+      end
+      seen.loss = sum / rows
+    end
+    if #metrics > 0 then
+      local p, t = mare.cat(predictions, 1), mare.cat(targets, 1)
+      for _, m in ipairs(metrics) do seen[m.name] = m.fn(p, t) end
+    end
+    return seen
+  end)
+end
+
+return M
