@@ -91,10 +91,10 @@ describe("train.fit", function()
     local function run(more)
       more.shuffle = false
       local _, model = fit(more)
-      return model:parameters()[1]:totable()
+      return support.flat(model:parameters()[2])
     end
     local whole, parts = run { batch = 60, epochs = 2 }, run { batch = 20, accumulate = 3, epochs = 2 }
-    for i, row in ipairs(whole) do support.same(parts[i], row, 1e-6, "weights") end
+    support.same(parts, whole, 1e-6, "weights")
   end)
 
   it("clips, and adds a penalty", function()
@@ -120,13 +120,12 @@ describe("train.fit", function()
   end)
 
   it("stops early with the best weights", function()
-    local best, seen = math.huge, {}
+    local best, seen = nil, {}
     mare.seed(2)
     local model = network()
     local history = train.fit(model, options(model, { epochs = 50,
       metrics = { bad = function()
         seen[#seen + 1] = #seen < 3 and 10 - #seen or 20
-        best = math.min(best, seen[#seen])
         return seen[#seen]
       end },
       early_stop = { patience = 2, monitor = "bad", mode = "min" },
@@ -275,8 +274,7 @@ describe("a checkpoint", function()
     support.fails("train_spec.lua", function()
       train.fit(model, options(model, { checkpoint = folder .. "/nowhere/ck" }))
     end, "the checkpoint could not be written", "nowhere/ck.safetensors")
-    assert.is_true(model(mare.ones(1, 2)):isview() or true)
-    assert.equal(4, #model:parameters())
+    assert.is_true(model(mare.ones(1, 2)):sum():item() < math.huge)
   end)
 end)
 

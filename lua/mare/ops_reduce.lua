@@ -253,7 +253,7 @@ return function(registry)
     local value, place = values:narrow(d, (n + 1) // 2, 1), index:narrow(d, (n + 1) // 2, 1)
     local last = values:narrow(d, n, 1)
     local nan = last:ne(last)
-    if not nan:any():item() then return value, place end
+    if nan:any():item() == 0 then return value, place end
     return ops.where(nan, last, value), ops.where(nan, index:narrow(d, n, 1), place)
   end
 

@@ -37,9 +37,11 @@ local function count(name, value, default, lo)
   return n
 end
 
+local function text(v) return v ~= v and "nan" or tostring(v) end -- not "-nan"
+
 local function positive(name, value)
   if option(name, value, "number") and (value ~= value or value <= 0) then
-    check.argument(2, "fit", "%s: number above 0 expected, got %s", name, tostring(value))
+    check.argument(2, "fit", "%s: number above 0 expected, got %s", name, text(value))
   end
   return value
 end
@@ -121,7 +123,8 @@ local function new_run(model, opts)
     accumulate = count("accumulate", opts.accumulate, 1), penalty = opts.penalty,
     keep = keeper(opts.checkpoint), on_step = option("on_step", opts.on_step, "function"),
     on_epoch = option("on_epoch", opts.on_epoch, "function"), history = history.new(),
-    steps = steps_of(opts, size), live = opts.progress,
+    steps = steps_of(opts, size), limit = count("steps", opts.steps), live = opts.progress,
+    own = mare.data.is_dataset(opts.data),
     at = { epoch = 1, step = 0, batch = 0, size = size, loss = 0.0, rows = 0,
       seed = opts.seed or mare.randint(1, 1 << 31, 1, "i64"):item() },
   }
@@ -140,7 +143,7 @@ end
 
 -- -- what is not finite ---------------------------------------------------------------------
 
-local function finite(t) return t:sub(t):eq(0):all():item() end
+local function finite(t) return t:sub(t):eq(0):all():item() == 1 end
 
 -- The first layer whose output is not finite, by running the model once more.
 local function broken_layer(module, x, name)
@@ -165,7 +168,7 @@ local function blame(run, x)
 end
 
 local function refuse_loss(run, value, x)
-  check.fail("'fit': the loss is %s at step %d (epoch %d): %s is not finite", tostring(value),
+  check.fail("'fit': the loss is %s at step %d (epoch %d): %s is not finite", text(value),
     run.at.step + 1, run.at.epoch, blame(run, x))
 end
 
