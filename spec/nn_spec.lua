@@ -267,7 +267,53 @@ describe("state", function()
     local none, message = nn.load(b, path)
     assert.is_nil(none)
     assert.truthy(message:find(path, 1, true))
-    refuses("bad argument #1 to 'load' (module expected, got string)", nn.load, path)
+    refuses("bad argument #1 to 'load' (module expected, got string)", nn.load, path, path)
+    refuses("bad argument #1 to 'load' (module expected, got number)", nn.load, 3)
+  end)
+
+  it("is enough to make the model again, when it is of known layers", function()
+    local model = nn.Sequential { nn.Flatten(), nn.Linear(4, 3, { bias = false, init = "zeros" }),
+      nn.LeakyReLU { slope = 0.2 }, nn.Sequential { nn.Linear(3, 2, { init = nn.init.ones }),
+      nn.PReLU(2) }, nn.Dropout(0.5), nn.Reshape(2, 1), nn.Softmax(-2) }
+    local x = mare.randn(5, 2, 2)
+    for _, dtype in ipairs { "f32", "f64" } do
+      model:to(dtype):eval()
+      for _, p in ipairs(model:parameters()) do mare.no_grad(function() p:normal_(0, 1) end) end
+      local same = assert(nn.load { string = model:save(nil) }):eval()
+      assert.equal(tostring(model), tostring(same))
+      assert.same(model(x:to(dtype)):totable(), same(x:to(dtype)):totable())
+    end
+  end)
+
+  it("may hold less or more than the model, when that is allowed", function()
+    local big, small = nn.Linear(2, 3), nn.Linear(2, 3, { bias = false })
+    local model, missing, unexpected = nn.load(big, { string = small:save(nil) }, { strict = false })
+    assert.equal(big, model)
+    assert.same({ { "bias" }, {} }, { missing, unexpected })
+    assert.same(small.weight:totable(), big.weight:totable())
+    model, missing, unexpected = nn.load(small, { string = big:save(nil) }, { strict = false })
+    assert.equal(small, model)
+    assert.same({ {}, { "bias" } }, { missing, unexpected })
+  end)
+
+  it("that does not say or lies about its network makes none", function()
+    local function message(metadata, tensors)
+      local model, text = nn.load { string = mare.save(nil, tensors or {}, metadata) }
+      assert.is_nil(model)
+      return text
+    end
+    assert.truthy(message {}:find "does not say what its network is: pass the model")
+    local net = nn.Sequential { nn.Linear(2, 2), function(x) return x end }
+    assert.truthy(select(2, nn.load { string = net:save(nil) }):find "does not say")
+    local function made(text) return message { network = text } end
+    assert.truthy(made('["os.exit"]'):find("unknown layer 'os.exit'", 1, true))
+    assert.truthy(made('["Linear"'):find("JSON: ',' or ']' expected at byte 10", 1, true))
+    assert.truthy(made('{"a": 1}'):find("unknown layer", 1, true))
+    assert.truthy(made('["Linear", 0, 3]'):find("whole number of at least 1 expected, got 0", 1, true))
+    assert.truthy(made('["Linear", 100000, 30000]'):find("asked for 12000000000 bytes", 1, true))
+    assert.is_nil(mare.memory().limit)
+    refuses("'load': the string does not fit the model (missing: bias, weight)", nn.load,
+      { string = mare.save(nil, {}, { network = '["Linear", 2, 3]' }) })
   end)
 end)
 

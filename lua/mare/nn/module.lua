@@ -24,7 +24,7 @@ local function is_module(v)
 end
 
 local function construct(class, ...)
-  local self = setmetatable({ training = true }, class)
+  local self = setmetatable({ training = true, _made = table.pack(...) }, class)
   self:init(...)
   return self
 end
@@ -315,9 +315,12 @@ function Module:load_state(state, opts, what)
 end
 
 --- Writes the parameters and buffers to a safetensors file; returns true, or nil and
--- a message when it cannot be written.  nn.load(model, path) reads it.
+-- a message when it cannot be written.  nn.load(model, path) reads it; nn.load(path) alone
+-- too, when the model is made of mare's own layers.  Without a path the bytes are returned.
 function Module:save(path)
-  return mare.save(path, self:state(), { format = "mare", model = self:describe() })
+  local network = require "mare.nn.rebuild".describe(self)
+  return mare.save(path, self:state(),
+    { format = "mare", model = self:describe(), network = network })
 end
 
 -- -- printing -------------------------------------------------------------------------------
