@@ -26,6 +26,17 @@ w.grad = nil
 local first = mare.grad(function(z) return (z * z * z):sum() end)
 mare.grad(function(x) return first(x):sum() end)(b)
 
+-- linear algebra
+local la = mare.linalg
+local spd = a:matmul(a:t()) + mare.eye(4, "f64")
+use(la.svd(spd), la.qr(spd), la.eigvalsh(spd), la.lstsq(spd, b:t()), la.norm(spd, "nuc"))
+local tracked = spd:detach():requires_grad()
+local _, vectors = la.eigh(tracked)
+local l = la.cholesky(tracked)
+local solved = la.solve_triangular(l, la.solve(tracked, b:t()))
+;(solved:sum() + la.det(la.inv(tracked)) + vectors[1]:sum()):backward()
+assert(not pcall(la.inv, mare.zeros(2, 2)))
+
 -- a user's error in the middle
 local ok = pcall(function()
   local s <close> = mare.scope()

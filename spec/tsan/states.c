@@ -28,6 +28,9 @@ static const char script[] =
     "end\n"
     "local p, z = mare.randperm(70000), mare.randn(200, 300)\n"
     "local sum = model(x):sum():item() + z:matmul(z:t()):softmax(2):sum(1):exp():sum():item()\n"
+    "local la, c = mare.linalg, z:matmul(z:t()) + 200 * mare.eye(200)\n"
+    "sum = sum + la.solve_triangular(la.cholesky(c), z):sum():item()\n"
+    "sum = sum + la.eigvalsh(c):sum():item() + la.inv(c)[1]:sum():item()\n"
     "mare.threads(mare.randint(1, 6, 1):item())\n"
     "return sum + p:index_select(1, p):cumsum(1):sum():item() + z:sort(2):mean():item()\n";
 

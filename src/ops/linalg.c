@@ -196,7 +196,7 @@ static mare_Status failed(mare_Status st, int64_t q, int64_t row, int64_t bad[2]
 /* -- triangular systems -------------------------------------------------------------- */
 
 enum {
-  TALL = 32, /* rows that a block on the diagonal solves by itself */
+  TALL = 16, /* rows that a block on the diagonal solves by itself */
   WIDE = 64, /* columns of a piece, a constant so that the loops below are vectors */
   CHOLESKY = 128 /* rows that LAPACK factorises by itself */
 };
