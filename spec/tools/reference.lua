@@ -3,6 +3,7 @@
 local mare = require "mare"
 local core = require "mare.core"
 local registry = require "mare.ops"
+local linalg = require "mare.linalg"
 
 local function sorted(t, keep)
   local names = {}
@@ -36,11 +37,14 @@ for _, row in ipairs(core.functions.rows()) do
     table.concat(d, ", "), cell(row.doc)))
 end
 
-local function structured(row) return row.structured and not row.internal end
+local function structured(row)
+  return row.structured and (not row.internal or linalg[row.name] ~= nil)
+end
 
 print "\n## Structured\n"
 print "| name | kind | what it is |\n|---|---|---|"
 for _, name in ipairs(sorted(registry.rows, structured)) do
   local row = registry.rows[name]
-  print(("| `%s` | %s | %s |"):format(name, row.kind or "", cell(row.doc or "")))
+  local called = row.internal and "linalg." .. name or name
+  print(("| `%s` | %s | %s |"):format(called, row.kind or "", cell(row.doc or "")))
 end
