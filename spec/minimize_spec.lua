@@ -561,6 +561,13 @@ describe("optimizers with a line search", function()
     end)
   end
 
+  it("can be averaged", function()
+    local w, b, loss = regression()
+    local opt = optim.ema(optim.lbfgs({ w, b }, { iterations = 3 }), 0.5)
+    for _ = 1, 20 do opt:step(closure_of(opt, loss)) end
+    opt:with(function() demand(loss():item() < 1e-6, "loss %g", loss():item()) end)
+  end)
+
   it("have a rate, a schedule and a text", function()
     local w, b, loss = regression()
     local opt = optim.lbfgs({ w, b }, { lr = function(step) return 1 / step end })

@@ -9,7 +9,7 @@ local runs = require "mare.optim.run"
 
 local M = {}
 
-local Optimizer = {}
+local Optimizer = { __name = "mare.optimizer" }      -- as those of optim.lua
 
 -- -- parameters as one vector ----------------------------------------------------------
 
@@ -176,9 +176,6 @@ function Optimizer:__tostring()
     self.steps)
 end
 
---- Is v an optimizer of this kind?
-function M.is_optimizer(v) return getmetatable(v) == Optimizer end
-
 --- The constructor of a method: make(options) gives the method (see descent.lua), known
 -- are its options, c2 the second constant of the line search.
 function M.constructor(name, make, known, c2)
@@ -191,8 +188,9 @@ function M.constructor(name, make, known, c2)
     options = setmetatable({}, { __index = options })
     local lr = options.lr
     if type(lr) ~= "number" then options.lr = 1 end
+    local list = table.move(params, 1, #params, 1, {})
     local self = setmetatable({
-      name = name, steps = 0, params = table.move(params, 1, #params, 1, {}),
+      name = name, steps = 0, params = list, groups = { { params = list } },
       own = {
         method = make(options),
         wolfe = { c1 = options.c1 or 1e-4, c2 = options.c2 or c2 },

@@ -311,9 +311,9 @@ local function new_average(name)
     self.count = self.count + 1
   end
 
-  function kind:step()
+  function kind:step(...)
     refuse_swapped(self, "step")
-    local stepped = self.inner:step()
+    local stepped = self.inner:step(...)
     if stepped ~= false then self:update() end
     return stepped
   end
