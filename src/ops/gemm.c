@@ -21,9 +21,9 @@ typedef struct Plan {
 } Plan;
 
 static const Plan plans[] = {
-  {mare_gemm_avx512, {2e9, 1e8}, {300000, 150000}},
-  {mare_gemm_avx2, {5e7, 5e7}, {300000, 150000}},
-  {mare_gemm_base, {2e7, 5e6}, {150000, 75000}},
+  {mare_gemm_avx512, {2e9, 1e8}, {100000, 50000}},
+  {mare_gemm_avx2, {5e7, 5e7}, {100000, 50000}},
+  {mare_gemm_base, {2e7, 5e6}, {75000, 40000}},
 };
 
 enum {
