@@ -17,6 +17,7 @@
 #include "optim_rows.h"
 
 #define PIECE 16384 /* elements of a piece; a multiple of what LINE aligns to */
+#define SERIAL 65536 /* so many are done before other threads have come to help */
 #define LINE 16     /* parameters start at multiples of this many elements */
 #define CHUNK 1024  /* elements measured at a time, while they are in the cache */
 
@@ -378,6 +379,6 @@ void mare_optim_step(const mare_Optimizer *o, double h[MARE_MAXHYPER + MARE_MAXS
   int64_t total = place(nparam, param);
   o->prepare(h, (double)t);
   if (o->prepare_tensor) prepare_tensors(&s, total, scratch);
-  if (total > PIECE) run_pieces(&s, total, update_piece);
+  if (total > SERIAL) run_pieces(&s, total, update_piece);
   else whole(&s);
 }
