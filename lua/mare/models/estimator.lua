@@ -16,15 +16,18 @@
 -- * kind: "classifier" (y: labels), "regressor" (y: numbers), "plain" (no y).
 -- * fit(self, data [, before]) gets data = { x, n, features, weights } and, by kind, y: codes
 --   1..K (i64) with classes (i64) and K, or targets of x's type.  It returns the learned fields
---   and touches nothing else.  x is contiguous and finite; weights f64 (n) or nil.
+--   and touches nothing else; data.cache may be what it would compute again (see cached).  x is
+--   contiguous and finite; weights f64 (n) or nil.
 -- * partial(self, data, before) is the same with what was learned before, or nil; a
---   classifier's fields whose first dimension is k have got rows of zeros for new classes.
+--   classifier's fields whose first dimension is k have got rows of zeros for new classes
+--   (widen(learned, grow) does so for those that stand deeper: t = grow(t)).
 -- * A classifier gives log_joint(self, x, learned): (n, K) scores whose softmax are the
 --   probabilities; or decision(self, x, learned): (n, K) scores, or (n) for two classes
 --   that are positive for the second.  A regressor gives predict(self, x, learned).
 -- * learned declares the fields: "f64 k d" a tensor, its type (f64, i64, u8, real: f32 or f64)
 --   and sizes (k classes, d features, other letters: any size that agrees); or "number",
 --   "string", "boolean", "table"; a ? in front: may be absent.  A loaded file must agree.
+--   Where that depends on the settings, learned is a function of them.
 -- * integers = "values": i64 and u8 data are the numbers they are (f64).  Without it u8 data
 --   are images, f32 in 0..1, and i64 data are refused.
 -- * verify(self, learned) may look closer at what a file held: a message, or nil.
@@ -167,27 +170,6 @@ local function encode_labels(name, data, y, before, wanted)
   routines.label_codes(y, data.classes, data.y)
 end
 
--- Fields by class with rows of zeros for the classes that are new.
-local function widen(class, before, classes)
-  if not before or before.classes:size(1) == classes:size(1) then return before end
-  local at = core.empty(before.classes:size(1), "i64")
-  routines.label_codes(before.classes, classes, at)
-  local out = {}
-  for name, v in pairs(before) do
-    out[name] = v
-    local kind = class.learned[name]
-    if kind and kind:find "^%??%w+ k" and core.is_tensor(v) then
-      local shape = v.shape
-      shape[1] = classes:size(1)
-      local wide = core.zeros(shape, v.dtype)
-      for i, to in ipairs(at:totable()) do wide:select(1, to):copy_(v:select(1, i)) end
-      out[name] = wide
-    end
-  end
-  out.classes = classes
-  return out
-end
-
 -- -- learned fields -------------------------------------------------------------------
 
 -- What a field declares: type, the letters of its sizes, whether it may be absent.
@@ -225,10 +207,16 @@ local function wrong_field(name, v, text, known)
   return wrong_tensor(name, v, kind, sizes, known)
 end
 
+local function schema_of(self)
+  local learned = self.class.learned
+  return type(learned) == "function" and learned(self.settings) or learned
+end
+
 local shared_fields = { classifier = { classes = "i64 k" }, regressor = {}, plain = {} }
 
 -- Why learned fields cannot be those of an estimator, or nil.
-local function wrong_fields(class, learned)
+local function wrong_fields(self, learned)
+  local class, schema = self.class, schema_of(self)
   local d = learned.features
   if math.type(d) ~= "integer" or d < 1 then return "the number of features is missing" end
   local known = { d = d }
@@ -236,12 +224,12 @@ local function wrong_fields(class, learned)
     local wrong = wrong_field(name, learned[name], text, known)
     if wrong then return wrong end
   end
-  for name, text in pairs(class.learned) do
+  for name, text in pairs(schema) do
     local wrong = wrong_field(name, learned[name], text, known)
     if wrong then return wrong end
   end
   for name in pairs(learned) do
-    if not (name == "features" or class.learned[name] or shared_fields[class.kind][name]) then
+    if not (name == "features" or schema[name] or shared_fields[class.kind][name]) then
       return ("%s is unexpected"):format(tostring(name))
     end
   end
@@ -252,8 +240,31 @@ local function wrong_fields(class, learned)
   end
 end
 
-local function wrong_model(class, self, learned)
-  return wrong_fields(class, learned) or class.verify and class.verify(self, learned)
+local function wrong_model(self, learned)
+  local verify = self.class.verify
+  return wrong_fields(self, learned) or verify and verify(self, learned)
+end
+
+-- Fields by class with rows of zeros for the classes that are new.
+local function widen(self, before, classes)
+  if not before or before.classes:size(1) == classes:size(1) then return before end
+  local at = core.empty(before.classes:size(1), "i64")
+  routines.label_codes(before.classes, classes, at)
+  local function grow(t)
+    local shape = t.shape
+    shape[1] = classes:size(1)
+    return core.zeros(shape, t.dtype):index_add(1, at, t)
+  end
+  local out, schema = {}, schema_of(self)
+  for name, v in pairs(before) do
+    out[name] = v
+    if schema[name] and schema[name]:find "^%??%w+ k" and core.is_tensor(v) then
+      out[name] = grow(v)
+    end
+  end
+  if self.class.widen then self.class.widen(out, grow) end
+  out.classes = classes
+  return out
 end
 
 -- -- fitting --------------------------------------------------------------------------
@@ -290,15 +301,15 @@ local function gather(self, name, x, y, opts, before)
   return data
 end
 
-local function finish(data, learned)
+local function finish(data, learned, cache)
   learned.features = data.features
   if data.classes then learned.classes = data.classes end
-  return learned
+  return { learned = learned, cache = cache or {} }
 end
 
-local function learn(self, learned)
-  rawset(self, "learned", learned)
-  rawset(self, "cache", {})
+local function learn(self, result)
+  rawset(self, "learned", result.learned)
+  rawset(self, "cache", result.cache)
   return self
 end
 
@@ -315,7 +326,7 @@ function Base:fit(x, y, opts)
       check.argument(2, "fit", "all labels are %d; %s needs at least two classes",
         data.classes[1]:item(), self.class.name)
     end
-    return finish(data, self.class.fit(self, data))
+    return finish(data, self.class.fit(self, data), data.cache)
   end))
 end
 
@@ -331,8 +342,8 @@ function Base:partial_fit(x, y, opts)
   return learn(self, lasting(function()
     local before = rawget(self, "learned") or nil
     local data = gather(self, "partial_fit", x, y, opts, before)
-    if data.classes then before = widen(class, before, data.classes) end
-    return finish(data, class.partial(self, data, before))
+    if data.classes then before = widen(self, before, data.classes) end
+    return finish(data, class.partial(self, data, before), data.cache)
   end))
 end
 
@@ -587,9 +598,9 @@ end
 function M.restore(class, tree)
   local ok, model = pcall(new, class, tree.settings)
   if not ok then return nil, tostring(model):match "%((.*)%)$" or tostring(model) end
-  local wrong = wrong_model(class, model, tree.learned)
+  local wrong = wrong_model(model, tree.learned)
   if wrong then return nil, wrong end
-  return learn(model, tree.learned)
+  return learn(model, { learned = tree.learned, cache = {} })
 end
 
 return M

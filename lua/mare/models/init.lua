@@ -14,6 +14,7 @@ local settings = require "mare.models.settings"
 local M = {}
 
 local parts = { -- estimator = the module that returns it, or the module and a field of it
+  GaussianClassifier = "mare.models.gaussian",
 }
 
 local function part(name)

@@ -1,0 +1,106 @@
+/* bayes.inc.c -- bayes_kernels.h for one element type: real, K(name). */
+
+#define LANES 8 /* partial sums, so that additions need not wait for each other */
+
+static void K(add)(int64_t d, const void *p, double w, double *restrict s) {
+  const real *restrict x = p;
+  for (int64_t j = 0; j < d; j++) s[j] += w * (double)x[j];
+}
+
+static void K(add_above)(int64_t d, const void *p, double limit, double w,
+                         double *restrict s) {
+  const real *restrict x = p;
+  for (int64_t j = 0; j < d; j++) s[j] += (double)x[j] > limit ? w : 0;
+}
+
+static void K(add_squares)(int64_t d, const void *p, const double *restrict shift,
+                           double w, double *restrict s, double *restrict q) {
+  const real *restrict x = p;
+  for (int64_t j = 0; j < d; j++) {
+    const double v = (double)x[j] - shift[j];
+    s[j] += w * v;
+    q[j] += w * v * v;
+  }
+}
+
+static void K(center)(int64_t d, const void *p, const double *restrict mean, double w,
+                      void *out) {
+  const real *restrict x = p;
+  real *restrict y = out;
+  for (int64_t j = 0; j < d; j++) y[j] = (real)(w * ((double)x[j] - mean[j]));
+}
+
+static void K(above)(int64_t d, const void *p, double limit, void *out) {
+  const real *restrict x = p;
+  real *restrict y = out;
+  for (int64_t j = 0; j < d; j++) y[j] = (double)x[j] > limit ? 1 : 0;
+}
+
+static void K(flush)(int64_t d, const void *p, double *restrict s) {
+  const real *restrict x = p;
+  for (int64_t j = 0; j < d; j++) s[j] += (double)x[j];
+}
+
+static double K(total)(const double *part) {
+  double s = 0;
+  for (int l = 0; l < LANES; l++) s += part[l];
+  return s;
+}
+
+static double K(norm2)(int64_t d, const void *p) {
+  const real *restrict x = p;
+  double part[LANES] = {0};
+  int64_t j = 0;
+  for (; j + LANES <= d; j += LANES)
+    for (int l = 0; l < LANES; l++) part[l] += (double)x[j + l] * (double)x[j + l];
+  for (; j < d; j++) part[0] += (double)x[j] * (double)x[j];
+  return K(total)(part);
+}
+
+static double K(lowest)(int64_t d, const void *p) {
+  const real *restrict x = p;
+  real least = d > 0 ? x[0] : 0;
+  for (int64_t j = 1; j < d; j++) least = x[j] < least ? x[j] : least;
+  return (double)least;
+}
+
+static double K(distance)(int64_t d, const void *p, const double *restrict mean,
+                          const double *restrict scale) {
+  const real *restrict x = p;
+  double part[LANES] = {0};
+  int64_t j = 0;
+  for (; j + LANES <= d; j += LANES)
+    for (int l = 0; l < LANES; l++) {
+      const double v = (double)x[j + l] - mean[j + l];
+      part[l] += v * v * scale[j + l];
+    }
+  for (int l = 0; j < d; j++, l++) {
+    const double v = (double)x[j] - mean[j];
+    part[l] += v * v * scale[j];
+  }
+  return K(total)(part);
+}
+
+static void K(distance4)(int64_t d, const void *p, const double *restrict mean,
+                         const double *restrict scale, double *y) {
+  const real *restrict x = p;
+  double part[4][LANES] = {{0}};
+  int64_t j = 0;
+  for (; j + LANES <= d; j += LANES)
+    for (int i = 0; i < 4; i++)
+      for (int l = 0; l < LANES; l++) {
+        const double v = (double)x[i * d + j + l] - mean[j + l];
+        part[i][l] += v * v * scale[j + l];
+      }
+  for (int i = 0; i < 4; i++) {
+    for (int64_t k = j; k < d; k++) {
+      const double v = (double)x[i * d + k] - mean[k];
+      part[i][k - j] += v * v * scale[k];
+    }
+    y[i] = K(total)(part[i]);
+  }
+}
+
+#undef LANES
+#undef real
+#undef K

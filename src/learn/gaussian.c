@@ -1,0 +1,467 @@
+/*
+** gaussian.c -- what Gaussian classifiers compute: moments by class in one pass,
+** scatter matrices as products of centred blocks, factors of covariances, and log
+** densities as norms of whitened blocks.  Memory beside the data is a few blocks.
+*/
+#include <math.h>
+#include <string.h>
+
+#include "../base/pool.h"
+#include "../ops/linalg.h"
+#include "../ops/ops.h"
+#include "bayes_kernels.h"
+#include "models.h"
+
+const mare_BayesKernels *mare_bayes_kernels(mare_Dtype dt) {
+#ifdef __x86_64__
+  if (mare_isa()[0] == 'a') return &mare_bayes_avx2[dt];
+#endif
+  return &mare_bayes_base[dt];
+}
+
+static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static const char *row_of(const mare_Tensor *x, int64_t i) {
+  return x->data + i * x->stride[0] * (int64_t)mare_sizeof[x->dtype];
+}
+
+/* -- moments by class -------------------------------------------------------------- */
+
+typedef struct Moments {
+  const mare_BayesKernels *k;
+  const mare_Tensor *x;  /* (n, d) */
+  const int64_t *codes;  /* (n) 1..classes */
+  const double *weights; /* (n) or NULL */
+  const double *shift;   /* (d) or NULL: no squares */
+  double limit;          /* not NaN: count what is above it instead of adding it */
+  int64_t n, d, classes, share;
+  double *part;          /* of each piece: counts (k), sums (k, d), squares (k, d) */
+  int64_t size;          /* of a part */
+} Moments;
+
+static void moments_piece(void *ctx, int64_t piece) {
+  const Moments *m = ctx;
+  const int64_t last = at_most(m->n, (piece + 1) * m->share);
+  double *counts = m->part + piece * m->size, *sums = counts + m->classes;
+  double *squares = sums + m->classes * m->d;
+  memset(counts, 0, (size_t)m->size * sizeof *counts);
+  for (int64_t i = piece * m->share; i < last; i++) {
+    const int64_t c = m->codes[i] - 1, at = c * m->d;
+    const double w = m->weights ? m->weights[i] : 1;
+    const char *x = row_of(m->x, i);
+    counts[c] += w;
+    if (m->shift) m->k->add_squares(m->d, x, m->shift, w, sums + at, squares + at);
+    else if (m->limit == m->limit) m->k->add_above(m->d, x, m->limit, w, sums + at);
+    else m->k->add(m->d, x, w, sums + at);
+  }
+}
+
+/* pieces: the parts are small beside the data, their number depends on shapes alone */
+static int64_t moments_pieces(const Moments *m) {
+  int64_t pieces = m->n * m->d / (8 * m->size + 65536) + 1;
+  return at_most(at_most(pieces, 64), m->n);
+}
+
+/* the first part becomes the sum of all */
+static mare_Status moments_run(mare_Heap *h, Moments *m) {
+  m->k = mare_bayes_kernels(m->x->dtype);
+  m->n = m->x->shape[0];
+  m->d = m->x->shape[1];
+  m->size = m->classes * (1 + m->d * (m->shift ? 2 : 1));
+  const int64_t pieces = moments_pieces(m);
+  m->share = (m->n + pieces - 1) / pieces;
+  m->part = mare_scratch(h, (size_t)(pieces * m->size) * sizeof *m->part);
+  if (m->part == NULL) return MARE_NOMEM;
+  mare_parallel(pieces, moments_piece, m);
+  for (int64_t p = 1; p < pieces; p++)
+    for (int64_t i = 0; i < m->size; i++) m->part[i] += m->part[p * m->size + i];
+  return MARE_OK;
+}
+
+/* NULL for nil */
+static const double *doubles(const mare_Tensor *t) {
+  return t->storage ? (const double *)(const void *)t->data : NULL;
+}
+
+static const int64_t *integers(const mare_Tensor *t) {
+  return (const int64_t *)(const void *)t->data;
+}
+
+static double *output(const mare_Tensor *t) { return (double *)(void *)t->data; }
+
+/* x, codes, weights, limit (NaN: none), counts (k), sums (k, d) */
+static mare_Status class_sums(mare_Heap *h, mare_Values *v) {
+  Moments m = {.x = &v->t[0], .codes = integers(&v->t[1]), .weights = doubles(&v->t[2]),
+               .limit = v->n[3], .classes = v->t[4].shape[0]};
+  const mare_Status st = moments_run(h, &m);
+  if (st != MARE_OK) return st;
+  memcpy(v->t[4].data, m.part, (size_t)m.classes * sizeof(double));
+  memcpy(v->t[5].data, m.part + m.classes, (size_t)(m.classes * m.d) * sizeof(double));
+  mare_scratch_free(h, m.part);
+  return MARE_OK;
+}
+
+/* shift (d) = the first row, about which squares lose nothing to a large mean */
+static void take_shift(const mare_Tensor *x, double *shift) {
+  for (int64_t j = 0; j < x->shape[1]; j++) shift[j] = mare_get_real(x, j);
+}
+
+/* means and variances from sums and squares about the shift */
+static void finish_moments(const Moments *m, double *counts, double *means,
+                           double *variances) {
+  const double *sums = m->part + m->classes, *squares = sums + m->classes * m->d;
+  for (int64_t c = 0; c < m->classes; c++) {
+    counts[c] = m->part[c];
+    for (int64_t j = 0; j < m->d; j++) {
+      const int64_t at = c * m->d + j;
+      const double mean = counts[c] > 0 ? sums[at] / counts[c] : 0;
+      const double v = counts[c] > 0 ? squares[at] / counts[c] - mean * mean : 0;
+      means[at] = counts[c] > 0 ? m->shift[j] + mean : 0;
+      variances[at] = v > 0 || v != v ? v : 0;
+    }
+  }
+}
+
+/* x, codes, weights, counts (k), means (k, d), variances (k, d) */
+static mare_Status class_moments(mare_Heap *h, mare_Values *v) {
+  double *shift = mare_scratch(h, (size_t)v->t[0].shape[1] * sizeof *shift);
+  Moments m = {.x = &v->t[0], .codes = integers(&v->t[1]), .weights = doubles(&v->t[2]),
+               .shift = shift, .limit = NAN, .classes = v->t[3].shape[0]};
+  if (shift == NULL) return MARE_NOMEM;
+  take_shift(m.x, shift);
+  const mare_Status st = moments_run(h, &m);
+  if (st == MARE_OK)
+    finish_moments(&m, output(&v->t[3]), output(&v->t[4]), output(&v->t[5]));
+  if (st == MARE_OK) mare_scratch_free(h, m.part);
+  mare_scratch_free(h, shift);
+  return st;
+}
+
+/* -- blocks of centred rows -------------------------------------------------------- */
+
+enum { BLOCK = 2048, SHARE = 64, PANEL = 128 }; /* rows, rows of a piece, columns */
+
+typedef struct Block {
+  const mare_BayesKernels *k;
+  const mare_Tensor *x;   /* (n, d) */
+  const int64_t *order;   /* (n) positions, or NULL: as they are */
+  const int64_t *codes;   /* (n), or NULL: all of class `one` */
+  const double *weights;  /* (n) or NULL; rows are multiplied by their roots */
+  const double *means;    /* (k, d) */
+  int64_t one;            /* 0-based */
+  int64_t first, rows;    /* of the block */
+  mare_Tensor y;          /* (BLOCK, d), in scratch */
+} Block;
+
+static void block_piece(void *ctx, int64_t piece) {
+  const Block *b = ctx;
+  const int64_t d = b->x->shape[1], last = at_most(b->rows, (piece + 1) * SHARE);
+  for (int64_t r = piece * SHARE; r < last; r++) {
+    const int64_t i = b->order ? b->order[b->first + r] : b->first + r;
+    const int64_t c = b->codes ? b->codes[i] - 1 : b->one;
+    const double w = b->weights ? sqrt(b->weights[i]) : 1;
+    b->k->center(d, row_of(b->x, i), b->means + c * d, w, (void *)row_of(&b->y, r));
+  }
+}
+
+/* y holds rows first .. first + rows - 1, less their means */
+static void block_fill(Block *b, int64_t first, int64_t rows) {
+  b->first = first;
+  b->rows = rows;
+  b->y.shape[0] = rows;
+  b->y.numel = rows * b->y.shape[1];
+  mare_parallel((rows + SHARE - 1) / SHARE, block_piece, b);
+}
+
+/* a matrix in scratch; data NULL: no memory */
+static mare_Tensor scratch_matrix(mare_Heap *h, mare_Dtype dt, int64_t n, int64_t d) {
+  const int64_t shape[2] = {n, d};
+  mare_Tensor t;
+  mare_shape_set(&t, dt, 2, shape);
+  t.data = mare_scratch(h, (size_t)(n * d) * mare_sizeof[dt]);
+  return t;
+}
+
+/* columns first .. end - 1 */
+static mare_Tensor columns_of(const mare_Tensor *t, int64_t first, int64_t end) {
+  mare_Tensor v = *t;
+  mare_slice(&v, 1, first, end - first, 1);
+  return v;
+}
+
+/* -- scatter ----------------------------------------------------------------------- */
+
+/* the upper triangle of t (d, d) = y' y, in panels of columns */
+static void upper_product(const mare_Tensor *y, mare_Tensor *t) {
+  const int64_t d = y->shape[1];
+  for (int64_t j = 0; j < d; j += PANEL) {
+    const int64_t end = at_most(d, j + PANEL);
+    mare_Tensor left = columns_of(y, 0, end), right = columns_of(y, j, end);
+    mare_Tensor out = columns_of(t, j, end);
+    mare_slice(&out, 0, 0, end, 1);
+    mare_transpose(&left, 0, 1);
+    mare_gemm(&left, &right, 0, &out);
+  }
+}
+
+typedef struct Flush {
+  const mare_BayesKernels *k;
+  const mare_Tensor *t;
+  double *sum;
+} Flush;
+
+static void flush_piece(void *ctx, int64_t piece) {
+  const Flush *f = ctx;
+  const int64_t d = f->t->shape[1], last = at_most(d, (piece + 1) * SHARE);
+  for (int64_t i = piece * SHARE; i < last; i++)
+    f->k->flush(d - i, row_of(f->t, i) + i * (int64_t)mare_sizeof[f->t->dtype],
+                f->sum + i * d + i);
+}
+
+/* sum (d, d) += the products of rows first .. last - 1 of the order */
+static void scatter_rows(Block *b, int64_t first, int64_t last, mare_Tensor *t,
+                         double *sum) {
+  const int64_t d = b->x->shape[1];
+  Flush f = {b->k, t, sum};
+  memset(sum, 0, (size_t)(d * d) * sizeof *sum);
+  for (int64_t i = first; i < last; i += BLOCK) {
+    block_fill(b, i, at_most(BLOCK, last - i));
+    upper_product(&b->y, t);
+    mare_parallel((d + SHARE - 1) / SHARE, flush_piece, &f);
+  }
+}
+
+/* divides, and copies the upper triangle to the lower one */
+static void finish_scatter(int64_t d, double count, double *sum) {
+  const double f = count > 0 ? 1 / count : 0;
+  for (int64_t i = 0; i < d; i++)
+    for (int64_t j = i; j < d; j++) sum[j * d + i] = sum[i * d + j] *= f;
+}
+
+/* order (n): the rows by class; start (k + 1): where each class begins */
+static void order_rows(int64_t n, const int64_t *codes, int64_t k, int64_t *order,
+                       int64_t *start) {
+  memset(start, 0, (size_t)(k + 1) * sizeof *start);
+  for (int64_t i = 0; i < n; i++) start[codes[i]]++;
+  for (int64_t c = 0; c < k; c++) start[c + 1] += start[c];
+  for (int64_t i = n; i-- > 0;) order[--start[codes[i]]] = i;
+  for (int64_t c = 0; c < k; c++) start[c] = start[c + 1];
+  start[k] = n;
+}
+
+/* covariances (c, d, d): c is k, one for each class, or 1, of all about their means */
+static void scatter_all(Block *b, const double *counts, int64_t k, int64_t *order,
+                        int64_t *start, mare_Tensor *t, mare_Tensor *out) {
+  const int64_t n = b->x->shape[0], d = b->x->shape[1];
+  double total = 0, *sum = output(out);
+  if (out->shape[0] == 1) {
+    for (int64_t c = 0; c < k; c++) total += counts[c];
+    scatter_rows(b, 0, n, t, sum);
+    finish_scatter(d, total, sum);
+    return;
+  }
+  order_rows(n, b->codes, k, order, start);
+  b->order = order;
+  for (int64_t c = 0; c < k; c++, sum += d * d) {
+    scatter_rows(b, start[c], start[c + 1], t, sum);
+    finish_scatter(d, counts[c], sum);
+  }
+}
+
+/* x, codes, weights, counts (k), means (k, d), covariances (c, d, d) */
+static mare_Status class_covariances(mare_Heap *h, mare_Values *v) {
+  const mare_Tensor *x = &v->t[0];
+  const int64_t n = x->shape[0], d = x->shape[1], k = v->t[3].shape[0];
+  if (v->t[5].shape[0] != 1 && v->t[5].shape[0] != k) return MARE_BADARG;
+  Block b = {.k = mare_bayes_kernels(x->dtype), .x = x, .codes = integers(&v->t[1]),
+             .weights = doubles(&v->t[2]), .means = doubles(&v->t[4])};
+  b.y = scratch_matrix(h, x->dtype, at_most(BLOCK, n), d);
+  mare_Tensor t = scratch_matrix(h, x->dtype, d, d);
+  int64_t *order = mare_scratch(h, (size_t)(n + k + 1) * sizeof *order);
+  const bool ok = b.y.data && t.data && order;
+  if (ok)
+    scatter_all(&b, doubles(&v->t[3]), k, order, order + n, &t, &v->t[5]);
+  mare_scratch_free(h, b.y.data);
+  mare_scratch_free(h, t.data);
+  mare_scratch_free(h, order);
+  return ok ? MARE_OK : MARE_NOMEM;
+}
+
+/* -- factors ----------------------------------------------------------------------- */
+
+/* c = (1 - reg) ((1 - shrinkage) c + shrinkage mean(diagonal) I) + reg I */
+static void regularise(int64_t d, double shrinkage, double reg, double *c) {
+  double trace = 0;
+  for (int64_t i = 0; i < d; i++) trace += c[i * d + i];
+  for (int64_t i = 0; i < d * d; i++) c[i] *= (1 - reg) * (1 - shrinkage);
+  for (int64_t i = 0; i < d; i++)
+    c[i * d + i] += (1 - reg) * shrinkage * trace / (double)d + reg;
+}
+
+/* the column whose pivot is nothing beside its variance, from 1, or 0 */
+static int64_t weak_pivot(int64_t d, const double *c, const double *l, double tol) {
+  for (int64_t i = 0; i < d; i++) {
+    const double pivot = l[i * d + i];
+    if (!(pivot * pivot > tol * c[i])) return i + 1;
+  }
+  return 0;
+}
+
+/* a (d, d) becomes its factor; diagonal (d) keeps what stood there */
+static mare_Status factor(mare_Heap *h, mare_Tensor *a, double *diagonal, double tol,
+                          int64_t *column) {
+  const int64_t d = a->shape[0];
+  int64_t bad[2] = {0, 0};
+  for (int64_t i = 0; i < d; i++) diagonal[i] = output(a)[i * d + i];
+  const mare_Status st = mare_cholesky(h, a, bad);
+  *column = st == MARE_OK ? weak_pivot(d, diagonal, output(a), tol) : bad[1];
+  return st == MARE_OK && *column ? MARE_SINGULAR : st;
+}
+
+static double log_determinant(int64_t d, const double *l) {
+  double s = 0;
+  for (int64_t i = 0; i < d; i++) s += 2 * log(l[i * d + i]);
+  return s;
+}
+
+static void set_identity(int64_t d, double *y) {
+  memset(y, 0, (size_t)(d * d) * sizeof *y);
+  for (int64_t i = 0; i < d; i++) y[i * d + i] = 1;
+}
+
+/* a: scratch with the covariance; w (d, d) becomes L, or its inverse */
+static mare_Status factor_into(mare_Heap *h, mare_Tensor *a, mare_Tensor *y, bool inverse,
+                               double tol, mare_Values *v) {
+  const int64_t d = a->shape[0];
+  int64_t column = 0, bad[2];
+  mare_Status st = factor(h, a, output(y), tol, &column);
+  v->nout = 1;
+  v->out[0] = st == MARE_OK ? log_determinant(d, output(a)) : (double)column;
+  if (st != MARE_OK) return st;
+  mare_copy(&v->t[5], a);
+  if (!inverse) return MARE_OK;
+  set_identity(d, output(y));
+  st = mare_solve_triangular(h, false, a, y, bad);
+  if (st == MARE_OK) mare_copy(&v->t[5], y);
+  return st;
+}
+
+/*
+** covariance (d, d), shrinkage, reg, tol, inverse (0 or 1), w (d, d) = L or L^-1, with
+** L L' the regularised covariance; out: log |L L'|, or the column that makes it singular
+*/
+static mare_Status gaussian_factor(mare_Heap *h, mare_Values *v) {
+  const int64_t d = v->t[0].shape[0];
+  mare_Tensor a = scratch_matrix(h, MARE_F64, d, d);
+  mare_Tensor y = scratch_matrix(h, MARE_F64, d, d);
+  mare_Status st = MARE_NOMEM;
+  if (a.data && y.data) {
+    memcpy(a.data, v->t[0].data, (size_t)(d * d) * sizeof(double));
+    regularise(d, v->n[1], v->n[2], output(&a));
+    st = factor_into(h, &a, &y, v->n[4] != 0, v->n[3], v);
+  }
+  mare_scratch_free(h, a.data);
+  mare_scratch_free(h, y.data);
+  return st;
+}
+
+/* -- log densities ----------------------------------------------------------------- */
+
+/* z (rows, d) = y w' with w lower triangular, in panels of columns */
+static void lower_product(const mare_Tensor *y, const mare_Tensor *w, mare_Tensor *z) {
+  const int64_t d = y->shape[1];
+  for (int64_t j = 0; j < d; j += PANEL) {
+    const int64_t end = at_most(d, j + PANEL);
+    mare_Tensor left = columns_of(y, 0, end), out = columns_of(z, j, end), right = *w;
+    mare_slice(&right, 0, j, end - j, 1);
+    mare_slice(&right, 1, 0, end, 1);
+    mare_transpose(&right, 0, 1);
+    mare_gemm(&left, &right, 0, &out);
+  }
+}
+
+typedef struct Norms {
+  const mare_BayesKernels *k;
+  const mare_Tensor *z;
+  mare_Tensor *scores; /* (n, k) */
+  int64_t first, rows, c;
+  double constant;
+} Norms;
+
+static void norms_piece(void *ctx, int64_t piece) {
+  const Norms *s = ctx;
+  const int64_t last = at_most(s->rows, (piece + 1) * SHARE);
+  for (int64_t r = piece * SHARE; r < last; r++)
+    mare_set_real(s->scores, (s->first + r) * s->scores->shape[1] + s->c,
+                  s->constant - s->k->norm2(s->z->shape[1], row_of(s->z, r)) / 2);
+}
+
+/* x (n, d), means (k, d), factors (k, d, d): L^-1, constants (k), scores (n, k) */
+static mare_Status gaussian_scores(mare_Heap *h, mare_Values *v) {
+  const mare_Tensor *x = &v->t[0];
+  const int64_t n = x->shape[0], d = x->shape[1], k = v->t[1].shape[0];
+  Block b = {.k = mare_bayes_kernels(x->dtype), .x = x, .means = doubles(&v->t[1])};
+  b.y = scratch_matrix(h, x->dtype, at_most(BLOCK, n), d);
+  mare_Tensor z = scratch_matrix(h, x->dtype, at_most(BLOCK, n), d);
+  Norms s = {.k = b.k, .z = &z, .scores = &v->t[4]};
+  const bool ok = b.y.data && z.data;
+  for (int64_t i = 0; ok && i < n; i += BLOCK)
+    for (b.one = 0; b.one < k; b.one++) {
+      mare_Tensor w = v->t[2];
+      mare_select(&w, 0, b.one);
+      block_fill(&b, i, at_most(BLOCK, n - i));
+      lower_product(&b.y, &w, &z);
+      s.first = i;
+      s.rows = b.rows;
+      s.c = b.one;
+      s.constant = doubles(&v->t[3])[b.one];
+      mare_parallel((s.rows + SHARE - 1) / SHARE, norms_piece, &s);
+    }
+  mare_scratch_free(h, b.y.data);
+  mare_scratch_free(h, z.data);
+  return ok ? MARE_OK : MARE_NOMEM;
+}
+
+typedef struct Distances {
+  const mare_BayesKernels *k;
+  const mare_Tensor *x;
+  const double *means, *scales, *constants;
+  int64_t n, d, classes;
+  mare_Tensor *scores;
+} Distances;
+
+static void distance_piece(void *ctx, int64_t piece) {
+  const Distances *s = ctx;
+  const int64_t last = at_most(s->n, (piece + 1) * SHARE), d = s->d;
+  for (int64_t i = piece * SHARE; i < last; i += 4)
+    for (int64_t c = 0; c < s->classes; c++) {
+      const double *mean = s->means + c * d, *scale = s->scales + c * d;
+      double y[4];
+      const int64_t rows = at_most(4, last - i);
+      if (rows == 4) s->k->distance4(d, row_of(s->x, i), mean, scale, y);
+      else
+        for (int64_t r = 0; r < rows; r++)
+          y[r] = s->k->distance(d, row_of(s->x, i + r), mean, scale);
+      for (int64_t r = 0; r < rows; r++)
+        mare_set_real(s->scores, (i + r) * s->classes + c, s->constants[c] - y[r] / 2);
+    }
+}
+
+/* x (n, d), means (k, d), scales (k, d): 1 / variance, constants (k), scores (n, k) */
+static mare_Status diagonal_scores(mare_Heap *h, mare_Values *v) {
+  Distances s = {mare_bayes_kernels(v->t[0].dtype), &v->t[0], doubles(&v->t[1]),
+                 doubles(&v->t[2]), doubles(&v->t[3]), v->t[0].shape[0],
+                 v->t[0].shape[1], v->t[1].shape[0], &v->t[4]};
+  (void)h;
+  mare_parallel((s.n + SHARE - 1) / SHARE, distance_piece, &s);
+  return MARE_OK;
+}
+
+const mare_RoutineRow mare_gaussian_routines[] = {
+  {"class_sums", "r:nd i:n ?d:n n !d:k !d:kd", class_sums},
+  {"class_moments", "r:nd i:n ?d:n !d:k !d:kd !d:kd", class_moments},
+  {"class_covariances", "r:nd i:n ?d:n d:k d:kd !d:cdd", class_covariances},
+  {"gaussian_factor", "d:dd n n n n !r:dd", gaussian_factor},
+  {"gaussian_scores", "r:nd d:kd r:kdd d:k !r:nk", gaussian_scores},
+  {"diagonal_scores", "r:nd d:kd d:kd d:k !r:nk", diagonal_scores},
+  {NULL, NULL, NULL}};
