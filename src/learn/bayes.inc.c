@@ -30,6 +30,13 @@ static void K(center)(int64_t d, const void *p, const double *restrict mean, dou
   for (int64_t j = 0; j < d; j++) y[j] = (real)(w * ((double)x[j] - mean[j]));
 }
 
+static void K(gather)(int64_t d, const void *p, const int64_t *restrict order,
+                      void *out) {
+  const real *restrict x = p;
+  real *restrict y = out;
+  for (int64_t j = 0; j < d; j++) y[j] = x[order[j] - 1];
+}
+
 static void K(above)(int64_t d, const void *p, double limit, void *out) {
   const real *restrict x = p;
   real *restrict y = out;

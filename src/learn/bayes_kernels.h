@@ -17,6 +17,8 @@ typedef struct mare_BayesKernels {
                       double *q);
   /* y = w (x - mean) */
   void (*center)(int64_t d, const void *x, const double *mean, double w, void *y);
+  /* y = x[order], 1-based */
+  void (*gather)(int64_t d, const void *x, const int64_t *order, void *y);
   /* y = 1 where x > limit, else 0 */
   void (*above)(int64_t d, const void *x, double limit, void *y);
   /* s += x, all of type double but x */

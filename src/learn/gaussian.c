@@ -4,6 +4,7 @@
 ** densities as norms of whitened blocks.  Memory beside the data is a few blocks.
 */
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "../base/pool.h"
@@ -329,7 +330,7 @@ static void set_identity(int64_t d, double *y) {
   for (int64_t i = 0; i < d; i++) y[i * d + i] = 1;
 }
 
-/* a: scratch with the covariance; w (d, d) becomes L, or its inverse */
+/* a: scratch with the covariance; w (d, d) becomes L, or the transpose of its inverse */
 static mare_Status factor_into(mare_Heap *h, mare_Tensor *a, mare_Tensor *y, bool inverse,
                                double tol, mare_Values *v) {
   const int64_t d = a->shape[0];
@@ -338,88 +339,289 @@ static mare_Status factor_into(mare_Heap *h, mare_Tensor *a, mare_Tensor *y, boo
   v->nout = 1;
   v->out[0] = st == MARE_OK ? log_determinant(d, output(a)) : (double)column;
   if (st != MARE_OK) return st;
-  mare_copy(&v->t[5], a);
-  if (!inverse) return MARE_OK;
+  if (!inverse) {
+    mare_copy(&v->t[6], a);
+    return MARE_OK;
+  }
   set_identity(d, output(y));
   st = mare_solve_triangular(h, false, a, y, bad);
-  if (st == MARE_OK) mare_copy(&v->t[5], y);
+  mare_transpose(y, 0, 1);
+  if (st == MARE_OK) mare_copy(&v->t[6], y);
   return st;
 }
 
+/* a = c with rows and columns in an order (1-based), or as they are */
+static void reorder(int64_t d, const double *c, const int64_t *order, double *a) {
+  for (int64_t i = 0; i < d; i++)
+    for (int64_t j = 0; j < d; j++)
+      a[i * d + j] = order ? c[(order[i] - 1) * d + order[j] - 1] : c[i * d + j];
+}
+
 /*
-** covariance (d, d), shrinkage, reg, tol, inverse (0 or 1), w (d, d) = L or L^-1, with
-** L L' the regularised covariance; out: log |L L'|, or the column that makes it singular
+** covariance (d, d), shrinkage, reg, tol, inverse (0 or 1), order (d) or nil, w (d, d):
+** L or the transpose of L^-1, with L L' the regularised covariance of the columns in that
+** order; out: log |L L'|, or the column that makes it singular
 */
 static mare_Status gaussian_factor(mare_Heap *h, mare_Values *v) {
   const int64_t d = v->t[0].shape[0];
+  const int64_t *order = v->t[5].storage ? integers(&v->t[5]) : NULL;
   mare_Tensor a = scratch_matrix(h, MARE_F64, d, d);
   mare_Tensor y = scratch_matrix(h, MARE_F64, d, d);
   mare_Status st = MARE_NOMEM;
   if (a.data && y.data) {
-    memcpy(a.data, v->t[0].data, (size_t)(d * d) * sizeof(double));
+    reorder(d, output(&v->t[0]), order, output(&a));
     regularise(d, v->n[1], v->n[2], output(&a));
     st = factor_into(h, &a, &y, v->n[4] != 0, v->n[3], v);
   }
+  if (st == MARE_SINGULAR && order) v->out[0] = (double)order[(int64_t)v->out[0] - 1];
   mare_scratch_free(h, a.data);
   mare_scratch_free(h, y.data);
   return st;
 }
 
-/* -- log densities ----------------------------------------------------------------- */
+/* -- log densities ------------------------------------------------------------------- */
 
-/* z (rows, d) = y w' with w lower triangular, in panels of columns */
-static void lower_product(const mare_Tensor *y, const mare_Tensor *w, mare_Tensor *z) {
-  const int64_t d = y->shape[1];
-  for (int64_t j = 0; j < d; j += PANEL) {
-    const int64_t end = at_most(d, j + PANEL);
-    mare_Tensor left = columns_of(y, 0, end), out = columns_of(z, j, end), right = *w;
-    mare_slice(&right, 0, j, end - j, 1);
-    mare_slice(&right, 1, 0, end, 1);
-    mare_transpose(&right, 0, 1);
-    mare_gemm(&left, &right, 0, &out);
+/*
+** The score of class k is constant_k - |z|^2 / 2 with z = L_k^-1 (x - mean_k).  Rows are
+** taken in blocks, z in panels of columns: a panel needs only the columns up to its own,
+** and what the panels so far have summed bounds the score from above.  So where only the
+** best class is wanted, the first panel guesses it, and a row goes on with another class
+** only while that could still win.
+*/
+enum { ROWS = 1024, LANES = 8 };
+
+typedef struct Density {
+  const mare_BayesKernels *k;
+  const mare_Tensor *x, *w; /* (n, d); (k, d, d), upper triangular */
+  const int64_t *order;     /* (d), 1-based: w and means have the columns in this order */
+  const double *means, *constants, *guess; /* (k, d), (k), (k): logs of the first panel */
+  int64_t n, d, classes;
+  mare_Tensor *scores;      /* (n, k), or NULL ... */
+  int64_t *codes;           /* ... for the best class alone (n) */
+  atomic_llong next;        /* the next block */
+  char *scratch;
+  size_t lane;              /* bytes of a lane's scratch */
+} Density;
+
+typedef struct Lane { /* what works on one block at a time */
+  const Density *s;
+  mare_Tensor x, y, z;  /* (ROWS, d): the block, rows less a mean; (ROWS, PANEL) */
+  double *part, *first; /* (ROWS) of the rows in y; (k, ROWS) of all after a panel */
+  double *best;         /* (ROWS) */
+  int64_t *list;        /* (ROWS) which rows y holds */
+  int64_t *code;        /* (ROWS) 0-based */
+  int64_t at, rows;     /* of the block */
+} Lane;
+
+static size_t lane_bytes(const Density *s) {
+  const size_t size = mare_sizeof[s->x->dtype];
+  const size_t reals = (size_t)ROWS * (size_t)(2 * s->d + PANEL);
+  return (reals * size + (size_t)ROWS * (size_t)(s->classes + 4) * 8 + 4 * 64) / 64 * 64;
+}
+
+static mare_Tensor lane_matrix(const Density *s, char **at, int64_t columns) {
+  const int64_t shape[2] = {ROWS, columns};
+  mare_Tensor t;
+  mare_shape_set(&t, s->x->dtype, 2, shape);
+  t.data = *at;
+  *at += (size_t)(ROWS * columns) * mare_sizeof[t.dtype];
+  return t;
+}
+
+static Lane lane_open(const Density *s, int64_t i) {
+  char *at = s->scratch + (size_t)i * s->lane;
+  Lane l = {.s = s};
+  l.x = lane_matrix(s, &at, s->d);
+  l.y = lane_matrix(s, &at, s->d);
+  l.z = lane_matrix(s, &at, PANEL);
+  l.part = (double *)(void *)at;
+  l.best = l.part + ROWS;
+  l.list = (int64_t *)(void *)(l.best + ROWS);
+  l.code = l.list + ROWS;
+  l.first = (double *)(void *)(l.code + ROWS);
+  return l;
+}
+
+static void lane_load(Lane *l, int64_t block) {
+  const Density *s = l->s;
+  l->at = block * ROWS;
+  l->rows = at_most(ROWS, s->n - l->at);
+  for (int64_t r = 0; r < l->rows; r++)
+    s->k->gather(s->d, row_of(s->x, l->at + r), s->order, (void *)row_of(&l->x, r));
+}
+
+/* y = the first columns of the m rows of the list, less the mean of class c */
+static void lane_center(Lane *l, int64_t c, int64_t m, int64_t columns) {
+  const Density *s = l->s;
+  for (int64_t i = 0; i < m; i++)
+    s->k->center(columns, row_of(&l->x, l->list[i]), s->means + c * s->d, 1,
+                 (void *)row_of(&l->y, i));
+}
+
+/* part += |z|^2 over the panel that begins at column j */
+static void lane_panel(Lane *l, int64_t c, int64_t j, int64_t m) {
+  const int64_t end = at_most(l->s->d, j + PANEL);
+  mare_Tensor left = columns_of(&l->y, 0, end), w = *l->s->w, out = l->z;
+  mare_select(&w, 0, c);
+  w = columns_of(&w, j, end);
+  mare_slice(&w, 0, 0, end, 1);
+  mare_slice(&left, 0, 0, m, 1);
+  mare_slice(&out, 0, 0, m, 1);
+  mare_slice(&out, 1, 0, end - j, 1);
+  mare_gemm(&left, &w, 0, &out);
+  for (int64_t i = 0; i < m; i++) l->part[i] += l->s->k->norm2(end - j, row_of(&out, i));
+}
+
+static double score_of(const Lane *l, int64_t c, int64_t i) {
+  const double s = l->s->constants[c] - l->part[i] / 2;
+  return s == s ? s : -INFINITY; /* so far away that it overflows */
+}
+
+/* takes the rows out of y that class c can no longer win; returns how many stay */
+static int64_t lane_prune(Lane *l, int64_t c, int64_t m) {
+  const size_t bytes = (size_t)l->s->d * mare_sizeof[l->y.dtype];
+  int64_t kept = 0;
+  for (int64_t i = 0; i < m; i++) {
+    if (score_of(l, c, i) < l->best[l->list[i]]) continue;
+    if (kept < i) {
+      memcpy((void *)row_of(&l->y, kept), row_of(&l->y, i), bytes);
+      l->list[kept] = l->list[i];
+      l->part[kept] = l->part[i];
+    }
+    kept++;
+  }
+  return kept;
+}
+
+/* class c goes on after the first panel with the m rows of the list */
+static void lane_compete(Lane *l, int64_t c, int64_t m, bool prune) {
+  lane_center(l, c, m, l->s->d);
+  for (int64_t i = 0; i < m; i++) l->part[i] = l->first[c * ROWS + l->list[i]];
+  for (int64_t j = PANEL; j < l->s->d && m > 0; j += PANEL) {
+    lane_panel(l, c, j, m);
+    if (prune) m = lane_prune(l, c, m);
+  }
+  for (int64_t i = 0; i < m; i++) {
+    const int64_t r = l->list[i];
+    const double v = score_of(l, c, i);
+    if (prune && (v < l->best[r] || (v == l->best[r] && c > l->code[r]))) continue;
+    l->best[r] = v;
+    l->code[r] = c;
   }
 }
 
-typedef struct Norms {
-  const mare_BayesKernels *k;
-  const mare_Tensor *z;
-  mare_Tensor *scores; /* (n, k) */
-  int64_t first, rows, c;
-  double constant;
-} Norms;
-
-static void norms_piece(void *ctx, int64_t piece) {
-  const Norms *s = ctx;
-  const int64_t last = at_most(s->rows, (piece + 1) * SHARE);
-  for (int64_t r = piece * SHARE; r < last; r++)
-    mare_set_real(s->scores, (s->first + r) * s->scores->shape[1] + s->c,
-                  s->constant - s->k->norm2(s->z->shape[1], row_of(s->z, r)) / 2);
+/* first = |z|^2 of the first panel, for all rows and classes */
+static void lane_start(Lane *l) {
+  const int64_t columns = at_most(PANEL, l->s->d);
+  for (int64_t r = 0; r < l->rows; r++) l->list[r] = r;
+  for (int64_t c = 0; c < l->s->classes; c++) {
+    memset(l->part, 0, (size_t)l->rows * sizeof *l->part);
+    lane_center(l, c, l->rows, columns);
+    lane_panel(l, c, 0, l->rows);
+    memcpy(l->first + c * ROWS, l->part, (size_t)l->rows * sizeof *l->part);
+  }
 }
 
-/* x (n, d), means (k, d), factors (k, d, d): L^-1, constants (k), scores (n, k) */
-static mare_Status gaussian_scores(mare_Heap *h, mare_Values *v) {
-  const mare_Tensor *x = &v->t[0];
-  const int64_t n = x->shape[0], d = x->shape[1], k = v->t[1].shape[0];
-  Block b = {.k = mare_bayes_kernels(x->dtype), .x = x, .means = doubles(&v->t[1])};
-  b.y = scratch_matrix(h, x->dtype, at_most(BLOCK, n), d);
-  mare_Tensor z = scratch_matrix(h, x->dtype, at_most(BLOCK, n), d);
-  Norms s = {.k = b.k, .z = &z, .scores = &v->t[4]};
-  const bool ok = b.y.data && z.data;
-  for (int64_t i = 0; ok && i < n; i += BLOCK)
-    for (b.one = 0; b.one < k; b.one++) {
-      mare_Tensor w = v->t[2];
-      mare_select(&w, 0, b.one);
-      block_fill(&b, i, at_most(BLOCK, n - i));
-      lower_product(&b.y, &w, &z);
-      s.first = i;
-      s.rows = b.rows;
-      s.c = b.one;
-      s.constant = doubles(&v->t[3])[b.one];
-      mare_parallel((s.rows + SHARE - 1) / SHARE, norms_piece, &s);
+/* code = the best class by the first panel */
+static void lane_guess(Lane *l) {
+  for (int64_t r = 0; r < l->rows; r++) {
+    double best = -INFINITY;
+    l->code[r] = 0;
+    for (int64_t c = 0; c < l->s->classes; c++) {
+      const double v = l->s->guess[c] - l->first[c * ROWS + r] / 2;
+      if (!(v > best)) continue;
+      best = v;
+      l->code[r] = c;
     }
-  mare_scratch_free(h, b.y.data);
-  mare_scratch_free(h, z.data);
-  return ok ? MARE_OK : MARE_NOMEM;
+    l->best[r] = -INFINITY;
+  }
+}
+
+static void block_classes(Lane *l) {
+  const Density *s = l->s;
+  lane_start(l);
+  lane_guess(l);
+  for (int64_t c = 0; c < s->classes; c++) { /* the guessed ones in full */
+    int64_t m = 0;
+    for (int64_t r = 0; r < l->rows; r++)
+      if (l->best[r] == -INFINITY && l->code[r] == c) l->list[m++] = r;
+    lane_compete(l, c, m, false);
+  }
+  for (int64_t c = 0; c < s->classes; c++) {
+    int64_t m = 0;
+    for (int64_t r = 0; r < l->rows; r++)
+      if (l->code[r] != c && s->constants[c] - l->first[c * ROWS + r] / 2 >= l->best[r])
+        l->list[m++] = r;
+    lane_compete(l, c, m, true);
+  }
+  for (int64_t r = 0; r < l->rows; r++) s->codes[l->at + r] = l->code[r] + 1;
+}
+
+static void block_scores(Lane *l) {
+  const Density *s = l->s;
+  for (int64_t r = 0; r < l->rows; r++) l->list[r] = r;
+  for (int64_t c = 0; c < s->classes; c++) {
+    memset(l->part, 0, (size_t)l->rows * sizeof *l->part);
+    lane_center(l, c, l->rows, s->d);
+    for (int64_t j = 0; j < s->d; j += PANEL) lane_panel(l, c, j, l->rows);
+    for (int64_t r = 0; r < l->rows; r++)
+      mare_set_real(s->scores, (l->at + r) * s->classes + c, score_of(l, c, r));
+  }
+}
+
+static void density_lane(void *ctx, int64_t i) {
+  Density *s = ctx;
+  Lane l = lane_open(s, i);
+  for (int64_t b; (b = atomic_fetch_add(&s->next, 1)) * ROWS < s->n;) {
+    lane_load(&l, b);
+    if (s->scores) block_scores(&l);
+    else block_classes(&l);
+  }
+}
+
+/* x, means, w, constants, order: the arguments of both routines */
+static mare_Status density_run(mare_Heap *h, mare_Values *v, Density *s) {
+  s->x = &v->t[0];
+  s->w = &v->t[2];
+  s->k = mare_bayes_kernels(s->x->dtype);
+  s->means = doubles(&v->t[1]);
+  s->constants = doubles(&v->t[3]);
+  s->order = integers(&v->t[4]);
+  s->n = s->x->shape[0];
+  s->d = s->x->shape[1];
+  s->classes = s->w->shape[0];
+  s->lane = lane_bytes(s);
+  const int64_t lanes = at_most(at_most(mare_threads(), LANES), (s->n + ROWS - 1) / ROWS);
+  s->scratch = mare_scratch(h, (size_t)lanes * s->lane);
+  if (s->scratch == NULL) return MARE_NOMEM;
+  mare_parallel(lanes, density_lane, s);
+  mare_scratch_free(h, s->scratch);
+  return MARE_OK;
+}
+
+/*
+** x (n, d), means (k, d) and w (k, d, d), transposes of L^-1, with the columns in an
+** order (d), constants (k), order, scores (n, k)
+*/
+static mare_Status gaussian_scores(mare_Heap *h, mare_Values *v) {
+  Density s = {.scores = &v->t[5]};
+  return density_run(h, v, &s);
+}
+
+/* the same, and codes (n) of the best classes */
+static mare_Status gaussian_classes(mare_Heap *h, mare_Values *v) {
+  const int64_t k = v->t[2].shape[0], d = v->t[2].shape[1];
+  double *guess = mare_scratch(h, (size_t)k * sizeof *guess);
+  Density s = {.codes = (int64_t *)(void *)v->t[5].data, .guess = guess};
+  if (guess == NULL) return MARE_NOMEM;
+  for (int64_t c = 0; c < k; c++) { /* 1 / L is the diagonal of L^-1 */
+    guess[c] = doubles(&v->t[3])[c] > -INFINITY ? 0 : -INFINITY;
+    for (int64_t j = 0; j < at_most(PANEL, d); j++)
+      guess[c] += log(mare_get_real(&v->t[2], (c * d + j) * d + j));
+  }
+  const mare_Status st = density_run(h, v, &s);
+  mare_scratch_free(h, guess);
+  return st;
 }
 
 typedef struct Distances {
@@ -461,7 +663,8 @@ const mare_RoutineRow mare_gaussian_routines[] = {
   {"class_sums", "r:nd i:n ?d:n n !d:k !d:kd", class_sums},
   {"class_moments", "r:nd i:n ?d:n !d:k !d:kd !d:kd", class_moments},
   {"class_covariances", "r:nd i:n ?d:n d:k d:kd !d:cdd", class_covariances},
-  {"gaussian_factor", "d:dd n n n n !r:dd", gaussian_factor},
-  {"gaussian_scores", "r:nd d:kd r:kdd d:k !r:nk", gaussian_scores},
+  {"gaussian_factor", "d:dd n n n n ?i:d !r:dd", gaussian_factor},
+  {"gaussian_scores", "r:nd d:kd r:kdd d:k i:d !r:nk", gaussian_scores},
+  {"gaussian_classes", "r:nd d:kd r:kdd d:k i:d !i:n", gaussian_classes},
   {"diagonal_scores", "r:nd d:kd d:kd d:k !r:nk", diagonal_scores},
   {NULL, NULL, NULL}};

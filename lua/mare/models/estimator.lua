@@ -32,7 +32,8 @@
 --   are images, f32 in 0..1, and i64 data are refused.
 -- * verify(self, learned) may look closer at what a file held: a message, or nil.
 --
--- A classifier may also give predict(self, x, learned) -> labels, where that is less work.
+-- A classifier may also give codes(self, x, learned) -> (n) i64 codes 1..K, or nil, where the
+-- best class alone is less work than all scores.
 -- self.settings holds the settings, self.learned what was learned, self.cache what can be
 -- made again from it (a fresh table after each fit); m.NAME finds the first two.
 
@@ -434,6 +435,14 @@ end
 
 local Classifier = {}
 
+-- Probabilities or their logarithms: none is nan.
+local function numbers(name, p)
+  local bad = p:ne(p):any(2)
+  if bad:any():item() == 0 then return p end
+  check.argument(1, name, "row %d is so far from what was learned that its scores overflow",
+    bad:argmax():item())
+end
+
 local function need_probabilities(self, name)
   if not self.class.log_joint then
     check.fail("%s: '%s' needs probabilities, which this estimator does not have",
@@ -459,8 +468,9 @@ local function choose(self, scores)
 end
 
 local function predict(self, x, learned)
-  if self.class.predict then return self.class.predict(self, x, learned) end
-  return learned.classes:index_select(1, choose(self, scores_of(self, x, learned)))
+  local codes = self.class.codes and self.class.codes(self, x, learned)
+    or choose(self, scores_of(self, x, learned))
+  return learned.classes:index_select(1, codes)
 end
 
 --- The labels (n, i64) of rows x (n, d).  With the setting threshold, the second of two
@@ -473,7 +483,7 @@ end
 function Classifier:predict_proba(x)
   need_probabilities(self, "predict_proba")
   return self:run("predict_proba", x, function(rows, learned)
-    return self.class.log_joint(self, rows, learned):softmax(2)
+    return numbers("predict_proba", self.class.log_joint(self, rows, learned):softmax(2))
   end)
 end
 
@@ -481,7 +491,8 @@ end
 function Classifier:predict_log_proba(x)
   need_probabilities(self, "predict_log_proba")
   return self:run("predict_log_proba", x, function(rows, learned)
-    return self.class.log_joint(self, rows, learned):log_softmax(2)
+    return numbers("predict_log_proba",
+      self.class.log_joint(self, rows, learned):log_softmax(2))
   end)
 end
 

@@ -134,13 +134,13 @@ local function bias(self, learned, k)
 end
 
 -- log |C| of the regularised covariance of class k (nil: the shared one); w (d, d) becomes L
--- with L L' = C, or its inverse.
-local function factor(self, learned, k, inverse, w)
+-- with L L' = C, or the transpose of L^-1, of the columns in an order if one is given.
+local function factor(self, learned, k, inverse, w, order)
   local s, c = self.settings, k and learned.covariances:select(1, k) or learned.covariances
   local scale = bias(self, learned, k)
   if scale ~= 1 then c = c * scale end
   local ok, value = routines.gaussian_factor(c, s.shrinkage, s.reg,
-    TOLERANCE[learned.dtype] or 0, inverse and 1 or 0, w)
+    TOLERANCE[learned.dtype] or 0, inverse and 1 or 0, order, w)
   if not ok then need_spread(self, learned, k, math.tointeger(value)) end
   return value
 end
@@ -150,19 +150,29 @@ local function log_prior(learned, k)
   return p > 0 and math.log(p) or -math.huge
 end
 
+-- The columns by descending variance over all classes: the first ones tell classes apart best.
+local function order_of(learned)
+  local d, p = learned.features, learned.priors:unsqueeze(2)
+  local within = learned.covariances:reshape(-1, d * d)[(":, ::%d"):format(d + 1)]
+  local between = (learned.means - (learned.means * p):sum(1, true)):square()
+  local _, order = ((within + between) * p):sum(1):sort(1, true)
+  return order
+end
+
 local prepare = {} -- what densities of data of a type need, for each kind of covariance
 
 function prepare.full(self, learned, dtype)
   local K, d = learned.classes:size(1), learned.features
-  local w, constants = core.zeros({ K, d, d }, dtype), {}
+  local w, constants, order = core.zeros({ K, d, d }, dtype), {}, order_of(learned)
   for k = 1, K do
     constants[k] = log_prior(learned, k)
     if learned.counts[k]:item() > 0 or constants[k] > -math.huge then
-      constants[k] = constants[k] - (factor(self, learned, k, true, w:select(1, k)) +
+      constants[k] = constants[k] - (factor(self, learned, k, true, w:select(1, k), order) +
         d * LOG2PI) / 2
     end
   end
-  return { w = w, constants = core.tensor(constants, "f64") }
+  return { w = w, constants = core.tensor(constants, "f64"), order = order,
+    means = learned.means:index_select(2, order) }
 end
 
 local function variances_of(self, learned)
@@ -196,8 +206,8 @@ function prepare.shared(self, learned)
   local inverse = core.empty({ d, d }, "f64")
   factor(self, learned, nil, true, inverse)
   local center = (learned.priors:unsqueeze(1)):matmul(learned.means)
-  local white = (learned.means - center):matmul(inverse:t()) -- (K, d)
-  local w = white:matmul(inverse)
+  local white = (learned.means - center):matmul(inverse) -- (K, d)
+  local w = white:matmul(inverse:t())
   local logs = {}
   for k = 1, K do logs[k] = log_prior(learned, k) end
   local b = white:square():sum(2) * -0.5 - w:matmul(center:select(1, 1)) +
@@ -214,8 +224,8 @@ end
 
 local scores = {}
 
-function scores.full(x, learned, ready, out)
-  routines.gaussian_scores(x, learned.means, ready.w, ready.constants, out)
+function scores.full(x, _, ready, out)
+  routines.gaussian_scores(x, ready.means, ready.w, ready.constants, ready.order, out)
   return out
 end
 
@@ -232,6 +242,19 @@ local function log_joint(self, x, learned)
   local ready = prepared(self, learned, x.dtype)
   local out = core.empty({ x:size(1), learned.classes:size(1) }, x.dtype)
   return scores[self.settings.covariance](x, learned, ready, out)
+end
+
+-- Labels; with covariances of their own, classes that cannot win are not computed to the end.
+local function predict(self, x, learned)
+  local ready = prepared(self, learned, x.dtype)
+  local codes = core.empty(x:size(1), "i64")
+  routines.gaussian_classes(x, ready.means, ready.w, ready.constants, ready.order, codes)
+  return codes
+end
+
+local function choose(self, x, learned)
+  local plain = self.settings.threshold == 0.5 or learned.classes:size(1) ~= 2
+  return self.settings.covariance == "full" and plain and predict(self, x, learned) or nil
 end
 
 -- -- fitting --------------------------------------------------------------------------
@@ -346,5 +369,5 @@ return estimator.define {
   name = "GaussianClassifier", kind = "classifier",
   doc = "Bayes' rule with a Gaussian density for each class",
   settings = rows, learned = learned_fields,
-  fit = fit, partial = partial, log_joint = log_joint, methods = methods,
+  fit = fit, partial = partial, log_joint = log_joint, codes = choose, methods = methods,
 }
