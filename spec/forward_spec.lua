@@ -301,3 +301,154 @@ describe("element-wise rows", function()
     demand(checked >= 8, "%d rows", checked)
   end)
 end)
+
+-- -- matrices of derivatives --------------------------------------------------------------
+
+-- a tanh network with 49 parameters (4-8-1) and its loss on 16 samples
+local function network()
+  local random = support.sequence(11)
+  local function draw(...)
+    local t = mare.zeros({...}, "f64")
+    for i = 1, t:numel() do t:reshape(-1)[i] = random(-1, 1) end
+    return t
+  end
+  local x, y = draw(16, 4), draw(16, 1)
+  local params = {w = draw(8, 4), b = draw(8), out = {v = draw(1, 8), c = draw(1)}}
+  local function f(p)
+    local hidden = mare.linear(x, p.w, p.b):tanh()
+    return mare.loss.mse(mare.linear(hidden, p.out.v, p.out.c), y)
+  end
+  return f, params
+end
+
+local function pieces(p) return {p.w, p.b, p.out.v, p.out.c} end
+
+describe("hessian", function()
+  it("of a tanh network with 49 parameters, against differences of gradients", function()
+    local f, params = network()
+    local H = mare.hessian(f, params)
+    local rows, names, count = pieces(H), pieces(params), 0
+    for j, p in ipairs(names) do
+      local flat_p = p:reshape(-1)
+      for k = 1, p:numel() do
+        local old, eps, g = flat_p[k]:item(), 1e-5, {}
+        for sign = -1, 1, 2 do
+          flat_p[k] = old + sign * eps
+          g[sign] = pieces(mare.grad(f)(params))
+        end
+        flat_p[k] = old
+        count = count + 1
+        for i, q in ipairs(names) do
+          local want = flat((g[1][i] - g[-1][i]) * (1 / (2 * eps)))
+          local block = pieces(rows[i])[j]
+          assert.same(#q.shape + #p.shape, #block.shape)
+          same(flat(block:reshape(q:numel(), p:numel())[{{}, k}]), want, 1e-8,
+            ("block %d, %d, column %d"):format(i, j, k))
+        end
+      end
+    end
+    assert.same(49, count)
+    for _, chunk in ipairs {1, 7, 48} do
+      local other = pieces(mare.hessian(f, params, {chunk = chunk}))
+      for i = 1, 4 do
+        for j = 1, 4 do
+          same(flat(pieces(other[i])[j]), flat(pieces(rows[i])[j]), 1e-12, "chunk " .. chunk)
+        end
+      end
+    end
+  end)
+
+  it("keeps up with 49 separate gradients", function()    -- one run, not one for each column
+    local f, params = network()
+    local function seconds(run)
+      local best = math.huge
+      for _ = 1, 7 do
+        local start = mare.clock()
+        run()
+        best = math.min(best, mare.clock() - start)
+      end
+      return best
+    end
+    local whole = seconds(function() mare.hessian(f, params) end)
+    local gradient = seconds(function() mare.grad(f)(params) end)
+    demand(whole < 49 * gradient, "%.0f us, %.0f us a gradient", whole * 1e6, gradient * 1e6)
+  end)
+
+  it("of functions of one tensor, of any shape, that may be differentiated again", function()
+    local x = number {{1, 2}, {3, 4}}
+    local H = mare.hessian(function(v) return (v * v * v):sum() end, x)
+    assert.same({2, 2, 2, 2}, H.shape)
+    same({H[{2, 1, 2, 1}]:item(), H[{2, 1, 1, 1}]:item()}, {18, 0}, 0, "H")
+    assert.is_false(H.is_tracked)
+    local third = mare.grad(function(v)
+      return mare.hessian(function(w) return (w * w * w):sum() end, v):sum()
+    end)(x)
+    same(flat(third), {6, 6, 6, 6}, 0, "the sum of third derivatives")
+    local scalar = mare.hessian(function(v) return v:sin() end, number(0.5))
+    assert.same({}, scalar.shape)
+    same(flat(scalar), {-math.sin(0.5)}, 1e-15, "0-d")
+    same(flat(mare.hessian(function(v) return v:sum() end, number {1, 2})), {0, 0, 0, 0}, 0, "linear")
+    same(flat(mare.hessian(function(v) return v:square():sum() end, mare.tensor {1, 2})),
+      {2, 0, 0, 2}, 0, "f32")
+    local w = number({5}):requires_grad()
+    same(flat(mare.hessian(function(v) return (v * v * w):sum() end, number {1})), {10}, 0, "w")
+    assert.same({0, 0}, mare.hessian(function(v) return v:sum() end, mare.zeros(0)).shape)
+  end)
+
+  it("refuses what has none", function()
+    local x = number {1, 2}
+    fails(HERE, function() mare.hessian(function(v) return v * 2 end, x) end, "'hessian'", "shape 2",
+      "single number")
+    fails(HERE, function() mare.hessian(function() end, x) end, "'hessian'", "nothing")
+    fails(HERE, function() mare.hessian(function() return 1 end, x) end, "'hessian'", "number")
+    fails(HERE, function() mare.hessian(3, x) end, "'hessian'", "function")
+    fails(HERE, function() mare.hessian(print, "x") end, "'hessian'", "string")
+    fails(HERE, function() mare.hessian(print, x, {chunks = 1}) end, "chunks", "chunk")
+    fails(HERE, function() mare.hessian(print, x, {chunk = 0}) end, "#3 to 'hessian'", "0")
+    fails(HERE, function() mare.jacobian(print, x, {mode = "both"}) end, "mode", "both")
+    fails(HERE, function() mare.hessian(function(v) return v:mul_(2):sum() end, x) end, "'mul_'")
+  end)
+end)
+
+describe("jacobian", function()
+  it("over nested tables in and out, in either direction", function()
+    local x = {a = number {1, 2}, b = {number {{3, 4}}}, k = 2}
+    local function f(p) return {sum = p.a * p.b[1] * p.k, p.a:sum()} end
+    for _, mode in ipairs {"forward", "reverse"} do
+      local J = mare.jacobian(f, x, {mode = mode})
+      assert.same({1, 2, 2}, J.sum.a.shape)
+      assert.same({1, 2, 1, 2}, J.sum.b[1].shape)
+      same(flat(J.sum.a), {6, 0, 0, 8}, 0, mode)
+      same(flat(J.sum.b[1]), {2, 0, 0, 4}, 0, mode)
+      same(flat(J[1].a), {1, 1}, 0, mode)
+      same(flat(J[1].b[1]), {0, 0}, 0, mode)
+      assert.same(2, J.sum.k)
+    end
+  end)
+
+  it("runs forwards when x is the smaller side, backwards otherwise", function()
+    local small, wide = number {1, 2}, mare.rand({300}, "f64")
+    local runs = 0
+    local m = mare.rand(300, 2, "f64")
+    local function tall(v) runs = runs + 1 return m:matmul(v) end
+    same(flat(mare.jacobian(tall, small)), flat(m), 1e-15, "tall")
+    assert.same(2, runs)
+    local function flat_one(v) runs = runs + 1 return m:t():matmul(v) end
+    runs = 0
+    same(flat(mare.jacobian(flat_one, wide)), flat(m:t():contiguous()), 1e-15, "wide")
+    assert.same(1, runs)
+    same(flat(mare.jacobian(flat_one, wide, {mode = "forward"})), flat(m:t():contiguous()), 1e-14,
+      "in several parts")
+    assert.same({2, 0}, mare.jacobian(function() return small end, mare.zeros(0)).shape)
+    assert.same({0, 2}, mare.jacobian(function(v) return v:narrow(1, 1, 0) end, small).shape)
+  end)
+
+  it("and vjp of tables", function()
+    local x = number {1, 2}
+    local y, pullback = mare.vjp(function(v) return {v * 2, deep = {v:sum()}} end, x)
+    same(flat(y[1]), {2, 4}, 0, "y")
+    same(flat(pullback {number {1, 10}, deep = {number(100)}}), {102, 120}, 0, "pullback")
+    fails(HERE, function() pullback {number {1, 10}} end, "pullback", "no value")
+    fails(HERE, function() pullback {number {1}, deep = {number(1)}} end, "shape 2")
+  end)
+end)

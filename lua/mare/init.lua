@@ -27,7 +27,7 @@ end
 local parts = {     -- field = the module it comes from, or the module and a field of it
   nn = "mare.nn", loss = "mare.loss", optim = "mare.optim", schedule = "mare.schedule",
   metrics = "mare.metrics", data = "mare.data", progress = "mare.progress",
-  models = "mare.models", linalg = "mare.linalg", train = "mare.train",
+  models = "mare.models", linalg = "mare.linalg", inspect = "mare.inspect",
   save = {"mare.io", "save"}, load = {"mare.io", "load"},
 }
 for _, name in ipairs {

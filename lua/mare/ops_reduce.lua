@@ -126,6 +126,10 @@ return function(registry)
     vjp = function(g, _, x, axes, keep, correction)
       local centred = x - x:mean(dims_of(axes), true)
       return kept(g, x, axes, keep) * centred * (2 / (count(x, axes) - correction))
+    end,
+    jvp = function(t, _, x, axes, keep, correction)
+      local centred = x - x:mean(dims_of(axes), true)
+      return (t[1] * centred):sum(from_end(x, axes), keep) * (2 / (count(x, axes) - correction))
     end }
   for name, doc in pairs {
     any = "1 where any element is not 0", all = "1 where no element is 0",

@@ -116,6 +116,17 @@ row("mlp56", mlp56)
 row("one sample", one_sample)
 for _, batch in ipairs { 32, 128 } do row("fashion " .. batch, fashion, batch) end
 
+-- The Hessian of a loss to the 49 parameters of 4-8-1, tanh, on 16 samples.
+local function hessian()
+  local x, y = mare.randn(16, 4), mare.randn(16, 1)
+  local params = { w = mare.randn(8, 4), b = mare.randn(8), v = mare.randn(1, 8), c = mare.randn(1) }
+  local function f(p)
+    return loss.mse(mare.linear(mare.linear(x, p.w, p.b):tanh(), p.v, p.c), y)
+  end
+  return times(function() mare.hessian(f, params) end)
+end
+row("hessian", hessian)
+
 -- -- single operations --------------------------------------------------------------
 
 local function taped_add()

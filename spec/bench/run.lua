@@ -4,11 +4,11 @@
 -- all of them; a figure is the median over the rounds, and PyTorch's is the best of
 -- its settings (threads and BLAS). Rows, and what is asked of each, stand in `rows`.
 -- With MARKDOWN=1 in the environment the table is one for a README.
--- Arguments: quick | full, then the groups wanted (all): networks products elements
--- optimizers busy.
+-- Arguments: quick | full, then the groups wanted (all): networks hessian products
+-- elements optimizers busy.
 
 local quick = arg[1] == "quick"
-local groups = { "networks", "products", "elements", "optimizers", "busy" }
+local groups = { "networks", "hessian", "products", "elements", "optimizers", "busy" }
 local wanted = {}
 for _, name in ipairs(groups) do wanted[name] = #arg < 2 end
 for i = 2, #arg do wanted[arg[i]] = true end
@@ -73,6 +73,7 @@ row { "784-256-10, batch 32, Adam, step", "fashion 32", "torch", "fashion 32", 2
 row { "784-256-10, batch 128, Adam, step", "fashion 128", "torch", "fashion 128", 2 }
 row { "  of the bound, batch 32", "fashion 32", "direct", "bound 32", 0.75 }
 row { "  of the bound, batch 128", "fashion 128", "direct", "bound 128", 0.75 }
+row { "Hessian of 49 parameters, tanh", "hessian", "torch", "hessian", 10 }
 row { "taped add of 4 + 4 values", "taped add", "fixed", 400e-9, 1 }
 row { "  against PyTorch", "taped add", "torch", "taped add" }
 for _, n in ipairs { 64, 96, 128, 192, 256, 384, 512, 768, 1024 } do
@@ -191,6 +192,11 @@ function round.networks(seconds)
     if i % 2 == 1 then measure(mare, seconds / (quick and 1 or 2), table.unpack(names)) end
   end
   measure(direct, seconds / 2, "bound")
+end
+
+function round.hessian(seconds)
+  for _, setting in ipairs(network_settings) do measure(setting, seconds, "^hessian") end
+  measure(mare, seconds, "^hessian")
 end
 
 function round.products(seconds)

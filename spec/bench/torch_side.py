@@ -126,6 +126,18 @@ row("one sample", one_sample)
 for batch in (32, 128):
     row(f"fashion {batch}", *[lambda f=f, g=g: fashion(batch, f, g) for f in either for g in either])
 
+def hessian():
+    """To the 49 parameters of 4-8-1, tanh, on 16 samples."""
+    x, y = torch.randn(16, 4), torch.randn(16, 1)
+    params = tuple(torch.randn(*shape) for shape in ((8, 4), (8,), (1, 8), (1,)))
+
+    def f(w, b, v, c):
+        return F.mse_loss(F.linear(torch.tanh(F.linear(x, w, b)), v, c), y)
+    return repeat(lambda: torch.autograd.functional.hessian(f, params))
+
+
+row("hessian", hessian)
+
 # -- a taped operation -----------------------------------------------------------------
 
 
