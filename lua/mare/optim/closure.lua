@@ -5,6 +5,7 @@ local core = require "mare.core".functions
 local check = require "mare.check"
 local kinds = require "mare.optim.options"
 local descent = require "mare.optim.descent"
+local search = require "mare.optim.linesearch"
 local runs = require "mare.optim.run"
 
 local M = {}
@@ -193,7 +194,7 @@ function M.constructor(name, make, known, c2)
       name = name, steps = 0, params = list, groups = { { params = list } },
       own = {
         method = make(options),
-        wolfe = { c1 = options.c1 or 1e-4, c2 = options.c2 or c2 },
+        wolfe = search.constants(name, 2, options, c2),
         limits = { steps = options.iterations or 20, tol = options.tol or 1e-7,
           value_tol = options.value_tol or 1e-9 },
       },

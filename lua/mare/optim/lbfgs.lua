@@ -6,7 +6,9 @@
 local core = require "mare.core".functions
 local out = require "mare.ops".out
 local check = require "mare.check"
+local kinds = require "mare.optim.options"
 local descent = require "mare.optim.descent"
+local search = require "mare.optim.linesearch"
 local runs = require "mare.optim.run"
 
 local mul, sub = out.mul, out.sub
@@ -85,8 +87,10 @@ end
 -- -- for estimators --------------------------------------------------------------------
 
 local known = {
-  memory = true, lr = true, c1 = true, c2 = true, steps = true, tol = true, value_tol = true,
-  step_tol = true, target = true, evaluations = true, trace = true, callback = true,
+  memory = kinds.count(1), lr = kinds.positive, c1 = kinds.between(0, 1),
+  c2 = kinds.between(0, 1), steps = kinds.count(0), tol = kinds.tolerance,
+  value_tol = kinds.tolerance, step_tol = kinds.tolerance, target = kinds.number,
+  evaluations = kinds.count(1), trace = kinds.flag, callback = kinds.callable,
 }
 
 -- a function of a flat vector as a problem (see problem.lua)
@@ -95,7 +99,12 @@ Flat.__index = Flat
 
 function Flat:gradient(x, g)
   local f, grad = self.f(x)
-  g:copy_(grad)
+  if type(f) ~= "number" or not core.is_tensor(grad) or grad:numel() ~= self.n then
+    check.fail("the function given to 'lbfgs' returned %s and %s; %s and %d elements expected",
+      check.kind(f), core.is_tensor(grad) and "shape " .. check.shape(grad) or check.kind(grad),
+      "a number", self.n)
+  end
+  g:copy_(grad:reshape(-1))
   return f
 end
 
@@ -111,9 +120,10 @@ function Flat:unpack(x) return x:clone() end      -- luacheck: no self
 function M.minimize(f, x0, options)
   check.callable(1, "lbfgs", f)
   check.tensor(2, "lbfgs", x0)
-  check.options(3, "lbfgs", options, known)
+  kinds.check(3, "lbfgs", options, known)
   options = options or {}
-  local eps = assert(descent.epsilon[x0.dtype])
+  local eps = descent.epsilon[x0.dtype]
+  if not eps then check.argument(2, "lbfgs", "f32 or f64 tensor expected, got %s", x0.dtype) end
   local limits = setmetatable({
     steps = options.steps or 1000, tol = options.tol or (x0.dtype == "f64" and 1e-5 or 1e-4),
     value_tol = options.value_tol or eps, step_tol = options.step_tol or eps / 16,
@@ -121,7 +131,7 @@ function M.minimize(f, x0, options)
   local x = x0:detach():clone():reshape(-1)
   local run = runs.new(setmetatable({ f = f, n = x:numel() }, Flat), limits)
   local value, reason = descent.run(run, x, M.method(options),
-    { c1 = options.c1 or 1e-4, c2 = options.c2 or 0.9 })
+    search.constants("lbfgs", 3, options, 0.9))
   return x, { f = value, reason = reason, steps = run.steps, evaluations = run.evaluations,
     trace = run.rows }
 end

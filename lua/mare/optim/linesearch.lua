@@ -6,6 +6,8 @@
 -- there the approximate conditions of Hager and Zhang 2005, A new conjugate gradient
 -- method with guaranteed descent and an efficient line search, take their place.
 
+local check = require "mare.check"
+
 local M = {}
 
 local abs, huge, max, min, sqrt = math.abs, math.huge, math.max, math.min, math.sqrt
@@ -74,6 +76,15 @@ local function extend(prev, now, wall)
   local least = now.a + 0.01 * (now.a - prev.a)
   t = t and t > now.a and t or 2 * now.a
   return min(max(t, least), 10 * now.a, (now.a + wall) / 2)
+end
+
+--- The constants of a search from options, c2 by default as given: 0 < c1 < c2 < 1.
+function M.constants(name, position, options, c2)
+  local o = { c1 = options.c1 or 1e-4, c2 = options.c2 or c2 }
+  if o.c1 >= o.c2 then
+    check.argument(position, name, "c1 (%g) is not below c2 (%g)", o.c1, o.c2)
+  end
+  return o
 end
 
 --- A step along a ray.  phi(a) returns f and its slope at step a; f0 and slope0 are

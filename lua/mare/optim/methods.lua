@@ -12,7 +12,8 @@ local cg = require "mare.optim.cg"
 local projected = require "mare.optim.projected"
 local rows = require "mare.optim.rows"
 local newton = require "mare.optim.newton"
-local search = require "mare.optim.search"
+local search = require "mare.optim.linesearch"
+local boxes = require "mare.optim.search"
 local closure = require "mare.optim.closure"
 
 local M = { list = {} }
@@ -36,8 +37,6 @@ local function line_limits(problem)
     step_tol = eps / 16 }
 end
 
-local function wolfe(options, c2) return { c1 = options.c1 or 1e-4, c2 = options.c2 or c2 } end
-
 local line = { lr = kinds.positive, c1 = kinds.between(0, 1), c2 = kinds.between(0, 1) }
 
 local function line_method(row)
@@ -48,7 +47,7 @@ local function line_method(row)
   row.options = known
   row.defaults = line_limits
   row.run = row.run or function(run, x, options)
-    return descent.run(run, x, row.method(options), wolfe(options, row.c2))
+    return descent.run(run, x, row.method(options), search.constants(run.name, 3, options, row.c2))
   end
   M.list[row.name] = row
 end
@@ -57,7 +56,7 @@ line_method { name = "lbfgs", method = lbfgs.method, c2 = 0.9,
   options = { memory = kinds.count(1) },
   run = function(run, x, options)
     if run.lo then return projected.run(run, x, options) end
-    return descent.run(run, x, lbfgs.method(options), wolfe(options, 0.9))
+    return descent.run(run, x, lbfgs.method(options), search.constants(run.name, 3, options, 0.9))
   end }
 M.list.lbfgs.options.bounds = kinds.box
 
@@ -98,13 +97,13 @@ M.list.differential_evolution = {
 }
 
 M.list.random_search = {
-  run = search.random, needs_box = true,
+  run = boxes.random, needs_box = true,
   options = { bounds = kinds.box, vectorized = kinds.flag },
   defaults = function() return { steps = 1000 } end,
 }
 
 M.list.grid = {
-  run = search.grid, needs_box = true,
+  run = boxes.grid, needs_box = true,
   options = { bounds = kinds.box, points = kinds.counts, refine = kinds.count(0),
     vectorized = kinds.flag },
 }

@@ -98,6 +98,20 @@ local function report(method, problem, best, done)
   return trace
 end
 
+-- The box that x stays in: two vectors, or none.
+local function search_box(problem, entry, method, options)
+  local box, x0, name = {}, problem.x0, problem.name
+  box.lo, box.hi = problem:box(options.bounds, "bounds", entry.needs_box)
+  if entry.needs_box and not box.lo then
+    check.argument(3, name, "bounds: %s searches { low, high }, which is missing", method)
+  end
+  if box.lo and not entry.needs_box
+      and x0:lt(box.lo):logical_or(x0:gt(box.hi)):any():item() ~= 0 then
+    check.argument(2, name, "x0 lies outside the bounds")
+  end
+  return box
+end
+
 local function minimize(name, f, x0, options)
   if options ~= nil and type(options) ~= "table" then
     check.argument(3, name, "table of options expected, got %s", type(options))
@@ -106,15 +120,7 @@ local function minimize(name, f, x0, options)
   local entry, method = find(name, options)
   check_options(name, entry, options)
   local problem = problems.new(name, f, x0, options.vectorized)
-  local box = {}
-  box.lo, box.hi = problem:box(options.bounds, "bounds", entry.needs_box)
-  if entry.needs_box and not box.lo then
-    check.argument(3, name, "bounds: %s searches { low, high }, which is missing", method)
-  end
-  if box.lo and not entry.needs_box and
-      (problem.x0:lt(box.lo):any():item() ~= 0 or problem.x0:gt(box.hi):any():item() ~= 0) then
-    check.argument(2, name, "x0 lies outside the bounds")
-  end
+  local box = search_box(problem, entry, method, options)
   local sample = sample_box(problem, options)
   local _ <close> = seeded(options.seed)
   local best, done = nil, {}
@@ -143,13 +149,14 @@ end
 -- Options: method ("lbfgs"; "cg", "newton", "gd", any of mare.optim.rows such as "adam",
 -- "nelder_mead", "cma_es", "differential_evolution", "random_search", "grid"), steps,
 -- tol, value_tol, step_tol, target, evaluations (see run.lua for these), restarts = n
--- (the best of n + 1 starts; the others are drawn from the box `sample`, or `bounds`),
+-- (the best of n + 1 starts; the others are drawn from the box `sample`, or `bounds`;
+-- steps and evaluations are limits for each),
 -- bounds = { low, high } (numbers or the structure of x0), seed (of the random numbers
 -- of this call; those of the program go on as if nothing had been drawn), trace,
 -- callback(row) (true stops), and those of the method, which its file names.
 --
 -- trace has reason, steps, evaluations, gradients, method, starts (x, f, reason, steps,
--- evaluations of every start) and, with trace = true, trace[k] after step k of the best
+-- evaluations, rows of every start) and, with trace = true, trace[k] after step k of the best
 -- start, trace[0] being the start: { step, f, x (up to 100 elements), gradient_norm
 -- (largest element), step_size (length), rate, evaluations }.
 function M.minimize(f, x0, options) return minimize("minimize", f, x0, options) end
@@ -178,6 +185,4 @@ for method, entry in pairs(methods.list) do
     return construct(first, ...)
   end
 end
-M.gd = nil      -- that optimizer is sgd
-
 return M

@@ -32,7 +32,7 @@ function M.new(problem, limits)
   return setmetatable({
     problem = problem, name = problem.name, steps = 0, evaluations = 0, gradients = 0,
     limits = limits, tol = limits.tol or 0, value_tol = limits.value_tol or 0,
-    step_tol = limits.step_tol or 0, target = limits.target or -huge,
+    step_tol = limits.step_tol or 0, target = limits.target,
     most_steps = limits.steps or huge, most_evaluations = limits.evaluations or huge,
     rows = limits.trace and {} or nil, callback = limits.callback,
   }, Run)
@@ -81,8 +81,8 @@ function Run:note(x, f, norm, size, rate)
     if self.callback and self.callback(row) then return "callback" end
     if self.problem.n > SMALL then row.x = nil end
   end
-  if f ~= f or norm and norm - norm ~= 0 then return "nan" end
-  if f <= self.target then return "target" end
+  if f ~= f or norm and (norm - norm ~= 0 or f - f ~= 0) then return "nan" end
+  if self.target and f <= self.target then return "target" end
   if norm and norm <= self.tol then return "gradient" end
   if self.evaluations >= self.most_evaluations then return "evaluations" end
   if self.steps >= self.most_steps then return "steps" end
