@@ -101,7 +101,8 @@ describe("linalg in sizes across its blocks:", function()
   it("solve_triangular, with one and many right sides", function()
     each(function(n, dtype, tolerance)
       local l = la.cholesky(positive(n, dtype))
-      local junk = mare.triu and l or l + mare.where(l:eq(0), 5, 0):to(dtype)  -- not read
+      local i = mare.arange(1, n, "i64")
+      local junk = mare.where(i:unsqueeze(2):lt(i), 5, l)      -- what is not read
       for _, k in ipairs {1, 3, 64, 65, 130} do
         local b = mare.randn(n, k, dtype)
         near(l:matmul(la.solve_triangular(junk, b)), b, tolerance, "lower " .. n)
@@ -320,16 +321,15 @@ describe("linalg refuses:", function()
     for _, list in ipairs {matrices, any} do
       for _, name in ipairs(list) do
         local function call(x) return function() la[name](x, square) end end
-        local is = name == "lstsq" and "lstsq" or name
         fails(here, function() la[name](f64 {1, 2}, name == "lstsq" and square or nil) end,
-          "bad argument #1 to '" .. is .. "'", "a matrix or a batch of matrices expected, got shape 2")
-        fails(here, call(3), "bad argument #1 to '" .. is .. "'", "tensor expected, got number")
+          "bad argument #1 to '" .. name .. "'", "a matrix or a batch of matrices expected, got shape 2")
+        fails(here, call(3), "bad argument #1 to '" .. name .. "'", "tensor expected, got number")
         local closed = f64 {{1}}
         closed:close()
         fails(here, call(closed), "closed")
         fails(here, function()
           la[name](mare.tensor({{1}}, "i64"), name == "lstsq" and square or nil)
-        end, "bad argument #1 to '" .. is .. "'", "i64")
+        end, "bad argument #1 to '" .. name .. "'", "i64")
       end
     end
   end)

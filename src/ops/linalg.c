@@ -57,7 +57,8 @@ static void open_lapack(void) {
   lapack.there = true ROUTINES(X);
 #undef X
   lapack.threads = (int (*)(void))dlsym(lib, "openblas_get_num_threads");
-  lapack.set_threads = (void (*)(int))dlsym(lib, "openblas_set_num_threads");
+  if (lapack.threads) /* it is OpenBLAS */
+    lapack.set_threads = (void (*)(int))dlsym(lib, "openblas_set_num_threads");
 }
 
 static bool have_lapack(void) {
