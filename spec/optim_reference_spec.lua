@@ -73,8 +73,8 @@ local cases = {
   lion = { { lr = 0.01 }, { lr = 0.01, weight_decay = 0.1, beta1 = 0.8 } },
   lars = { {}, { lr = 2, momentum = 0, weight_decay = 0.1, eta = 0.01 } },
   lamb = { { lr = 0.01 }, { lr = 0.01, weight_decay = 0, beta1 = 0.8, eps = 1e-3 } },
-  adafactor = { { lr = 0.003 }, { lr = 0.002, decay = 0.6, clip = 0.5, weight_decay = 0.1, eps2 = 0.1 },
-    { eps1 = 0.1 } },
+  adafactor = { { lr = 0.002 }, { lr = 0.002, decay = 0.6, clip = 0.5, weight_decay = 0.1, eps2 = 0.1 },
+    { lr = 0.002, eps1 = 0.1 } },
   muon = { { lr = 0.005 }, { lr = 0.005, momentum = 0.8, nesterov = false, weight_decay = 0.1, ns_steps = 4 } },
 }
 

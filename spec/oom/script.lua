@@ -57,7 +57,7 @@ end)()
 -- a model, two optimizers, a loss; saved and loaded
 local model = nn.Sequential { nn.Linear(4, 5), nn.Tanh(), nn.Dropout(0.5), nn.Linear(5, 3) }
 local x, labels = mare.randn(6, 4), mare.tensor({ 1, 2, 3, 1, 2, 3 }, "i64")
-for _, name in ipairs { "sgd", "adam" } do
+for _, name in ipairs { "sgd", "adam", "lamb", "adafactor", "muon" } do
   local opt = optim[name](model:parameters(), { lr = 0.01 })
   for _ = 1, 2 do
     local step <close> = mare.scope()

@@ -109,27 +109,32 @@ end
 local function optim_mutants(list, uses)
   local file = "src/learn/optim.def"
   local text = blank_comments(read(file))
-  for name, start in text:gmatch "#define ([%w_]+)_step%(C%)()" do
-    local stop = text:find("\n[^\n]*[^\\]\n", start - 1) or #text
-    stop = text:find("\nOPTIMIZER", start) or stop
-    for open in text:sub(1, stop):gmatch("%f[%w_]C()%(", start) do
-      local args = arguments(text, open)
-      if args[2] then
-        mutate(list, file, name, "constant " .. text:sub(args[1][1], args[1][2]), text,
-          args[2][1], args[2][2])
+  -- what a row does to matrices is judged by the tests of the row
+  local function judged(name) return (name:gsub("_matrix$", "")) end
+  for _, kind in ipairs { "step", "tensor" } do
+    for name, start in text:gmatch("#define ([%w_]+)_" .. kind .. "%(C%)()") do
+      local stop = text:find("\n%f[%w][%w_]*", start) or #text
+      for open in text:sub(1, stop):gmatch("%f[%w_]C()%(", start) do
+        local args = arguments(text, open)
+        if args[2] then
+          mutate(list, file, judged(name), "constant " .. text:sub(args[1][1], args[1][2]), text,
+            args[2][1], args[2][2])
+        end
       end
     end
   end
-  for open in text:gmatch "\nOPTIMIZER()%(" do
+  for macro, open in text:gmatch "\n([A-Z]+)()%(" do
     local args = arguments(text, open)
-    local name = text:sub(args[1][1], args[1][2])
-    local position = args[2][1]
+    local name = judged(text:sub(args[1][1], args[1][2]))
     uses[name] = uses[name] or {}
-    while true do
-      local _, last, variable, first = text:find("([%w_]+) =()[^;]*;", position)
-      if not last or last > args[2][2] then break end
-      mutate(list, file, name, "update of " .. variable, text, first, last - 1)
-      position = last + 1
+    for i = 2, macro == "TENSORWISE" and 4 or macro == "OPTIMIZER" and 2 or 1 do
+      local position = args[i][1]
+      while true do
+        local _, last, variable, first = text:find("([%w_]+) =()[^;]*;", position)
+        if not last or last > args[i][2] then break end
+        mutate(list, file, name, "update of " .. variable, text, first, last - 1)
+        position = last + 1
+      end
     end
   end
 end
@@ -191,7 +196,8 @@ local parts = {
   ["src/learn/optim.def"] = {
     sources = { "src/learn/optim.c", "src/learn/optim_base.c" },
     left_out = { "learn/optim", "learn/optim_base", "learn/optim_avx2" },
-    table = "mare_optim", after = "%f[^%w_]", specs = "spec/optim_spec.lua",
+    table = "mare_optim", after = "%f[^%w_]",
+    specs = "spec/optim_spec.lua spec/optim_reference_spec.lua",
   },
 }
 

@@ -174,7 +174,7 @@ static int optim_get(lua_State *L) { /* optim_get(group, name) -> value */
 
 static mare_Param plain_param(const mare_Tensor *t) {
   return (mare_Param){.dtype = t->dtype, .numel = t->numel, .value = t->data,
-                      .rows = t->ndim && t->shape[0] ? t->shape[0] : 1};
+                      .grad = t->data, .rows = t->ndim && t->shape[0] ? t->shape[0] : 1};
 }
 
 static mare_Param member_param(const Group *G, const Member *m) {

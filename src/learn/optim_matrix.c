@@ -182,7 +182,7 @@ static void orthogonalise(mare_Param *p, const double *h, void *scratch) {
   y.data += bytes;
   s = square(&x, &room), d = square(&x, &room), q = square(&x, &room);
   mare_tool_run(MARE_ROW_scale, p->dtype, 1 / (sqrt(p->sum[2]) + 1e-7), p->numel, x.data,
-                NULL);
+                x.data);
   for (int i = 0; i < (int)h[ns_steps] && p->numel > 0; i++) {
     mare_Tensor last = x;
     newton_schulz(&x, &y, &s, &d, &q);

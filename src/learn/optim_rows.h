@@ -14,7 +14,10 @@ enum {
   MARE_NOPTIMIZER
 };
 
-/* a tool of optim.def over n contiguous elements, in pieces: p from g and a */
+/*
+** A tool of optim.def over n contiguous elements, in pieces: p from g (p where it
+** takes none) and a.
+*/
 void mare_tool_run(int row, mare_Dtype dt, double a, int64_t n, void *p, const void *g);
 /* its kernel */
 mare_Update *mare_tool(int row, mare_Dtype dt);
