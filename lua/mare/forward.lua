@@ -335,4 +335,20 @@ function M.hessian(fn, x, opts)
   end, x, list, chunk)
 end
 
+--- The gradient of f at x, (n), and its Hessian, (n, n), over all elements of x's leaves
+-- in their order; in f64.  name is what the user called.
+function M.second_order(name, fn, x)
+  local list = tree.variables(x, name)
+  local y, g = grad.gradient(name, fn, x)
+  local parts = columns(name, function(xs)
+    local _, gx = grad.gradient(name, fn, xs)
+    return gx
+  end, x, list, CHUNK)
+  local slope = tree.leaves(g)
+  for i, part in ipairs(parts) do
+    parts[i], slope[i] = part:to "f64", slope[i]:reshape(-1):to "f64"
+  end
+  return y:item(), ops.cat(slope, 1), ops.cat(parts, 2):t()
+end
+
 return M

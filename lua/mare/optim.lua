@@ -330,4 +330,7 @@ for name, f in pairs(require "mare.optim.minimize") do M[name] = f end
 
 for name, f in pairs(require "mare.optim.wrappers") do M[name] = f end
 
+--- Downhill from saddle points, to a minimum; see mare.critical.
+function M.escape_saddle(...) return require "mare.critical".escape_saddle(...) end
+
 return M
