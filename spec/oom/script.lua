@@ -45,15 +45,6 @@ local ok = pcall(function()
 end)
 assert(not ok)
 
--- scopes that are still open when the state is closed
-local forgotten = mare.scope()
-use(mare.zeros(2), forgotten)
-coroutine.wrap(function()
-  local s <close> = mare.scope()
-  use(mare.zeros(3), s)
-  coroutine.yield()
-end)()
-
 -- a model, two optimizers, a loss; saved and loaded
 local model = nn.Sequential { nn.Linear(4, 5), nn.Tanh(), nn.Dropout(0.5), nn.Linear(5, 3) }
 local x, labels = mare.randn(6, 4), mare.tensor({ 1, 2, 3, 1, 2, 3 }, "i64")
@@ -78,3 +69,12 @@ if not saved then error(message, 0) end
 -- batches
 local data = mare.data.dataset(x, labels)
 for xb in data:batches { size = 4, shuffle = true, seed = 1 } do model(xb) end
+
+-- scopes that are still open when the state is closed
+local forgotten = mare.scope()
+use(mare.zeros(2), forgotten)
+coroutine.wrap(function()
+  local s <close> = mare.scope()
+  use(mare.zeros(3), s)
+  coroutine.yield()
+end)()

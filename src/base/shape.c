@@ -31,6 +31,21 @@ bool mare_numel(int ndim, const int64_t *shape, mare_Dtype dt, int64_t *numel) {
   return true;
 }
 
+/* sizes and strides of a few short dimensions, which cannot overflow; or false */
+static bool set_short(mare_Tensor *t, int ndim, const int64_t *shape) {
+  uint64_t n = 1;
+  if ((unsigned)ndim > 3) return false;
+  for (int d = ndim - 1; d >= 0; d--) {
+    uint64_t size = (uint64_t)shape[d];
+    if (size - 1 >= 1 << 16) return false; /* 0 and negative ones, too */
+    t->shape[d] = shape[d];
+    t->stride[d] = (int64_t)n;
+    n *= size;
+  }
+  t->numel = (int64_t)n;
+  return true;
+}
+
 static void row_major(int ndim, const int64_t *shape, int64_t *stride) {
   int64_t step = 1;
   for (int d = ndim - 1; d >= 0; d--) {
@@ -40,14 +55,13 @@ static void row_major(int ndim, const int64_t *shape, int64_t *stride) {
 }
 
 bool mare_shape_set(mare_Tensor *t, mare_Dtype dt, int ndim, const int64_t *shape) {
-  int64_t numel;
-  if (ndim < 0 || ndim > MARE_MAXDIM) return false;
-  if (!mare_numel(ndim, shape, dt, &numel)) return false;
   t->storage = NULL;
   t->data = NULL;
   t->dtype = dt;
   t->ndim = ndim;
-  t->numel = numel;
+  if (set_short(t, ndim, shape)) return true;
+  if (ndim < 0 || ndim > MARE_MAXDIM) return false;
+  if (!mare_numel(ndim, shape, dt, &t->numel)) return false;
   for (int d = 0; d < ndim; d++) t->shape[d] = shape[d];
   row_major(ndim, t->shape, t->stride);
   return true;

@@ -274,6 +274,21 @@ static void accumulate_leaf(Back *b, Slot *s) {
   }
 }
 
+#define FEW 256
+
+/* y (k) = the sums of the columns of g (n, k), when they are few and contiguous */
+static bool sum_few(const mare_Tensor *g, unsigned axes, mare_Tensor *y) {
+  if (g->ndim != 2 || axes != 1 || g->numel > FEW || !mare_is_contiguous(g)) return false;
+  for (int64_t j = 0; j < y->numel; j++) {
+    double sum = 0;
+    for (int64_t i = j; i < g->numel; i += y->numel)
+      sum += g->dtype == MARE_F32 ? ((float *)g->data)[i] : ((double *)g->data)[i];
+    if (y->dtype == MARE_F32) ((float *)y->data)[j] = (float)sum;
+    else ((double *)y->data)[j] = sum;
+  }
+  return true;
+}
+
 /* undoes broadcasting */
 void back_reduce_to(Back *b, const mare_Tensor *g, int ndim, const int64_t *shape,
                     mare_Tensor *gx) {
@@ -288,7 +303,8 @@ void back_reduce_to(Back *b, const mare_Tensor *g, int ndim, const int64_t *shap
   *gx = *g;
   if (axes) {
     mare_Tensor *sum = back_tensor(b, g->dtype, g->ndim, kept);
-    mare_Status st = mare_reduce(b->S->heap, MARE_SUM, axes, 0, g, sum);
+    mare_Status st = MARE_OK;
+    if (!sum_few(g, axes, sum)) st = mare_reduce(b->S->heap, MARE_SUM, axes, 0, g, sum);
     if (relieve(b->L, b->S, st)) st = mare_reduce(b->S->heap, MARE_SUM, axes, 0, g, sum);
     check_status(b->L, b->S, st, 0);
     *gx = *sum;

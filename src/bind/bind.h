@@ -68,6 +68,7 @@ typedef struct State { /* one for each Lua state: a userdata, upvalue of every f
 } State;
 
 struct Scope {   /* a userdata; open while S->scope leads to it */
+  Scope *self;   /* tells a scope from other userdata of this size at no cost */
   State *S;
   lua_State *L;  /* the coroutine that opened it: its user value */
   Object *first; /* what was made inside */

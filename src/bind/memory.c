@@ -178,7 +178,9 @@ static void leave_nest(const Scope *s, bool innermost) {
 }
 
 static Scope *check_scope(lua_State *L) {
-  Scope *s = luaL_testudata(L, 1, "mare.Scope");
+  Scope *s = lua_touserdata(L, 1);
+  if (s == NULL || lua_rawlen(L, 1) != sizeof *s || s->self != s)
+    s = luaL_testudata(L, 1, "mare.Scope");
   if (s == NULL) arg_error(L, 1, "scope expected, got %s", luaL_typename(L, 1));
   return s;
 }
@@ -186,6 +188,7 @@ static Scope *check_scope(lua_State *L) {
 static int scope_new(lua_State *L) {
   State *S = get_state(L);
   Scope *s = lua_newuserdatauv(L, sizeof *s, 1);
+  s->self = s;
   s->S = S;
   s->L = L;
   s->first = NULL;
@@ -280,7 +283,7 @@ static int scope_keep(lua_State *L) {
 /* hold(f, ...): calls f outside all scopes, so that what it makes stays */
 static int scope_hold(lua_State *L) {
   State *S = get_state(L);
-  Scope hold = {S, L, NULL, S->scope, S->nested, true};
+  Scope hold = {&hold, S, L, NULL, S->scope, S->nested, true};
   int status;
   S->scope = &hold;
   status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
