@@ -52,7 +52,7 @@ extern mare_SmallGemm *const mare_gemm_avx512[MARE_NREAL];
 #define SHUFFLE(r, w, a, b, index) r = __builtin_shuffle(a, b, index)
 #endif
 
-#define MAXROWS 12 /* of a tile */
+#define MAXROWS 8 /* of a tile */
 #define MAXNV 6    /* vectors across a tile */
 
 #endif

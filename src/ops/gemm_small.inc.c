@@ -88,15 +88,14 @@ INLINE NAME(tile) (const int rows, const int nv, const bool padded, const Block 
 #define UPTO_4(X, v) X(1, v) X(2, v) X(3, v) X(4, v)
 #define UPTO_6(X, v) UPTO_4(X, v) X(5, v) X(6, v)
 #define UPTO_8(X, v) UPTO_6(X, v) X(7, v) X(8, v)
-#define UPTO_12(X, v) UPTO_8(X, v) X(9, v) X(10, v) X(11, v) X(12, v)
 
 /* by the vectors across (0: a part of one): the tiles, and the most rows that one has */
 #if TILE == 24
-static const int8_t NAME(most_rows)[MAXNV + 1] = {12, 12, 12, 8, 6, 0, 4};
-UPTO_12(TILE_OF, 0) UPTO_12(TILE_OF, 1) UPTO_12(TILE_OF, 2) UPTO_8(TILE_OF, 3)
+static const int8_t NAME(most_rows)[MAXNV + 1] = {8, 8, 8, 8, 6, 0, 4};
+UPTO_8(TILE_OF, 0) UPTO_8(TILE_OF, 1) UPTO_8(TILE_OF, 2) UPTO_8(TILE_OF, 3)
 UPTO_6(TILE_OF, 4) UPTO_4(TILE_OF, 6)
 static void (*const NAME(tiles)[MAXNV + 1][MAXROWS])(const Block *) = {
-  {UPTO_12(NAME_OF, 0)}, {UPTO_12(NAME_OF, 1)}, {UPTO_12(NAME_OF, 2)},
+  {UPTO_8(NAME_OF, 0)}, {UPTO_8(NAME_OF, 1)}, {UPTO_8(NAME_OF, 2)},
   {UPTO_8(NAME_OF, 3)}, {UPTO_6(NAME_OF, 4)}, {0}, {UPTO_4(NAME_OF, 6)}
 };
 #elif defined(FEW_TILES)
@@ -108,11 +107,11 @@ static void (*const NAME(tiles)[MAXNV + 1][MAXROWS])(const Block *) = {
   {UPTO_4(NAME_OF, 3)}, {0}, {0}, {NAME_OF(1, 6)}
 };
 #else /* 12 */
-static const int8_t NAME(most_rows)[MAXNV + 1] = {12, 12, 6, 4, 0, 0, 1};
-UPTO_12(TILE_OF, 0) UPTO_12(TILE_OF, 1) UPTO_6(TILE_OF, 2) UPTO_4(TILE_OF, 3)
+static const int8_t NAME(most_rows)[MAXNV + 1] = {8, 8, 6, 4, 0, 0, 1};
+UPTO_8(TILE_OF, 0) UPTO_8(TILE_OF, 1) UPTO_6(TILE_OF, 2) UPTO_4(TILE_OF, 3)
 TILE_OF(1, 6)
 static void (*const NAME(tiles)[MAXNV + 1][MAXROWS])(const Block *) = {
-  {UPTO_12(NAME_OF, 0)}, {UPTO_12(NAME_OF, 1)}, {UPTO_6(NAME_OF, 2)},
+  {UPTO_8(NAME_OF, 0)}, {UPTO_8(NAME_OF, 1)}, {UPTO_6(NAME_OF, 2)},
   {UPTO_4(NAME_OF, 3)}, {0}, {0}, {NAME_OF(1, 6)}
 };
 #endif
@@ -426,7 +425,7 @@ static void NAME(outer_far) (const mare_Product *g) {
 /* all of c for a few rows of a far b at a time, or all of b for a few rows of c */
 static void NAME(outer_near) (const mare_Product *g, bool far) {
   const int64_t cuts = NAME(cuts)(g->k, far ? 32 : 1024);
-  const int64_t rows = g->k * g->n <= FAR ? 2 * MAXROWS : g->m;
+  const int64_t rows = g->k * g->n <= FAR ? 3 * MAXROWS : g->m;
   int64_t p = 0;
   for (int64_t q = 0; q < cuts; q++) {
     const mare_Product r = NAME(rows_of_b)(g, p, (g->k - p) / (cuts - q));
@@ -585,6 +584,5 @@ static void NAME(small) (const mare_Product *g) {
 #undef UPTO_4
 #undef UPTO_6
 #undef UPTO_8
-#undef UPTO_12
 #undef real
 #undef NAME
