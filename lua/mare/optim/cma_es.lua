@@ -144,7 +144,7 @@ local function equal(s, values, best, worst)
   if #s.recent < span then return false end
   local low, high = best, worst
   for _, v in ipairs(s.recent) do low, high = min(low, v), max(high, v) end
-  return high - low <= s.run.value_tol * (1 + math.abs(low)), values
+  return high - low <= s.run.value_tol * (1 + math.abs(low))
 end
 
 local function small(s)
