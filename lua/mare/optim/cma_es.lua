@@ -137,7 +137,7 @@ end
 -- -- when to stop ------------------------------------------------------------------------
 
 -- Have the best values of the last generations, and all of this one, become equal?
-local function equal(s, values, best, worst)
+local function equal(s, best, worst)
   local span = 10 + math.ceil(30 * s.c.n / s.c.k)
   table.insert(s.recent, best)
   if #s.recent > span then table.remove(s.recent, 1) end
@@ -171,7 +171,7 @@ local function generation(s, x, best)
   if (s.generation - s.updated) * (s.c.c1 + s.c.cmu) * s.c.n * 10 > 1 then reason = decompose(s) end
   run.steps = run.steps + 1
   return best, run:note(x, best, nil, (s.mean - before):norm():item(), s.sigma) or reason
-    or (equal(s, values, first, last) or small(s)) and "spread" or nil
+    or (equal(s, first, last) or small(s)) and "spread" or nil
 end
 
 --- Minimizes from x, which becomes the best point seen.  Options: population
