@@ -497,6 +497,38 @@ describe("an optimizer", function()
     assert.equal(0, opt.lr)
   end)
 
+  it("shows the rate that a schedule gives, from the beginning", function()
+    local a, b, give = two()
+    local opt = optim.sgd({ a, b }, { lr = mare.schedule.exponential(0.25, 0.5) })
+    assert.truthy(tostring(opt):find("sgd (lr = 0.25,", 1, true))
+    for _ = 1, 2 do give() opt:step() end
+    assert.truthy(tostring(opt):find("sgd (lr = 0.125,", 1, true))
+    local other = optim.sgd({ a, b }, { lr = mare.schedule.exponential(0.25, 0.5) })
+    other:load_state(opt:state())
+    assert.equal(0.125, other.lr)
+    give()
+    other:step()
+    assert.equal(0.0625, other.lr)
+  end)
+
+  it("moves no group when one of them cannot", function()
+    local a, b, give = two()
+    local opt = optim.sgd({ { params = { a } }, { params = { b } } }, { lr = 1 })
+    give()
+    b:close()
+    support.fails("optim_spec.lua:", function() opt:step() end, "parameter #2 of the optimizer")
+    support.same(support.flat(a), { 1, 2 }, 0, "a")
+  end)
+
+  it("forgets a largest moment that is asked for no more", function()
+    local a, _, give = two()
+    local opt = optim.adam({ a }, { amsgrad = true })
+    give()
+    opt:step()
+    opt.amsgrad = false
+    assert.is_nil(opt:state()["1.1.v_max"])
+  end)
+
   it("drops gradients", function()
     local a, b, give = two()
     local opt = optim.adam { a, b }
@@ -565,6 +597,11 @@ describe("an optimizer", function()
       "1.1.m is f32 3, f32 2 expected", "1.2.v is missing", "extra is unexpected")
     assert.equal(0.5, opt.lr)
     assert.is_false(opt.amsgrad)
+    state = opt:state()
+    state["1.hyper"] = mare.tensor({ 0 / 0, 0.9, 1.5, 1e-8, 0, 0 }, "f64")
+    support.fails("optim_spec.lua:", function() opt:load_state(state) end,
+      "1.hyper: beta2 is 1.5", "1.hyper: lr is ")
+    assert.equal(0.5, opt.lr)
     support.fails("optim_spec.lua:", function() opt:load_state(3) end,
       "bad argument #1 to 'load_state' (table of tensors expected, got number)")
   end)
@@ -594,6 +631,10 @@ describe("an error", function()
       "sgd: nesterov is true or false, not a number")
     support.fails(here, function() optim.sgd({ p }, { momentum = "0.9" }) end,
       "sgd: momentum is a number, not a string")
+    support.fails(here, function() optim.sgd({ p }, { nesterov = true }) end,
+      "bad argument #2 to 'sgd' (nesterov needs momentum above 0 and dampening 0)")
+    support.fails(here, function() optim.rprop({ p }, { size_min = 60 }) end,
+      "size_min is above size_max")
     local opt = optim.sgd { p }
     support.fails(here, function() opt.lr = -2 end, "lr = -2")
     support.fails(here, function() opt.speed = 1 end, "sgd has no 'speed'")

@@ -213,6 +213,7 @@ static int count_gradients(const Group *G) {
 /* working memory for any run of a group */
 static size_t group_scratch(const Group *G) {
   size_t together = 0, alone = 0;
+  if (!G->row->prepare_tensor && mare_optimizer_matrix(G->row) == G->row) return 0;
   for (int i = 0; i < G->n; i++) {
     const Member *m = &G->member[i];
     mare_Param p = member_param(G, m);
