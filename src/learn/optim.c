@@ -232,7 +232,7 @@ static void update(const Step *s, mare_Param *p, int64_t first, int64_t last) {
 
 static double squares(mare_Dtype dt, int64_t n, const void *x) {
   mare_Partial s;
-  mare_lanes()->squares[dt](n, 1, x, n, 2, &s);
+  mare_lanes(dt)->squares[dt](n, 1, x, n, 2, &s);
   return s.a;
 }
 

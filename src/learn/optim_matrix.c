@@ -73,7 +73,7 @@ static void block_sums(void *ctx, int64_t piece) {
     const char *g = m->g + (size_t)(i * m->columns + j) * size;
     mare_Partial s[STRIP];
     n = least(STRIP, end - i);
-    mare_lanes()->squares[m->dtype](w, n, g, m->columns, 2, s);
+    mare_lanes(m->dtype)->squares[m->dtype](w, n, g, m->columns, 2, s);
     for (int64_t k = 0; k < n; k++) {
       m->of_rows[across * m->rows + i + k] = s[k].a;
       add_square((size_t)w, sum, g + (size_t)(k * m->columns) * size, none, &a);

@@ -82,6 +82,7 @@ typedef struct mare_Lanes {
 
 extern const mare_Lanes mare_lanes_base, mare_lanes_avx2, mare_lanes_avx512;
 
-const mare_Lanes *mare_lanes(void); /* for mare_isa(); reduce.c */
+/* for mare_isa() and elements of this type; reduce.c */
+const mare_Lanes *mare_lanes(mare_Dtype dt);
 
 #endif

@@ -99,6 +99,7 @@ INLINE float exp_f32(float x) {
 #undef MUL
 #undef REAL
 
+#ifndef REAL_ONLY
 /* integers wrap, as Lua's do */
 #define REAL 0
 #define ADD(a, b) ((int64_t)((uint64_t)(a) + (uint64_t)(b)))
@@ -124,6 +125,7 @@ INLINE float exp_f32(float x) {
 #define LEAST 0
 #define MOST 255
 #include "reduce.inc.c"
+#endif
 
 /* -- what has no kernel of its own goes through f64 or i64 ------------------------ */
 
@@ -133,9 +135,11 @@ static void name(int64_t n, const void *x, void *y) { \
 }
 
 WIDEN(f32_f64, float, double)
+#ifndef REAL_ONLY
 WIDEN(i64_f64, int64_t, double)
 WIDEN(u8_f64, uint8_t, double)
 WIDEN(u8_i64, uint8_t, int64_t)
+#endif
 
 /* t = what norm p adds up for each value; norm 2 has its own kernel */
 static void powers(int64_t n, const double *x, double p, double *t) {
@@ -165,20 +169,28 @@ static void norm_chunk(int64_t n, int64_t rows, const void *x, int64_t stride, d
     s[i].a = norm_row(n, (const double *)x + i * stride, p);
 }
 
-#define EACH(f) {f##_f32, f##_f64, f##_i64, f##_u8}
 #define REALS(f) {f##_f32, f##_f64}
 #define COLUMN(f, j, t, acc) {f##_columns_##t, f##_##j##_##t, f##_start_##t, acc}
+#ifdef REAL_ONLY
+#define EACH(f) REALS(f)
+#define INTEGER(f) NULL
+#define OWN(f) {COLUMN(f, columns, f32, MARE_F32), COLUMN(f, columns, f64, MARE_F64)}
+#define SUMS {COLUMN(sum, join, f32, MARE_F64), COLUMN(sum, join, f64, MARE_F64)}
+#else
+#define EACH(f) {f##_f32, f##_f64, f##_i64, f##_u8}
+#define INTEGER(f) f
 #define OWN(f) {COLUMN(f, columns, f32, MARE_F32), COLUMN(f, columns, f64, MARE_F64), \
                 COLUMN(f, columns, i64, MARE_I64), COLUMN(f, columns, u8, MARE_U8)}
 #define SUMS {COLUMN(sum, join, f32, MARE_F64), COLUMN(sum, join, f64, MARE_F64), \
               COLUMN(sum, join, i64, MARE_I64), COLUMN(sum, join, u8, MARE_I64)}
+#endif
 
 const mare_Lanes ISA(mare_lanes_) = {
     .chunk =
         {
             [MARE_SUM] = EACH(sum_chunk),
             [MARE_MEAN] = REALS(sum_chunk),
-            [MARE_PROD] = {NULL, prod_chunk_f64, prod_chunk_i64},
+            [MARE_PROD] = {NULL, prod_chunk_f64, INTEGER(prod_chunk_i64)},
             [MARE_MAX] = EACH(max_chunk),
             [MARE_MIN] = EACH(min_chunk),
             [MARE_ANY] = EACH(any_chunk),
@@ -200,8 +212,8 @@ const mare_Lanes ISA(mare_lanes_) = {
     .widen =
         {
             [MARE_F32] = {[MARE_F64] = f32_f64},
-            [MARE_I64] = {[MARE_F64] = i64_f64},
-            [MARE_U8] = {[MARE_F64] = u8_f64, [MARE_I64] = u8_i64},
+            [MARE_I64] = {[MARE_F64] = INTEGER(i64_f64)},
+            [MARE_U8] = {[MARE_F64] = INTEGER(u8_f64), [MARE_I64] = INTEGER(u8_i64)},
         },
     .squares = REALS(squares_chunk),
   .divide = REALS(divide),

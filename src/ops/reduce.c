@@ -497,11 +497,14 @@ static mare_Status reduce_columns(mare_Heap *h, Plan *p) {
 
 /* -- the interface ---------------------------------------------------------------- */
 
-const mare_Lanes *mare_lanes(void) {
+const mare_Lanes *mare_lanes(mare_Dtype dt) {
 #ifdef __x86_64__
   const char *isa = mare_isa();
-  if (strcmp(isa, "avx512") == 0) return &mare_lanes_avx512;
+  if (strcmp(isa, "avx512") == 0)
+    return dt < MARE_NREAL ? &mare_lanes_avx512 : &mare_lanes_avx2;
   if (strcmp(isa, "avx2") == 0) return &mare_lanes_avx2;
+#else
+  (void)dt;
 #endif
   return &mare_lanes_base;
 }
@@ -518,7 +521,7 @@ static mare_Chunk *chunk_for(const mare_Lanes *k, mare_Reduction r, double param
 
 static void choose_kernels(Plan *p, mare_Reduction r, mare_Dtype from) {
   mare_Dtype to = from;
-  p->lanes = mare_lanes();
+  p->lanes = mare_lanes(from);
   p->rule = &rules[r];
   p->chunk = chunk_for(p->lanes, r, p->param, &to);
   p->columns = &p->lanes->columns[r][from];
@@ -569,7 +572,7 @@ static void drop(mare_Tensor *t, int dim) {
 }
 
 void mare_cumsum(int dim, const mare_Tensor *x, mare_Tensor *y) {
-  Running p = {.lanes = mare_lanes(),
+  Running p = {.lanes = mare_lanes(x->dtype),
                .x = *x,
                .y = *y,
                .n = x->shape[dim],

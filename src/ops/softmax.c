@@ -150,7 +150,7 @@ static void long_lane(Long *p) {
 static void run_long(const Lanes *p) {
   for (int64_t i = 0; i < p->t[0].numel; i++) {
     Long q = {
-        .k = mare_lanes(), .dt = p->t[0].dtype, .c = p->c, .logarithm = p->logarithm};
+        .k = mare_lanes(p->t[0].dtype), .dt = p->t[0].dtype, .c = p->c, .logarithm = p->logarithm};
     q.x = at(&p->t[0], i);
     q.y = at(&p->t[1], i);
     long_lane(&q);
@@ -169,7 +169,7 @@ void mare_softmax(int dim, bool logarithm, const mare_Tensor *x, mare_Tensor *y)
     mare_unsqueeze(&w, 0);
     op[0] = &v, op[1] = &w;
   }
-  p.kernel = mare_lanes()->softmax[x->dtype];
+  p.kernel = mare_lanes(x->dtype)->softmax[x->dtype];
   set_lanes(&p, dim, 2, op);
   if (p.c > LONG && p.t[0].numel < 16 && p.along[0] == 1 && p.along[1] == 1)
     run_long(&p);
@@ -188,7 +188,7 @@ void mare_softmax_backward(int dim, bool logarithm, const mare_Tensor *g,
       mare_unsqueeze(&v[k], 0);
       op[k] = &v[k];
     }
-  p.kernel = mare_lanes()->softmax_backward[y->dtype];
+  p.kernel = mare_lanes(y->dtype)->softmax_backward[y->dtype];
   set_lanes(&p, dim, 3, op);
   run_lanes(&p);
 }
@@ -326,7 +326,7 @@ static void backward_rows(void *ctx, int64_t piece) {
 
 static Rows rows_of(const mare_CrossEntropy *ce) {
   Rows p = {.ce = ce,
-            .k = mare_lanes(),
+            .k = mare_lanes(ce->logits->dtype),
             .dt = ce->logits->dtype,
             .n = ce->logits->shape[0],
             .c = ce->logits->shape[1]};
