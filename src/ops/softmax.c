@@ -149,8 +149,10 @@ static void long_lane(Long *p) {
 
 static void run_long(const Lanes *p) {
   for (int64_t i = 0; i < p->t[0].numel; i++) {
-    Long q = {
-        .k = mare_lanes(p->t[0].dtype), .dt = p->t[0].dtype, .c = p->c, .logarithm = p->logarithm};
+    Long q = {.k = mare_lanes(p->t[0].dtype),
+              .dt = p->t[0].dtype,
+              .c = p->c,
+              .logarithm = p->logarithm};
     q.x = at(&p->t[0], i);
     q.y = at(&p->t[1], i);
     long_lane(&q);
