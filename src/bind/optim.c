@@ -216,6 +216,7 @@ static size_t group_scratch(const Group *G) {
   if (!G->row->prepare_tensor && mare_optimizer_matrix(G->row) == G->row) return 0;
   for (int i = 0; i < G->n; i++) {
     const Member *m = &G->member[i];
+    if (m->row->prepare_tensor == NULL) continue; /* an element at a time */
     mare_Param p = member_param(G, m);
     size_t need = mare_optim_scratch(m->row, 1, &p);
     if (m->row == G->row) together += need;
