@@ -37,12 +37,6 @@ static void K(gather)(int64_t d, const void *p, const int64_t *restrict order,
   for (int64_t j = 0; j < d; j++) y[j] = x[order[j] - 1];
 }
 
-static void K(above)(int64_t d, const void *p, double limit, void *out) {
-  const real *restrict x = p;
-  real *restrict y = out;
-  for (int64_t j = 0; j < d; j++) y[j] = (double)x[j] > limit ? 1 : 0;
-}
-
 static void K(flush)(int64_t d, const void *p, double *restrict s) {
   const real *restrict x = p;
   for (int64_t j = 0; j < d; j++) s[j] += (double)x[j];
@@ -62,13 +56,6 @@ static double K(norm2)(int64_t d, const void *p) {
     for (int l = 0; l < LANES; l++) part[l] += (double)x[j + l] * (double)x[j + l];
   for (; j < d; j++) part[0] += (double)x[j] * (double)x[j];
   return K(total)(part);
-}
-
-static double K(lowest)(int64_t d, const void *p) {
-  const real *restrict x = p;
-  real least = d > 0 ? x[0] : 0;
-  for (int64_t j = 1; j < d; j++) least = x[j] < least ? x[j] : least;
-  return (double)least;
 }
 
 static double K(distance)(int64_t d, const void *p, const double *restrict mean,

@@ -19,12 +19,9 @@ typedef struct mare_BayesKernels {
   void (*center)(int64_t d, const void *x, const double *mean, double w, void *y);
   /* y = x[order], 1-based */
   void (*gather)(int64_t d, const void *x, const int64_t *order, void *y);
-  /* y = 1 where x > limit, else 0 */
-  void (*above)(int64_t d, const void *x, double limit, void *y);
   /* s += x, all of type double but x */
   void (*flush)(int64_t d, const void *x, double *s);
   double (*norm2)(int64_t d, const void *x);
-  double (*lowest)(int64_t d, const void *x);
   /* y[i] = sum of scale (x_i - mean)^2 for 4 rows that lie one after another */
   void (*distance4)(int64_t d, const void *x, const double *mean, const double *scale,
                     double *y);

@@ -28,8 +28,8 @@
 --   and sizes (k classes, d features, other letters: any size that agrees); or "number",
 --   "string", "boolean", "table"; a ? in front: may be absent.  A loaded file must agree.
 --   Where that depends on the settings, learned is a function of them.
--- * integers = "values": i64 and u8 data are the numbers they are (f64).  Without it u8 data
---   are images, f32 in 0..1, and i64 data are refused.
+-- * integers = "values": u8 and i64 data are the numbers they are (f32, f64).  Without it u8
+--   data are images, f32 in 0..1, and i64 data are refused.  A function of the settings says.
 -- * verify(self, learned) may look closer at what a file held: a message, or nil.
 --
 -- A classifier may also give codes(self, x, learned) -> (n) i64 codes 1..K, or nil, where the
@@ -54,9 +54,11 @@ local function check_options(position, name, opts, known)
 end
 
 -- u8 images as rows of f32 in 0..1; integers as they are for what counts them.
-local function to_real(class, name, x)
+local function to_real(self, name, x)
   if x.dtype == "f32" or x.dtype == "f64" then return x end
-  if class.integers == "values" then return x:to "f64" end
+  local integers = self.class.integers
+  if type(integers) == "function" then integers = integers(self.settings) end
+  if integers == "values" then return x:to(x.dtype == "u8" and "f32" or "f64") end
   if x.dtype == "u8" then return x:to "f32" / 255 end
   check.argument(1, name, "f32, f64 or u8 tensor expected, got i64; convert it with :to \"f32\"")
 end
@@ -72,7 +74,7 @@ local function check_values(class, name, x)
 end
 
 -- x as a contiguous, finite f32 or f64 matrix.
-local function check_input(class, name, x, features)
+local function check_input(self, name, x, features)
   x = check.tensor(1, name, x):detach()
   if x.dtype == "u8" and x:dim() > 2 and x:numel() > 0 then
     x = x:contiguous():reshape(x:size(1), -1)
@@ -85,8 +87,8 @@ local function check_input(class, name, x, features)
     check.argument(1, name, "%d columns (shape %s); the model was fitted to %d", x:size(2),
       check.shape(x), features)
   end
-  x = to_real(class, name, x):contiguous()
-  check_values(class, name, x)
+  x = to_real(self, name, x):contiguous()
+  check_values(self.class, name, x)
   return x
 end
 
@@ -290,7 +292,7 @@ local function gather(self, name, x, y, opts, before)
   local class = self.class
   local plain = class.kind == "plain"
   opts = check_options(plain and 2 or 3, name, opts, fit_options[class.kind])
-  x = check_input(class, name, x, before and before.features)
+  x = check_input(self, name, x, before and before.features)
   local data = { x = x, n = x:size(1), features = x:size(2) }
   data.weights = check_weights(plain and 2 or 3, name, opts.weights, data.n)
   if class.kind == "classifier" then
@@ -359,7 +361,7 @@ end
 
 --- For methods of estimators: x checked for the method `name`, as a contiguous matrix.
 function Base:input(name, x)
-  return check_input(self.class, name, x, self:ready(name).features)
+  return check_input(self, name, x, self:ready(name).features)
 end
 
 --- For methods of estimators: f(x, learned) with x checked, temporaries freed.

@@ -5,6 +5,7 @@
 
 local mare_core = require "mare.core"
 local check = require "mare.check"
+local bayes = require "mare.models.bayes"
 local estimator = require "mare.models.estimator"
 
 local core, routines, ops = mare_core.functions, mare_core.routines, mare_core.ops
@@ -13,28 +14,12 @@ local LOG2PI = math.log(2 * math.pi)
 
 -- -- settings -------------------------------------------------------------------------
 
--- A list or tensor of probabilities as a list of numbers that sum to 1.
-local function check_priors(v)
-  if core.is_tensor(v) and v:dim() == 1 then v = v:to "f64":totable() end
-  if type(v) ~= "table" or #v == 0 then return nil, "list of probabilities expected" end
-  local sum, out = 0, {}
-  for i, p in ipairs(v) do
-    if type(p) ~= "number" or not (p >= 0 and p <= 1) then
-      return nil, ("#%d is %s, not a probability"):format(i, tostring(p))
-    end
-    sum = sum + p
-  end
-  if math.abs(sum - 1) > 1e-6 then return nil, ("they sum to %g, not 1"):format(sum) end
-  for i, p in ipairs(v) do out[i] = p / sum end
-  return out
-end
-
 local rows = {
   { "covariance", "full", one_of = { "full", "shared", "diagonal" } },
   { "shrinkage", 0.0, lo = 0, hi = 1 },
   { "reg", 0.0, lo = 0, hi = 1 },
   { "unbiased", false },
-  { "priors", nil, check = check_priors },
+  { "priors", nil, check = bayes.check_priors },
   { "threshold", 0.5, lo = 0, hi = 1 },
 }
 
@@ -64,48 +49,6 @@ local function moments_of(self, data)
     check.argument(1, "fit", "values so large that their squares overflow")
   end
   return { counts = counts, means = means, covariances = covariances, dtype = data.x.dtype }
-end
-
--- Priors as a tensor (K): the given ones, or the parts of the counts.
-local function priors_of(self, data, counts)
-  local given = self.settings.priors
-  if not given then return counts / counts:sum() end
-  if #given ~= data.K then
-    check.fail("%s: %d priors for %d classes (%s)", self.class.name, #given, data.K,
-      table.concat(data.classes:totable(), ", ", 1, math.min(data.K, 10)))
-  end
-  return core.tensor(given, "f64")
-end
-
--- -- merging --------------------------------------------------------------------------
--- Of two sets of rows, with n1 and n2 of a class, means m1 and m2: the mean is m1 + p (m2 - m1)
--- with p = n2 / n, the covariance (1 - p) C1 + p C2 + p (1 - p) (m2 - m1)(m2 - m1)'.
--- T. F. Chan, G. H. Golub and R. J. LeVeque 1983, Algorithms for computing the sample variance.
-
-local merge = {}
-
-function merge.diagonal(a, b, p, delta)
-  return a.covariances * (1 - p) + b.covariances * p + delta:square() * p * (1 - p)
-end
-
-function merge.full(a, b, p, delta)
-  local q = p:unsqueeze(3)
-  return a.covariances * (1 - q) + b.covariances * q +
-    (delta * (p * (1 - p)):sqrt()):unsqueeze(3) * (delta * (p * (1 - p)):sqrt()):unsqueeze(2)
-end
-
-function merge.shared(a, b, p, delta, counts)
-  local n, n1 = counts:sum(), a.counts:sum()
-  local root = (counts:unsqueeze(2) * p * (1 - p) / n):sqrt() * delta
-  return a.covariances * (n1 / n) + b.covariances * (1 - n1 / n) + root:t():matmul(root)
-end
-
-local function merged(self, a, b)
-  local counts = a.counts + b.counts
-  local p = (b.counts / counts:clamp(1e-300, math.huge)):unsqueeze(2) -- (K, 1)
-  local delta = b.means - a.means
-  return { counts = counts, means = a.means + delta * p, dtype = b.dtype,
-    covariances = merge[self.settings.covariance](a, b, p, delta, counts) }
 end
 
 -- -- densities ------------------------------------------------------------------------
@@ -145,11 +88,6 @@ local function factor(self, learned, k, inverse, w, order)
   return value
 end
 
-local function log_prior(learned, k)
-  local p = learned.priors[k]:item()
-  return p > 0 and math.log(p) or -math.huge
-end
-
 -- The columns by descending variance over all classes: the first ones tell classes apart best.
 local function order_of(learned)
   local d, p = learned.features, learned.priors:unsqueeze(2)
@@ -165,7 +103,7 @@ function prepare.full(self, learned, dtype)
   local K, d = learned.classes:size(1), learned.features
   local w, constants, order = core.zeros({ K, d, d }, dtype), {}, order_of(learned)
   for k = 1, K do
-    constants[k] = log_prior(learned, k)
+    constants[k] = bayes.log_prior(learned, k)
     if learned.counts[k]:item() > 0 or constants[k] > -math.huge then
       constants[k] = constants[k] - (factor(self, learned, k, true, w:select(1, k), order) +
         d * LOG2PI) / 2
@@ -195,7 +133,7 @@ function prepare.diagonal(self, learned)
   local v = variances_of(self, learned)
   local constants = (v:log() + LOG2PI):sum(2) * -0.5
   local priors = {}
-  for k = 1, v:size(1) do priors[k] = log_prior(learned, k) end
+  for k = 1, v:size(1) do priors[k] = bayes.log_prior(learned, k) end
   return { scales = 1 / v, constants = constants + core.tensor(priors, "f64") }
 end
 
@@ -209,7 +147,7 @@ function prepare.shared(self, learned)
   local white = (learned.means - center):matmul(inverse) -- (K, d)
   local w = white:matmul(inverse:t())
   local logs = {}
-  for k = 1, K do logs[k] = log_prior(learned, k) end
+  for k = 1, K do logs[k] = bayes.log_prior(learned, k) end
   local b = white:square():sum(2) * -0.5 - w:matmul(center:select(1, 1)) +
     core.tensor(logs, "f64")
   return { w = w, b = b }
@@ -261,7 +199,7 @@ end
 
 local function fit(self, data)
   local learned = moments_of(self, data)
-  learned.priors = priors_of(self, data, learned.counts)
+  learned.priors = bayes.priors_of(self, data, learned.counts)
   learned.classes, learned.features = data.classes, data.features
   local kind = self.settings.covariance
   local key = kind == "full" and data.x.dtype or "densities"
@@ -271,8 +209,8 @@ end
 
 local function partial(self, data, before)
   local learned = moments_of(self, data)
-  if before then learned = merged(self, before, learned) end
-  learned.priors = priors_of(self, data, learned.counts)
+  if before then learned = bayes.merge(self.settings.covariance, before, learned) end
+  learned.priors = bayes.priors_of(self, data, learned.counts)
   return learned
 end
 

@@ -15,6 +15,7 @@ local M = {}
 
 local parts = { -- estimator = the module that returns it, or the module and a field of it
   GaussianClassifier = "mare.models.gaussian",
+  NaiveBayes = "mare.models.naive_bayes",
 }
 
 local function part(name)
