@@ -102,8 +102,9 @@ local function fashion(batch)
     return x, y
   end
   return times(function()
+    local x, y = draw() -- outside of the scope, which would close the order of an epoch
+    local _ <close> = x
     local step <close> = mare.scope()
-    local x, y = draw()
     opt:zero_grad()
     loss.cross_entropy(model(flat(x)), y):backward()
     opt:step()
