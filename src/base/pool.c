@@ -159,38 +159,21 @@ static int here(void) {
 
 /*
 ** Helps wherever it can; true if that was anywhere.  A worker that was given the
-** core of a caller only keeps it from its work: then *aside is that core, else -1.
+** core of a caller only keeps it from its work: then *aside is true.
 */
-static bool help(int id, int *aside) {
+static bool help(int id, bool *aside) {
   int core = here();
   bool any = false;
-  *aside = -1;
+  *aside = false;
   for (int i = 0; i < NSLOT; i++) {
     Slot *s = &slots[(id + i) % NSLOT];
     if (!atomic_load_explicit(&s->taken, memory_order_acquire)) continue;
     if (core >= 0 && core == atomic_load_explicit(&s->core, memory_order_relaxed))
-      *aside = core;
+      *aside = true;
     else
       any |= work(s, id + 1);
   }
   return any;
-}
-
-/*
-** Moves this worker to another core of those it may use.  The scheduler likes to
-** wake it next to who woke it, and on a machine with other work leaves it there.
-*/
-static bool step_aside(int core) {
-#ifdef __linux__
-  cpu_set_t set;
-  if (sched_getaffinity(getpid(), sizeof set, &set) != 0 || CPU_COUNT(&set) < 2)
-    return false;
-  CPU_CLR(core, &set);
-  return sched_setaffinity(0, sizeof set, &set) == 0;
-#else
-  (void)core;
-  return false;
-#endif
 }
 
 static bool spin(unsigned seen) {
@@ -240,16 +223,13 @@ static void be_polite(void) {
 
 static void *worker(void *arg) {
   int id = (int)(intptr_t)arg;
-  int aside;
-  bool moved = false;
+  bool aside;
   inside = true;
   be_polite();
   for (;;) {
     unsigned seen = atomic_load(&news);
     if (id >= atomic_load(&nwanted) && leave(id)) return NULL;
-    if (help(id, &aside)) continue;
-    moved = aside >= 0 && !moved && step_aside(aside);
-    if (!moved) rest(seen, aside >= 0);
+    if (!help(id, &aside)) rest(seen, aside);
   }
 }
 
