@@ -31,6 +31,61 @@ end
 
 local x = mare.zeros(2, 3)
 
+describe("positions in messages", function()
+  it("leave out x of x:method(...), in C and in Lua alike", function()
+    local function both(name, position, method, plain)
+      local function expect(n, f)
+        local ok, why = pcall(f)
+        assert(not ok)
+        assert(why:find("#" .. n .. " to '" .. name .. "'", 1, true), name .. ": " .. why)
+      end
+      expect(position, method)
+      expect(position + 1, plain)
+    end
+    both("add", 1, function() return x:add "a" end, function() return mare.add(x, "a") end)
+    both("split", 1, function() local p = x:split(0) return p end,
+      function() local p = mare.split(x, 0) return p end)
+    both("split", 2, function() local p = x:split(1, 5) return p end,
+      function() local p = mare.split(x, 1, 5) return p end)
+    both("chunk", 1, function() local p = x:chunk "a" return p end,
+      function() local p = mare.chunk(x, "a") return p end)
+    both("max", 1, function() local p = x:max(7) return p end,
+      function() local p = mare.max(x, 7) return p end)
+    both("topk", 1, function() local p = x:topk(9) return p end,
+      function() local p = mare.topk(x, 9) return p end)
+    both("topk", 2, function() local p = x:topk(1, 9) return p end,
+      function() local p = mare.topk(x, 1, 9) return p end)
+    both("sort", 1, function() local p = x:sort(9) return p end,
+      function() local p = mare.sort(x, 9) return p end)
+    both("median", 1, function() local p = x:median(9) return p end,
+      function() local p = mare.median(x, 9) return p end)
+    local ok, why = pcall(function() mare.ones(2):requires_grad():sum():backward {retian = true} end)
+    assert(not ok and why:find("#1 to 'backward'", 1, true), why)
+    ok, why = pcall(function() local s = x.split({}, 2) return s end)
+    assert(not ok and why:find("#1 to 'split'", 1, true), why)
+  end)
+end)
+
+describe("ipairs", function()
+  it("runs over the first dimension and stops; other indices past the end are errors", function()
+    local rows, seen = mare.tensor {{1, 2}, {3, 4}, {5, 6}}, {}
+    for i, row in ipairs(rows) do seen[i] = row[1]:item() end
+    assert.same({1, 3, 5}, seen)
+    for _ in ipairs(mare.zeros(0, 3)) do error "empty" end
+    local t = mare.ones(2):requires_grad()
+    local sum = 0
+    for _, v in ipairs(t) do sum = sum + v * v end
+    sum:backward()
+    assert.same({2, 2}, t.grad:totable())
+    for _, i in ipairs {4, 5, 0, -4} do
+      local ok, why = pcall(function() return (rows[i]) end)
+      assert(not ok and why:find("out of range", 1, true) and why:find("errors_spec.lua", 1, true))
+    end
+    assert(not pcall(function() for _ in ipairs(mare.tensor(3)) do error "0-d" end end))
+    assert.same({1, 2}, {rows[1][1]:item(), (select(2, table.unpack(rows[1]))):item()})
+  end)
+end)
+
 describe("making refuses", function()
   it("tables that are no tensor", function()
     refused(function() mare.tensor {{1, 2}, {3}} end, "'tensor'", "#1",

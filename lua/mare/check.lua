@@ -15,10 +15,10 @@ function M.fail(message, ...)
   raise(message)
 end
 
---- "bad argument #2 to 'mse' (message)", at the user's line.
+--- "bad argument #2 to 'mse' (message)", at the user's line.  Where 'name' is a tensor's
+-- method and was called as x:name(...), x is not counted.
 function M.argument(position, name, message, ...)
-  M.fail("bad argument #%d to '%s' (%s)", position, name,
-    select("#", ...) > 0 and message:format(...) or message)
+  core.refuse(position, name, select("#", ...) > 0 and message:format(...) or message)
 end
 
 --- The shape of a tensor or a list of sizes as text: "32x100"; "scalar" for none.

@@ -437,9 +437,9 @@ for event, f in pairs(meta) do
 end
 core.nested.__metatable = meta
 
-function methods.backward(y, options)
-  if options == nil then return core.functions.backward(y) end
-  return require "mare.grad".backward(y, options)
+function methods.backward(y, options)     -- no tail calls: errors look for this function
+  if options == nil then core.functions.backward(y)
+  else require "mare.grad".backward(y, options) end
 end
 
 return M

@@ -75,10 +75,49 @@ static const char *running_name(lua_State *L, bool *method) {
   return "?";
 }
 
+/* pushes the tensors' method of this name, or nil */
+static void push_method(lua_State *L, const char *name) {
+  bool known = lua_type(L, lua_upvalueindex(1)) == LUA_TUSERDATA &&
+               lua_getiuservalue(L, lua_upvalueindex(1), STATE_META) == LUA_TTABLE &&
+               lua_getfield(L, -1, "__index") == LUA_TFUNCTION &&
+               lua_getupvalue(L, -1, 2) && lua_istable(L, -1);
+  if (known) lua_getfield(L, -1, name);
+  else lua_pushnil(L);
+}
+
+/*
+** Is the tensors' method of this name running, in Lua, called as x:name(...)?  Its
+** arguments are then counted without x, as those of a method in C are.
+*/
+static bool under_method(lua_State *L, const char *name) {
+  lua_Debug ar;
+  int top = lua_gettop(L);
+  bool found = false, method = false;
+  luaL_checkstack(L, 8, NULL);
+  push_method(L, name);
+  int method_at = lua_gettop(L);
+  for (int level = 1; !found && lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Snlf", &ar);
+    found = lua_rawequal(L, -1, method_at);
+    method = ar.namewhat && strcmp(ar.namewhat, "method") == 0;
+    if (ar.currentline > 0 && !own_code(L, &ar)) break;
+    lua_pop(L, 1);
+  }
+  lua_settop(L, top);
+  return found && method;
+}
+
+int named_error(lua_State *L, int arg, const char *name, const char *text) {
+  if (under_method(L, name)) arg--;
+  if (arg == 0) return user_error(L, "calling '%s' on bad self (%s)", name, text);
+  return user_error(L, "bad argument #%d to '%s' (%s)", arg, name, text);
+}
+
 int arg_error(lua_State *L, int arg, const char *fmt, ...) {
   va_list ap;
   bool method;
   const char *name = running_name(L, &method);
+  if (!method) method = under_method(L, name);
   va_start(ap, fmt);
   lua_pushvfstring(L, fmt, ap);
   va_end(ap);

@@ -239,6 +239,8 @@ void assign_number(lua_State *L, mare_Tensor *dst, int arg); /* dst = the number
 
 /* "bad argument #2 to 'name' (...)", at the user's line */
 int arg_error(lua_State *L, int arg, const char *fmt, ...);
+/* the same of an argument of the function of this name, which may be one in Lua */
+int named_error(lua_State *L, int arg, const char *name, const char *text);
 int user_error(lua_State *L, const char *fmt, ...); /* at the user's line */
 const char *shape_of(lua_State *L, const mare_Tensor *t); /* "3x4"; pushes the string */
 const char *type_of(lua_State *L, State *S, int arg);     /* for messages */

@@ -85,10 +85,16 @@ static int core_fail(lua_State *L) { /* fail(message): an error at the user's li
   return user_error(L, "%s", luaL_checkstring(L, 1));
 }
 
+static int core_refuse(lua_State *L) { /* refuse(position, name, message) */
+  return named_error(L, (int)luaL_checkinteger(L, 1), luaL_checkstring(L, 2),
+                     luaL_checkstring(L, 3));
+}
+
 static const Function core_functions[] = {{"clock", core_clock},
                                           {"threads", core_threads},
                                           {"source", core_source},
                                           {"fail", core_fail},
+                                          {"refuse", core_refuse},
                                           {NULL, NULL}};
 
 /* -- opening ------------------------------------------------------------------------- */

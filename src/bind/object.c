@@ -348,6 +348,17 @@ static bool is_name(const char *s) {
   return *s == '\0' || *s == '_' || isalpha((unsigned char)*s);
 }
 
+/*
+** One past the end, asked for by a function in C: ipairs stops there, as at the end of
+** a table.  From Lua code it is an index out of range like any other.
+*/
+static bool past_end(lua_State *L, const Object *o) {
+  lua_Debug ar;
+  return lua_isinteger(L, 2) && o->t.ndim > 0 &&
+         lua_tointeger(L, 2) == o->t.shape[0] + 1 && lua_getstack(L, 1, &ar) &&
+         lua_getinfo(L, "S", &ar) && *ar.what == 'C';
+}
+
 int tensor_index(lua_State *L) { /* upvalue 2: the methods */
   State *S = get_state(L);
   if (lua_type(L, 2) == LUA_TSTRING) {
@@ -361,7 +372,9 @@ int tensor_index(lua_State *L) { /* upvalue 2: the methods */
   }
   Object *o = test_tensor(L, S, 1);
   if (o == NULL || o->t.storage == NULL) return user_error(L, "the tensor is closed");
-  return index_value(L, S, o, 2);
+  if (past_end(L, o)) lua_pushnil(L);
+  else index_value(L, S, o, 2);
+  return 1;
 }
 
 int tensor_newindex(lua_State *L) {
