@@ -112,7 +112,7 @@ local defined = {
 
 describe("NaN in gives NaN out:", function()
   for _, row in ipairs(list) do
-    it(row.name, function()
+    it(row.name .. ": holds", function()
       local points = grid(row, SPECIAL)
       for _, dtype in ipairs {"f32", "f64"} do
         local y = evaluate(row, points, dtype).value
@@ -194,7 +194,7 @@ end
 
 describe("infinity is the limit:", function()
   for _, row in ipairs(list) do
-    it(row.name, function()
+    it(row.name .. ": holds", function()
       local points, told = {}, 0
       for _, p in ipairs(grid(row, SPECIAL)) do
         local infinite = 0
@@ -263,7 +263,7 @@ local convention = {
 
 describe("0 and kinks lie between both sides:", function()
   for _, row in ipairs(list) do
-    it(row.name, function()
+    it(row.name .. ": holds", function()
       local points, left, right, moved = {}, {}, {}, {}
       for _, p in ipairs(grid(row, kinks_of(row))) do
         for i = 1, #p do
@@ -300,7 +300,7 @@ local coarse = {hypot = true, pow = true, idiv = true, mod = true}
 
 describe("f32 is f64 rounded:", function()
   for _, row in ipairs(list) do
-    it(row.name, function()
+    it(row.name .. ": holds", function()
       local points = {}
       for _, p in ipairs(grid(row, SPECIAL)) do
         local fits = not (coarse[row.name] and any(p, is_tiny))

@@ -5,9 +5,9 @@
 -- Rows that do not use one another are perturbed in the same build, each judged by the
 -- failed tests that bear its name ("value exp: ...", "adam finds ..."). Only the plain
 -- kernels are built, without optimization; other instruction sets are linked to them.
--- Arguments: patterns of row names. JOBS: builds at a time. Fails below 98 %.
+-- Arguments: patterns of row names. JOBS: builds at a time. Fails below 99 %.
 
-local NEEDED = 0.98
+local NEEDED = 0.99
 local JOBS = tonumber(os.getenv "JOBS") or tonumber(io.popen("nproc"):read "a") or 2
 local DIR = "build/mutants"
 local CC = os.getenv "CC" or "gcc"
@@ -191,7 +191,7 @@ local parts = {
   ["src/ops/ops.def"] = {
     sources = { "src/ops/apply.c", "src/ops/kernels_base.c" },
     left_out = { "ops/apply", "ops/kernels_base", "ops/kernels_avx2", "ops/kernels_avx512" },
-    table = "mare_kernels", after = ":", specs = "spec/ops_spec.lua",
+    table = "mare_kernels", after = ":", specs = "spec/ops_spec.lua spec/limits_spec.lua",
   },
   ["src/learn/optim.def"] = {
     sources = { "src/learn/optim.c", "src/learn/optim_base.c" },

@@ -196,6 +196,16 @@ static void fill_range(mare_Tensor *t, double first, double step) {
     else mare_set_integer(t, i, (int64_t)first + i * (int64_t)step);
 }
 
+/* Lua's integers, all digits kept: i64 from argument 1 to 2, where neither is a float */
+static bool integer_range(lua_State *L, mare_Dtype dt, int64_t step) {
+  int64_t first = lua_tointeger(L, 1), last = lua_tointeger(L, 2), n = 0;
+  if (dt != MARE_I64 || !lua_isinteger(L, 1) || !lua_isinteger(L, 2)) return false;
+  if (step > 0 ? first <= last : first >= last) n = (last - first) / step + 1;
+  mare_Tensor *t = &new_tensor(L, get_state(L), MARE_I64, 1, &n)->t;
+  for (int64_t i = 0; i < n; i++) mare_set_integer(t, i, first + i * step);
+  return true;
+}
+
 /* arange(first, last [, step] [, dtype]): last included, as in Lua's for */
 static int create_arange(lua_State *L) {
   State *S = get_state(L);
@@ -209,6 +219,7 @@ static int create_arange(lua_State *L) {
   count = floor((last - first) / step + 1e-9) + 1;
   check_range(L, dt, first, step, count);
   if (count > 9e15) return arg_error(L, 2, "a range of %f elements", count);
+  if (integer_range(L, dt, (int64_t)step)) return 1;
   int64_t n = count > 0 ? (int64_t)count : 0;
   fill_range(&new_tensor(L, S, dt, 1, &n)->t, first, step);
   return 1;

@@ -328,20 +328,27 @@ static void masked_scatter_backward(Back *b, int i, mare_Tensor *gx) {
   *gx = *t;
 }
 
-static double check_value(lua_State *L, const Object *x, int arg) {
+/* the bytes of a number in x's type */
+static uint64_t check_value(lua_State *L, const Object *x, int arg) {
+  uint64_t bits = 0;
+  mare_Tensor one = {.data = (char *)&bits, .dtype = x->t.dtype, .numel = 1};
   double v = check_number(L, arg);
-  if (x->t.dtype < MARE_NREAL) return v;
+  if (x->t.dtype < MARE_NREAL) {
+    mare_set_real(&one, 0, v);
+    return bits;
+  }
   int64_t n = check_integer(L, arg);
   if (x->t.dtype == MARE_U8 && (n < 0 || n > 255))
     arg_error(L, arg, "%I does not fit into u8", (LUAI_UACINT)n);
-  return v;
+  mare_set_integer(&one, 0, n);
+  return bits;
 }
 
 static int masked_fill(lua_State *L) { /* x:masked_fill(mask, v) */
   State *S = get_state(L);
   Object *x = check_tensor(L, S, 1), *y;
   mare_Tensor mask = check_mask(L, S, x, 2);
-  double v = check_value(L, x, 3);
+  uint64_t v = check_value(L, x, 3);
   lua_settop(L, 3);
   y = new_result(L, S, get_op(L), 1, 3, x->t.dtype, x->t.ndim, x->t.shape);
   mare_copy(&y->t, &x->t);
@@ -353,7 +360,7 @@ static int masked_fill_into(lua_State *L) { /* x:masked_fill_(mask, v) */
   State *S = get_state(L);
   Object *x = check_tensor(L, S, 1);
   mare_Tensor mask = check_mask(L, S, x, 2);
-  double v = check_value(L, x, 3);
+  uint64_t v = check_value(L, x, 3);
   check_writable(L, S, x, 1);
   part_mask(L, S, x, &mask);
   mare_masked_fill(&x->t, &mask, v);

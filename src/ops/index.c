@@ -342,12 +342,10 @@ void mare_masked_scatter(mare_Tensor *y, const mare_Tensor *mask, const mare_Ten
   }
 }
 
-void mare_masked_fill(mare_Tensor *y, const mare_Tensor *mask, double value) {
+void mare_masked_fill(mare_Tensor *y, const mare_Tensor *mask, uint64_t bits) {
   uint8_t m[BLOCK];
-  uint64_t v[BLOCK], bits = 0;
+  uint64_t v[BLOCK];
   size_t size = mare_sizeof[y->dtype];
-  mare_Tensor one = {.data = (char *)&bits, .dtype = y->dtype, .numel = 1};
-  mare_set_real(&one, 0, value);
   for (int64_t i = 0, n; i < y->numel; i += n) {
     n = least(y->numel - i, BLOCK);
     mare_gather_block(mask, i, n, m);

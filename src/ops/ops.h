@@ -125,7 +125,8 @@ int64_t mare_count_true(const mare_Tensor *mask);                 /* u8 */
 void mare_masked_select(const mare_Tensor *x, const mare_Tensor *mask, mare_Tensor *y);
 /* x 1-d */
 void mare_masked_scatter(mare_Tensor *y, const mare_Tensor *mask, const mare_Tensor *x);
-void mare_masked_fill(mare_Tensor *y, const mare_Tensor *mask, double v);
+/* bits: the first bytes of it are the number, in y's type */
+void mare_masked_fill(mare_Tensor *y, const mare_Tensor *mask, uint64_t bits);
 /* (count, ndim) i64, 1-based */
 void mare_nonzero(const mare_Tensor *mask, mare_Tensor *y);
 /* y is labels' shape + (classes) */

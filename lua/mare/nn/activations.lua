@@ -82,7 +82,7 @@ local function tensor_input(layer, x)
   end
 end
 
--- The size of dimension dim of x, a multiple of k.
+-- Refuses x unless the size of its dimension dim is a multiple of k.
 local function multiple(layer, x, dim, k)
   tensor_input(layer, x)
   local n = x:size(dim)
@@ -90,7 +90,6 @@ local function multiple(layer, x, dim, k)
     check.fail("%s: dimension %d of the input is %d, no multiple of %d (shape %s)",
       layer:describe(), dim, n, k, check.shape(x))
   end
-  return n
 end
 
 --- x above 0, w x below, with learned slopes w: one, or one for each of `count`
@@ -120,8 +119,7 @@ M.RReLU = Module:extend("RReLU", {
   end,
   forward = function(self, x)
     tensor_input(self, x)
-    if not self.training then return mare.leaky_relu(x, (self.lo + self.hi) / 2) end
-    return mare.prelu(x, mare.empty(x.shape, x.dtype):uniform_(self.lo, self.hi))
+    return mare.rrelu(x, self.lo, self.hi, self.training)
   end,
   describe = function(self) return ("RReLU(%.3g, %.3g)"):format(self.lo, self.hi) end,
 })
@@ -132,7 +130,7 @@ M.CReLU = Module:extend("CReLU", {
   init = function(self, dim) self.dim = dim or -1 end,
   forward = function(self, x)
     tensor_input(self, x)
-    return mare.cat({ x:relu(), (-x):relu() }, self.dim)
+    return mare.crelu(x, self.dim)
   end,
 })
 
@@ -141,8 +139,8 @@ M.CReLU = Module:extend("CReLU", {
 M.GLU = Module:extend("GLU", {
   init = function(self, dim) self.dim = dim or -1 end,
   forward = function(self, x)
-    local half = multiple(self, x, self.dim, 2) // 2
-    return x:narrow(self.dim, 1, half) * x:narrow(self.dim, half + 1, half):sigmoid()
+    multiple(self, x, self.dim, 2)
+    return mare.glu(x, self.dim)
   end,
 })
 
@@ -151,10 +149,8 @@ M.GLU = Module:extend("GLU", {
 M.Maxout = Module:extend("Maxout", {
   init = function(self, k) self.pieces = check.count(1, "Maxout", k) end,
   forward = function(self, x)
-    local shape = x.shape
-    shape[#shape] = multiple(self, x, -1, self.pieces) // self.pieces
-    shape[#shape + 1] = self.pieces
-    return (x:reshape(shape):max(-1))
+    multiple(self, x, -1, self.pieces)
+    return mare.maxout(x, self.pieces)
   end,
   describe = function(self) return ("Maxout(%d)"):format(self.pieces) end,
 })

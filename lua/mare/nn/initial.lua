@@ -33,6 +33,28 @@ local function initialiser(name, fill)
   end
 end
 
+-- What keeps the variance through each activation, for its row's own parameter.
+local gains = {
+  linear = 1, identity = 1, sigmoid = 1, tanh = 5 / 3, relu = math.sqrt(2), selu = 3 / 4,
+}
+
+--- The factor by which weights before an activation are enlarged: 1 for linear, identity
+-- and sigmoid, 5/3 for tanh, sqrt 2 for relu, sqrt(2 / (1 + slope^2)) for leaky_relu
+-- (slope 0.01), 3/4 for selu.  PyTorch's calculate_gain.
+-- `nn.init.xavier_uniform(w, nn.init.gain "tanh")`
+function M.gain(activation, slope)
+  if activation == "leaky_relu" then
+    slope = check.number(2, "gain", slope, 0.01)
+    return math.sqrt(2 / (1 + slope * slope))
+  end
+  local gain = gains[activation]
+  if not gain then
+    check.argument(1, "gain", "unknown activation '%s'; known: leaky_relu, %s",
+      tostring(activation), check.names(gains))
+  end
+  return gain
+end
+
 local function fill_uniform(t, lo, hi)
   t:copy_(mare.rand(t.shape, t.dtype):mul_(hi - lo):add_(lo))
 end
