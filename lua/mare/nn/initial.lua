@@ -41,8 +41,8 @@ local gains = {
 --- The factor by which weights before an activation are enlarged: 1 for linear, identity
 -- and sigmoid, 5/3 for tanh, sqrt 2 for relu, sqrt(2 / (1 + slope^2)) for leaky_relu
 -- (slope 0.01), 3/4 for selu.  PyTorch's calculate_gain.
--- `nn.init.xavier_uniform(w, nn.init.gain "tanh")`
-function M.gain(activation, slope)
+-- `nn.init.gain "tanh"`, for `nn.init.xavier_uniform(w, nn.init.gain "tanh")`
+local function gain_of(activation, slope)
   if activation == "leaky_relu" then
     slope = check.number(2, "gain", slope, 0.01)
     return math.sqrt(2 / (1 + slope * slope))
@@ -54,6 +54,8 @@ function M.gain(activation, slope)
   end
   return gain
 end
+
+setmetatable(M, { __index = { gain = gain_of } })     -- not among the initialisers by name
 
 local function fill_uniform(t, lo, hi)
   t:copy_(mare.rand(t.shape, t.dtype):mul_(hi - lo):add_(lo))

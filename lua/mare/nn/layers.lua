@@ -25,7 +25,7 @@ end
 -- A parameter of this shape, filled by a function or by the name of one in nn.init.
 local function parameter(name, shape, dtype, fill)
   if type(fill) == "string" then
-    if not init[fill] then
+    if not rawget(init, fill) then      -- gain is none
       check.argument(3, name, "unknown init '%s'; known: %s", fill, check.names(init))
     end
     fill = init[fill]
