@@ -384,4 +384,6 @@ function M.r2(prediction, target)
   return sum / #residual
 end
 
+for name, f in pairs(require "mare.curves") do M[name] = f end
+
 return M

@@ -18,6 +18,8 @@ local parts = { -- estimator = the module that returns it, or the module and a f
   NaiveBayes = "mare.models.naive_bayes",
 }
 
+local tools = { cross_validate = true, grid_search = true, learning_curve = true }
+
 local function part(name)
   local where = parts[name]
   if where == nil then return nil end
@@ -50,7 +52,7 @@ function M.is_estimator(v) return require "mare.models.estimator".is_estimator(v
 
 return setmetatable(M, {
   __index = function(t, name)
-    local class = part(name)
+    local class = tools[name] and require "mare.models.selection"[name] or part(name)
     if class == nil then
       if type(name) == "string" and name:find "^%u" then
         check.fail("mare.models: %s", settings.unknown("estimator", name, names()))

@@ -1,0 +1,110 @@
+-- selection_spec.lua -- cross-validation, search over settings, learning curves.
+
+local mare = require "mare"
+local support = require "spec.support"
+
+local models = mare.models
+local iris = mare.data.iris()
+local x, y = iris.x:to "f64", iris.y
+
+local function classifier(settings) return models.GaussianClassifier(settings or {}) end
+
+describe("cross_validate", function()
+  it("judges every row once, by a model that has not seen it", function()
+    local seen, fitted = {}, 0
+    local cv = models.cross_validate(classifier(), x, y, { folds = 4, scoring = function(m, rows, labels)
+      if #rows < 75 then
+        for _, row in ipairs(rows:totable()) do
+          local key = table.concat(row, " ")
+          seen[key] = (seen[key] or 0) + 1
+        end
+      else
+        fitted = fitted + #rows
+      end
+      return m:score(rows, labels)
+    end })
+    local rows = 0
+    for _, n in pairs(seen) do rows = rows + n end
+    assert.equal(150, rows)
+    assert.equal(450, fitted)
+    assert.equal(4, #cv.scores)
+    local mean = (cv.scores[1] + cv.scores[2] + cv.scores[3] + cv.scores[4]) / 4
+    assert.near(mean, cv.mean, 1e-12)
+    assert.is_true(cv.mean > 0.94 and cv.train_mean >= cv.mean and cv.std < 0.05)
+  end)
+
+  it("is the loop by hand", function()
+    local cv = models.cross_validate(classifier { covariance = "shared" }, x, y, { folds = 3, seed = 8 })
+    local scores = {}
+    for train, test in mare.data.dataset(x, y):kfold(3, { stratify = true, seed = 8 }) do
+      local m = classifier { covariance = "shared" }:fit(train.x, train.y)
+      scores[#scores + 1] = m:score(test.x, test.y)
+    end
+    assert.same(scores, cv.scores)
+  end)
+
+  it("leaves the estimator as it was, and scores by any metric", function()
+    local m = classifier()
+    local cv = models.cross_validate(m, x, y:totable(), { scoring = "log_loss" })
+    assert.is_false(rawget(m, "learned"))
+    assert.is_true(cv.mean < 0 and cv.mean > -0.3)
+    assert.is_true(models.cross_validate(m, x, y, { scoring = "f1" }).mean > 0.9)
+  end)
+
+  it("refuses what it cannot use", function()
+    local function bad(text, ...)
+      local args = { ... }
+      support.fails("selection_spec.lua", function() models.cross_validate(table.unpack(args)) end, text)
+    end
+    bad("bad argument #1 to 'cross_validate' (estimator expected, got table)", {}, x, y)
+    bad("bad argument #3 to 'cross_validate' (GaussianClassifier needs y)", classifier(), x)
+    bad("unknown option 'fold'; known: folds", classifier(), x, y, { fold = 3 })
+    bad("whole number of at least 2 expected, got 1", classifier(), x, y, { folds = 1 })
+    bad("got 'acc'", classifier(), x, y, { scoring = "acc" })
+  end)
+end)
+
+describe("grid_search", function()
+  it("finds the best settings and fits them to all rows", function()
+    local found = models.grid_search(classifier(), { covariance = { "full", "diagonal" },
+      shrinkage = { 0, 0.5, 1 } }, x, y, { seed = 3 })
+    assert.equal(6, #found.table)
+    for i = 2, 6 do assert.is_true(found.table[i - 1].mean >= found.table[i].mean) end
+    assert.same(found.table[1].settings, found.settings)
+    assert.equal(found.table[1].mean, found.score)
+    local again = models.cross_validate(classifier(found.settings), x, y, { seed = 3 })
+    assert.equal(again.mean, found.score)
+    local m = classifier(found.settings):fit(x, y)
+    assert.same(m:predict(x):totable(), found.model:predict(x):totable())
+  end)
+
+  it("refuses misspelt settings before any work", function()
+    local function bad(text, grid)
+      support.fails("selection_spec.lua", function() models.grid_search(classifier(), grid, x, y) end, text)
+    end
+    bad("covarianse", { covarianse = { "full" } })
+    bad("covariance: a list of values expected, got string", { covariance = "full" })
+    bad("table of settings expected, got an empty one", {})
+  end)
+end)
+
+describe("learning_curve", function()
+  it("gains from more rows", function()
+    local curve = models.learning_curve(classifier { covariance = "shared" }, x, y,
+      { sizes = { 12, 0.5, 1.0 }, seed = 1 })
+    assert.same({ 12, 60, 120 }, curve.sizes)
+    assert.is_true(curve.test[3] > curve.test[1])
+    assert.is_true(curve.train[1] >= curve.test[1])
+    local cv = models.cross_validate(classifier { covariance = "shared" }, x, y, { seed = 1 })
+    assert.near(cv.mean, curve.test[3], 1e-12)
+    assert.near(cv.train_mean, curve.train[3], 1e-12)
+  end)
+
+  it("refuses sizes that are not there", function()
+    for _, size in ipairs { 0, 1.5, 121, "a" } do
+      support.fails("selection_spec.lua", function()
+        models.learning_curve(classifier(), x, y, { sizes = { size } })
+      end, "fractions up to 1 or numbers up to 120 expected, got " .. size)
+    end
+  end)
+end)
