@@ -10,6 +10,8 @@
 
 #include "../base/pool.h"
 
+#pragma GCC optimize("O2", "tree-vectorize")
+
 /* -- labels to codes --------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b) {

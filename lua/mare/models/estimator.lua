@@ -30,6 +30,9 @@
 --   Where that depends on the settings, learned is a function of them.
 -- * integers = "values": u8 and i64 data are the numbers they are (f32, f64).  Without it u8
 --   data are images, f32 in 0..1, and i64 data are refused.  A function of the settings says.
+-- * lazy = true: x is not looked through for values that are not finite.  A fit whose result is
+--   not finite then calls data.check(); scores that are not finite make predict look.  A
+--   function of the settings says.
 -- * verify(self, learned) may look closer at what a file held: a message, or nil.
 --
 -- A classifier may also give codes(self, x, learned) -> (n) i64 codes 1..K, or nil, where the
@@ -63,8 +66,7 @@ local function to_real(self, name, x)
   check.argument(1, name, "f32, f64 or u8 tensor expected, got i64; convert it with :to \"f32\"")
 end
 
-local function check_values(class, name, x)
-  if class.missing then return end
+local function check_values(name, x)
   local ok, at = routines.check_finite(x:reshape(-1))
   if ok then return end
   at = math.tointeger(at) - 1
@@ -73,7 +75,14 @@ local function check_values(class, name, x)
     tostring(x[{ at // d + 1, at % d + 1 }]:item()), at // d + 1, at % d + 1)
 end
 
--- x as a contiguous, finite f32 or f64 matrix.
+-- Does the estimator see from its results that a value was not finite?
+local function is_lazy(self)
+  local lazy = self.class.lazy
+  if type(lazy) == "function" then return lazy(self.settings) end
+  return lazy
+end
+
+-- x as a contiguous f32 or f64 matrix, finite unless the estimator looks itself.
 local function check_input(self, name, x, features)
   x = check.tensor(1, name, x):detach()
   if x.dtype == "u8" and x:dim() > 2 and x:numel() > 0 then
@@ -88,7 +97,7 @@ local function check_input(self, name, x, features)
       check.shape(x), features)
   end
   x = to_real(self, name, x):contiguous()
-  check_values(self.class, name, x)
+  if not is_lazy(self) then check_values(name, x) end
   return x
 end
 
@@ -294,6 +303,7 @@ local function gather(self, name, x, y, opts, before)
   opts = check_options(plain and 2 or 3, name, opts, fit_options[class.kind])
   x = check_input(self, name, x, before and before.features)
   local data = { x = x, n = x:size(1), features = x:size(2) }
+  function data.check() check_values(name, x) end
   data.weights = check_weights(plain and 2 or 3, name, opts.weights, data.n)
   if class.kind == "classifier" then
     encode_labels(name, data, check_labels(name, y, data.n), before and before.classes,
@@ -453,9 +463,11 @@ local function need_probabilities(self, name)
 end
 
 -- Scores (n, K) or, for a decision between two, (n).
-local function scores_of(self, x, learned)
+local function scores_of(self, name, x, learned)
   local class = self.class
-  return (class.log_joint or class.decision)(self, x, learned)
+  local scores = (class.log_joint or class.decision)(self, x, learned)
+  if is_lazy(self) and not routines.check_finite(scores:reshape(-1)) then check_values(name, x) end
+  return scores
 end
 
 -- (n) codes 1..K.
@@ -469,23 +481,25 @@ local function choose(self, scores)
   return scores:argmax(2)
 end
 
-local function predict(self, x, learned)
+local function predict(self, name, x, learned)
   local codes = self.class.codes and self.class.codes(self, x, learned)
-    or choose(self, scores_of(self, x, learned))
+    or choose(self, scores_of(self, name, x, learned))
   return learned.classes:index_select(1, codes)
 end
 
 --- The labels (n, i64) of rows x (n, d).  With the setting threshold, the second of two
 -- classes is chosen where its probability is above that.
 function Classifier:predict(x)
-  return self:run("predict", x, function(rows, learned) return predict(self, rows, learned) end)
+  return self:run("predict", x, function(rows, learned)
+    return predict(self, "predict", rows, learned)
+  end)
 end
 
 --- The probabilities (n, K) of the classes, in the order of m.classes.
 function Classifier:predict_proba(x)
   need_probabilities(self, "predict_proba")
   return self:run("predict_proba", x, function(rows, learned)
-    return numbers("predict_proba", self.class.log_joint(self, rows, learned):softmax(2))
+    return numbers("predict_proba", scores_of(self, "predict_proba", rows, learned):softmax(2))
   end)
 end
 
@@ -494,7 +508,7 @@ function Classifier:predict_log_proba(x)
   need_probabilities(self, "predict_log_proba")
   return self:run("predict_log_proba", x, function(rows, learned)
     return numbers("predict_log_proba",
-      self.class.log_joint(self, rows, learned):log_softmax(2))
+      scores_of(self, "predict_log_proba", rows, learned):log_softmax(2))
   end)
 end
 
@@ -502,7 +516,7 @@ end
 -- and the logarithm of the odds if there are probabilities; otherwise (n, K) scores.
 function Classifier:decision(x)
   return self:run("decision", x, function(rows, learned)
-    local s = scores_of(self, rows, learned)
+    local s = scores_of(self, "decision", rows, learned)
     if s:dim() == 2 and s:size(2) == 2 then return s:select(2, 2) - s:select(2, 1) end
     return s
   end)
@@ -514,7 +528,7 @@ function Classifier:score(x, y, opts)
   return self:run("score", x, function(rows, learned)
     local n = rows:size(1)
     local labels = check_labels("score", y, n)
-    local right = predict(self, rows, learned):eq(labels):to "f64"
+    local right = predict(self, "score", rows, learned):eq(labels):to "f64"
     local w = check_weights(3, "score", opts.weights, n)
     return w and (right * w):sum():item() / w:sum():item() or right:mean():item()
   end)

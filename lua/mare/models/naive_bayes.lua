@@ -26,6 +26,7 @@ function kinds.gaussian.learn(_, data, x, before)
   local variances = core.empty({ K, d }, "f64")
   routines.class_moments(x, data.y, data.weights, counts, means, variances)
   if not routines.check_finite(variances:reshape(-1)) then
+    data.check()
     check.argument(1, "fit", "values so large that their squares overflow")
   end
   if not before then return { means = means, variances = variances } end
@@ -79,6 +80,10 @@ end
 local function learn_counts(_, data, x, before)
   not_negative(data.name, x)
   local sums = sums_of(data, x)
+  if not routines.check_finite(sums:reshape(-1)) then
+    data.check()
+    check.argument(1, data.name, "values so large that their sums overflow")
+  end
   if before then sums = sums + before.feature_counts end
   return { feature_counts = sums }
 end
@@ -285,6 +290,12 @@ local function integers(settings)
   end
 end
 
+-- Bits and categories hide what is not finite.
+local function lazy(settings)
+  return settings.kind ~= "bernoulli" and settings.kind ~= "categorical" and
+    type(settings.kind) == "string"
+end
+
 local function learned_fields(settings)
   local out = { counts = "f64 k", priors = "f64 k" }
   if type(settings.kind) == "table" then
@@ -469,5 +480,5 @@ end
 return estimator.define {
   name = "NaiveBayes", kind = "classifier", doc = "Bayes' rule with independent features",
   settings = rows, learned = learned_fields, integers = integers,
-  fit = fit, partial = learn, log_joint = log_joint, widen = widen, verify = verify,
+  lazy = lazy, fit = fit, partial = learn, log_joint = log_joint, widen = widen, verify = verify,
 }
