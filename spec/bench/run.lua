@@ -5,12 +5,12 @@
 -- its settings (threads and BLAS). Rows, and what is asked of each, stand in `rows`.
 -- With MARKDOWN=1 in the environment the table is one for a README.
 -- Arguments: quick | full, then the groups wanted (all): networks hessian products
--- elements optimizers busy.
+-- elements optimizers models busy; models takes minutes and is not part of quick.
 
 local quick = arg[1] == "quick"
-local groups = { "networks", "hessian", "products", "elements", "optimizers", "busy" }
+local groups = { "networks", "hessian", "products", "elements", "optimizers", "models", "busy" }
 local wanted = {}
-for _, name in ipairs(groups) do wanted[name] = #arg < 2 end
+for _, name in ipairs(groups) do wanted[name] = #arg < 2 and not (quick and name == "models") end
 for i = 2, #arg do wanted[arg[i]] = true end
 
 local LUA = os.getenv "LUA" or arg[-1] or "lua5.4"
@@ -53,6 +53,17 @@ if not quick then
   table.remove(network_settings, 1)
 end
 local plain_settings = { torch("openblas-openmp", 1), torch("openblas-openmp", CORES) }
+
+local function sklearn(dtype, threads)
+  local env = ("DTYPE=%s OMP_NUM_THREADS=%d OPENBLAS_NUM_THREADS=%d"):format(dtype, threads, threads)
+  return { name = ("sklearn %s %d"):format(dtype, threads), side = "sklearn",
+    command = ("%s %s %s/models_sklearn.py"):format(env, PYTHON, HERE) }
+end
+
+local mare_models = { name = "mare models", side = "mare models",
+  command = ("%s %s/models.lua"):format(LUA, HERE) }
+local model_settings = { sklearn("f4", 1), sklearn("f4", CORES), sklearn("f8", 1),
+  sklearn("f8", CORES) }
 
 -- -- rows -------------------------------------------------------------------------------
 
@@ -112,6 +123,13 @@ for _, o in ipairs { { "sgd", 12, true }, { "sgd momentum", 20, true }, { "asgd"
     0.8, scale = moved / 8 }
 end
 row { "optimizer muon, of its products' time", "optimizer muon", "mare", "muon products", 0.8 }
+
+-- estimators on Fashion-MNIST, 60,000 x 784, against scikit-learn
+for _, r in ipairs { { "LDA fit", 10 }, { "LDA predict" }, { "QDA fit", 10 }, { "QDA predict", 10 },
+    { "GaussianNB fit", 20 }, { "GaussianNB predict", 20 }, { "BernoulliNB fit", 10 },
+    { "BernoulliNB predict", 10 }, { "MultinomialNB fit", 4 }, { "MultinomialNB predict", 4 } } do
+  row { r[1] .. ", against scikit-learn", r[1], "sklearn", r[1], r[2], from = "mare models" }
+end
 
 -- with one core kept busy by another process
 row { "busy core: batch 32, of the quiet speed", "fashion 32", "mare quiet", "fashion 32", 0.6,
@@ -220,6 +238,15 @@ function round.optimizers(seconds)
   measure(direct, seconds / 2, "copy")
   measure(mare, seconds / 2, "^optimizer", "^muon")
   for _, setting in ipairs(plain_settings) do measure(setting, seconds, "^optimizer") end
+end
+
+-- scikit-learn takes minutes for these: once is enough
+function round.models()
+  if figures["mare models"] then return end
+  for _, setting in ipairs(model_settings) do
+    measure(setting, 1)
+    measure(mare_models, 0.5)
+  end
 end
 
 function round.busy(seconds)

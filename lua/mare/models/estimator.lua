@@ -14,7 +14,7 @@
 --     }
 --
 -- * kind: "classifier" (y: labels), "regressor" (y: numbers), "plain" (no y).
--- * fit(self, data [, before]) gets data = { x, n, features, weights } and, by kind, y: codes
+-- * fit(self, data) gets data = { x, n, features, weights, name (of the method) }; by kind y: codes
 --   1..K (i64) with classes (i64) and K, or targets of x's type.  It returns the learned fields
 --   and touches nothing else; data.cache may be what it would compute again (see cached).  x is
 --   contiguous and finite; weights f64 (n) or nil.
@@ -302,7 +302,7 @@ local function gather(self, name, x, y, opts, before)
   local plain = class.kind == "plain"
   opts = check_options(plain and 2 or 3, name, opts, fit_options[class.kind])
   x = check_input(self, name, x, before and before.features)
-  local data = { x = x, n = x:size(1), features = x:size(2) }
+  local data = { x = x, n = x:size(1), features = x:size(2), name = name }
   function data.check() check_values(name, x) end
   data.weights = check_weights(plain and 2 or 3, name, opts.weights, data.n)
   if class.kind == "classifier" then

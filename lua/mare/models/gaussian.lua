@@ -47,7 +47,7 @@ local function moments_of(self, data)
     or covariances_of(self, data, counts, means)
   if not routines.check_finite(covariances:reshape(-1)) then
     data.check()
-    check.argument(1, "fit", "values so large that their squares overflow")
+    check.argument(1, data.name, "values so large that their squares overflow")
   end
   return { counts = counts, means = means, covariances = covariances, dtype = data.x.dtype }
 end
@@ -307,6 +307,7 @@ end
 return estimator.define {
   name = "GaussianClassifier", kind = "classifier",
   doc = "Bayes' rule with a Gaussian density for each class",
-  settings = rows, learned = learned_fields, lazy = function(s) return s.covariance ~= "full" end,
+  settings = rows, learned = learned_fields,
+  lazy = function(settings) return settings.covariance ~= "full" end,
   fit = fit, partial = partial, log_joint = log_joint, codes = choose, methods = methods,
 }

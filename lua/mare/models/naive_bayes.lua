@@ -27,7 +27,7 @@ function kinds.gaussian.learn(_, data, x, before)
   routines.class_moments(x, data.y, data.weights, counts, means, variances)
   if not routines.check_finite(variances:reshape(-1)) then
     data.check()
-    check.argument(1, "fit", "values so large that their squares overflow")
+    check.argument(1, data.name, "values so large that their squares overflow")
   end
   if not before then return { means = means, variances = variances } end
   local all = bayes.merge("diagonal",
@@ -345,7 +345,7 @@ end
 
 local function learn(self, data, before)
   local parts, old = parts_of(self, data.features), before and learned_parts(self, before)
-  data.before, data.name = before, before and "partial_fit" or "fit"
+  data.before = before
   local learned = { counts = counts_of(data) }
   if before then learned.counts = learned.counts + before.counts end
   learned.priors = bayes.priors_of(self, data, learned.counts)
