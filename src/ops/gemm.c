@@ -13,7 +13,8 @@
 /*
 ** What was measured, by instruction set, in multiply-adds: products above blis (f32,
 ** f64) go to BLIS, if it takes their strides; a piece holds about `piece` (f32, f64),
-** or a 64th of the whole if that is more.
+** or a 64th of the whole if that is more.  Below two pieces the other threads are not
+** worth waking.
 */
 typedef struct Plan {
   mare_SmallGemm *const *small;
@@ -189,7 +190,7 @@ static void run (Job *w, const Plan *p) {
 static void run_one (mare_Product *g, mare_Dtype dt) {
   const Plan *p = plan();
   if (g->m == 0 || g->n == 0) return;
-  if (work_of(g) > p->piece[dt]) {
+  if (work_of(g) > 2 * p->piece[dt]) {
     Job w = {.g = *g, .dtype = dt, .batch = 1};
     run(&w, p);
     return;
