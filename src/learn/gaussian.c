@@ -383,18 +383,18 @@ static mare_Status gaussian_factor(mare_Heap *h, mare_Values *v) {
 
 /*
 ** The score of class k is constant_k - |z|^2 / 2 with z = L_k^-1 (x - mean_k).  Rows are
-** taken in blocks, z in panels of columns: a panel needs only the columns up to its own,
-** and what the panels so far have summed bounds the score from above.  So where only the
-** best class is wanted, the first panel guesses it, and a row goes on with another class
+** taken in blocks, z in strips of columns: a strip needs only the columns up to its own,
+** and what the strips so far have summed bounds the score from above.  So where only the
+** best class is wanted, the first strip guesses it, and a row goes on with another class
 ** only while that could still win.
 */
-enum { ROWS = 1024, LANES = 8 };
+enum { ROWS = 1024, LANES = 8, STRIP = 64 };
 
 typedef struct Density {
   const mare_BayesKernels *k;
   const mare_Tensor *x, *w; /* (n, d); (k, d, d), upper triangular */
   const int64_t *order;     /* (d), 1-based: w and means have the columns in this order */
-  const double *means, *constants, *guess; /* (k, d), (k), (k): logs of the first panel */
+  const double *means, *constants, *guess; /* (k, d), (k), (k): logs of the first strip */
   int64_t n, d, classes;
   mare_Tensor *scores;      /* (n, k), or NULL ... */
   int64_t *codes;           /* ... for the best class alone (n) */
@@ -405,8 +405,8 @@ typedef struct Density {
 
 typedef struct Lane { /* what works on one block at a time */
   const Density *s;
-  mare_Tensor x, y, z;  /* (ROWS, d): the block, rows less a mean; (ROWS, PANEL) */
-  double *part, *first; /* (ROWS) of the rows in y; (k, ROWS) of all after a panel */
+  mare_Tensor x, y, z;  /* (ROWS, d): the block, rows less a mean; (ROWS, STRIP) */
+  double *part, *first; /* (ROWS) of the rows in y; (k, ROWS) of all after a strip */
   double *best;         /* (ROWS) */
   int64_t *list;        /* (ROWS) which rows y holds */
   int64_t *code;        /* (ROWS) 0-based */
@@ -415,7 +415,7 @@ typedef struct Lane { /* what works on one block at a time */
 
 static size_t lane_bytes(const Density *s) {
   const size_t size = mare_sizeof[s->x->dtype];
-  const size_t reals = (size_t)ROWS * (size_t)(2 * s->d + PANEL);
+  const size_t reals = (size_t)ROWS * (size_t)(2 * s->d + STRIP);
   return (reals * size + (size_t)ROWS * (size_t)(s->classes + 4) * 8 + 4 * 64) / 64 * 64;
 }
 
@@ -433,7 +433,7 @@ static Lane lane_open(const Density *s, int64_t i) {
   Lane l = {.s = s};
   l.x = lane_matrix(s, &at, s->d);
   l.y = lane_matrix(s, &at, s->d);
-  l.z = lane_matrix(s, &at, PANEL);
+  l.z = lane_matrix(s, &at, STRIP);
   l.part = (double *)(void *)at;
   l.best = l.part + ROWS;
   l.list = (int64_t *)(void *)(l.best + ROWS);
@@ -450,17 +450,19 @@ static void lane_load(Lane *l, int64_t block) {
     s->k->gather(s->d, row_of(s->x, l->at + r), s->order, (void *)row_of(&l->x, r));
 }
 
-/* y = the first columns of the m rows of the list, less the mean of class c */
-static void lane_center(Lane *l, int64_t c, int64_t m, int64_t columns) {
+/* columns from j up to end in y: of the m rows of the list, less the mean of class c */
+static void lane_center(Lane *l, int64_t c, int64_t m, int64_t j, int64_t end) {
   const Density *s = l->s;
+  const int64_t at = j * (int64_t)mare_sizeof[l->y.dtype];
+  end = at_most(end, s->d);
   for (int64_t i = 0; i < m; i++)
-    s->k->center(columns, row_of(&l->x, l->list[i]), s->means + c * s->d, 1,
-                 (void *)row_of(&l->y, i));
+    s->k->center(end - j, row_of(&l->x, l->list[i]) + at, s->means + c * s->d + j, 1,
+                 (void *)(row_of(&l->y, i) + at));
 }
 
-/* part += |z|^2 over the panel that begins at column j */
-static void lane_panel(Lane *l, int64_t c, int64_t j, int64_t m) {
-  const int64_t end = at_most(l->s->d, j + PANEL);
+/* part += |z|^2 over the strip that begins at column j */
+static void lane_strip(Lane *l, int64_t c, int64_t j, int64_t m) {
+  const int64_t end = at_most(l->s->d, j + STRIP);
   mare_Tensor left = columns_of(&l->y, 0, end), w = *l->s->w, out = l->z;
   mare_select(&w, 0, c);
   w = columns_of(&w, j, end);
@@ -478,8 +480,8 @@ static double score_of(const Lane *l, int64_t c, int64_t i) {
 }
 
 /* takes the rows out of y that class c can no longer win; returns how many stay */
-static int64_t lane_prune(Lane *l, int64_t c, int64_t m) {
-  const size_t bytes = (size_t)l->s->d * mare_sizeof[l->y.dtype];
+static int64_t lane_prune(Lane *l, int64_t c, int64_t m, int64_t end) {
+  const size_t bytes = (size_t)at_most(end, l->s->d) * mare_sizeof[l->y.dtype];
   int64_t kept = 0;
   for (int64_t i = 0; i < m; i++) {
     if (score_of(l, c, i) < l->best[l->list[i]]) continue;
@@ -493,13 +495,14 @@ static int64_t lane_prune(Lane *l, int64_t c, int64_t m) {
   return kept;
 }
 
-/* class c goes on after the first panel with the m rows of the list */
+/* class c goes on after the first strip with the m rows of the list */
 static void lane_compete(Lane *l, int64_t c, int64_t m, bool prune) {
-  lane_center(l, c, m, l->s->d);
+  lane_center(l, c, m, 0, STRIP);
   for (int64_t i = 0; i < m; i++) l->part[i] = l->first[c * ROWS + l->list[i]];
-  for (int64_t j = PANEL; j < l->s->d && m > 0; j += PANEL) {
-    lane_panel(l, c, j, m);
-    if (prune) m = lane_prune(l, c, m);
+  for (int64_t j = STRIP; j < l->s->d && m > 0; j += STRIP) {
+    lane_center(l, c, m, j, j + STRIP);
+    lane_strip(l, c, j, m);
+    if (prune) m = lane_prune(l, c, m, j + STRIP);
   }
   for (int64_t i = 0; i < m; i++) {
     const int64_t r = l->list[i];
@@ -510,19 +513,18 @@ static void lane_compete(Lane *l, int64_t c, int64_t m, bool prune) {
   }
 }
 
-/* first = |z|^2 of the first panel, for all rows and classes */
+/* first = |z|^2 of the first strip, for all rows and classes */
 static void lane_start(Lane *l) {
-  const int64_t columns = at_most(PANEL, l->s->d);
   for (int64_t r = 0; r < l->rows; r++) l->list[r] = r;
   for (int64_t c = 0; c < l->s->classes; c++) {
     memset(l->part, 0, (size_t)l->rows * sizeof *l->part);
-    lane_center(l, c, l->rows, columns);
-    lane_panel(l, c, 0, l->rows);
+    lane_center(l, c, l->rows, 0, STRIP);
+    lane_strip(l, c, 0, l->rows);
     memcpy(l->first + c * ROWS, l->part, (size_t)l->rows * sizeof *l->part);
   }
 }
 
-/* code = the best class by the first panel */
+/* code = the best class by the first strip */
 static void lane_guess(Lane *l) {
   for (int64_t r = 0; r < l->rows; r++) {
     double best = -INFINITY;
@@ -562,8 +564,8 @@ static void block_scores(Lane *l) {
   for (int64_t r = 0; r < l->rows; r++) l->list[r] = r;
   for (int64_t c = 0; c < s->classes; c++) {
     memset(l->part, 0, (size_t)l->rows * sizeof *l->part);
-    lane_center(l, c, l->rows, s->d);
-    for (int64_t j = 0; j < s->d; j += PANEL) lane_panel(l, c, j, l->rows);
+    lane_center(l, c, l->rows, 0, s->d);
+    for (int64_t j = 0; j < s->d; j += STRIP) lane_strip(l, c, j, l->rows);
     for (int64_t r = 0; r < l->rows; r++)
       mare_set_real(s->scores, (l->at + r) * s->classes + c, score_of(l, c, r));
   }
@@ -616,7 +618,7 @@ static mare_Status gaussian_classes(mare_Heap *h, mare_Values *v) {
   if (guess == NULL) return MARE_NOMEM;
   for (int64_t c = 0; c < k; c++) { /* 1 / L is the diagonal of L^-1 */
     guess[c] = doubles(&v->t[3])[c] > -INFINITY ? 0 : -INFINITY;
-    for (int64_t j = 0; j < at_most(PANEL, d); j++)
+    for (int64_t j = 0; j < at_most(STRIP, d); j++)
       guess[c] += log(mare_get_real(&v->t[2], (c * d + j) * d + j));
   }
   const mare_Status st = density_run(h, v, &s);
