@@ -39,6 +39,7 @@ typedef struct mare_RoutineRow {
 } mare_RoutineRow;
 
 /* each list ends with name == NULL; bind/models.c has the list of lists */
-extern const mare_RoutineRow mare_model_routines[], mare_gaussian_routines[];
+extern const mare_RoutineRow mare_model_routines[], mare_gaussian_routines[],
+    mare_cluster_routines[];
 
 #endif

@@ -615,6 +615,9 @@ function M.define(class)
   return setmetatable(class, { __call = new })
 end
 
+--- For methods of estimators: the option weights, f64 (n), not negative, or nil.
+M.weights = check_weights
+
 --- Is v an estimator?
 function M.is_estimator(v)
   local class = type(v) == "table" and rawget(v, "class")

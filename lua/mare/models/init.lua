@@ -16,6 +16,8 @@ local M = {}
 local parts = { -- estimator = the module that returns it, or the module and a field of it
   GaussianClassifier = "mare.models.gaussian",
   NaiveBayes = "mare.models.naive_bayes",
+  KMeans = "mare.models.kmeans",
+  PCA = "mare.models.pca",
 }
 
 local tools = { cross_validate = true, grid_search = true, learning_curve = true }

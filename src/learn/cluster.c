@@ -1,0 +1,312 @@
+/*
+** cluster.c -- what k-means, nearest neighbours and principal components compute: one
+** pass over the rows that finds the nearest center of each and sums the rows of each
+** center, exact distances, a scatter matrix times some columns.
+*/
+#include <math.h>
+#include <string.h>
+
+#include "../base/pool.h"
+#include "../ops/ops.h"
+#include "bayes_kernels.h"
+#include "models.h"
+
+static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static const char *row_of(const mare_Tensor *x, int64_t i) {
+  return x->data + i * x->stride[0] * (int64_t)mare_sizeof[x->dtype];
+}
+
+static double *doubles(const mare_Tensor *t) {
+  return t->storage ? (double *)(void *)t->data : NULL;
+}
+
+static int64_t *integers(const mare_Tensor *t) {
+  return t->storage ? (int64_t *)(void *)t->data : NULL;
+}
+
+/* -- the nearest centers ----------------------------------------------------------- */
+
+/*
+** Of center c a row x has the score bias_c - 2 x w_c, the squared distance less what is
+** the same for all.  A piece takes its rows in blocks whose products stay in the cache,
+** and has sums of its own, which are added in order.
+*/
+enum { BLOCK = 256 };
+
+typedef struct Pass {
+  const mare_BayesKernels *k;
+  const mare_Tensor *x, *w; /* (n, d), (k, d) */
+  const double *bias, *weights; /* (k); (n) or NULL */
+  int64_t *codes;           /* (n) 1..k */
+  double *part;             /* of each piece: changed, counts (k), sums (k, d); or NULL */
+  char *scores;             /* of each piece: (BLOCK, k) */
+  int64_t n, d, centers, share, size;
+} Pass;
+
+static int64_t nearest_f32(int64_t k, const float *s, const double *bias) {
+  int64_t at = 0;
+  double best = bias[0] - 2 * (double)s[0];
+  for (int64_t c = 1; c < k; c++) {
+    const double v = bias[c] - 2 * (double)s[c];
+    if (v < best) best = v, at = c;
+  }
+  return at;
+}
+
+static int64_t nearest_f64(int64_t k, const double *s, const double *bias) {
+  int64_t at = 0;
+  double best = bias[0] - 2 * s[0];
+  for (int64_t c = 1; c < k; c++) {
+    const double v = bias[c] - 2 * s[c];
+    if (v < best) best = v, at = c;
+  }
+  return at;
+}
+
+/* row i belongs to center c (0-based) */
+static void assign(const Pass *p, double *part, int64_t i, int64_t c) {
+  const bool same = p->codes[i] == c + 1;
+  p->codes[i] = c + 1;
+  if (part == NULL) return;
+  const double w = p->weights ? p->weights[i] : 1;
+  if (!same) part[0]++;
+  part[1 + c] += w;
+  p->k->add(p->d, row_of(p->x, i), w, part + 1 + p->centers + c * p->d);
+}
+
+/* scores is for a whole block; rows first .. first + rows - 1 */
+static void pass_block(const Pass *p, double *part, mare_Tensor *scores, int64_t first,
+                       int64_t rows) {
+  mare_Tensor x = *p->x, w = *p->w, s = *scores;
+  mare_slice(&x, 0, first, rows, 1);
+  mare_slice(&s, 0, 0, rows, 1);
+  mare_transpose(&w, 0, 1);
+  mare_gemm(&x, &w, 0, &s);
+  for (int64_t i = 0; i < rows; i++) {
+    const void *y = row_of(&s, i);
+    assign(p, part, first + i, x.dtype == MARE_F32 ? nearest_f32(p->centers, y, p->bias)
+                                                   : nearest_f64(p->centers, y, p->bias));
+  }
+}
+
+static void pass_piece(void *ctx, int64_t piece) {
+  const Pass *p = ctx;
+  const int64_t last = at_most(p->n, (piece + 1) * p->share);
+  const int64_t shape[2] = {BLOCK, p->centers};
+  double *part = p->part ? p->part + piece * p->size : NULL;
+  mare_Tensor s;
+  mare_shape_set(&s, p->x->dtype, 2, shape);
+  s.data = p->scores + piece * BLOCK * p->centers * (int64_t)mare_sizeof[s.dtype];
+  if (part) memset(part, 0, (size_t)p->size * sizeof *part);
+  for (int64_t i = piece * p->share; i < last; i += BLOCK)
+    pass_block(p, part, &s, i, at_most(BLOCK, last - i));
+}
+
+/* the number of pieces depends on shapes alone; their sums are small beside the data */
+static int64_t pass_pieces(const Pass *p) {
+  const int64_t pieces = p->n * p->d / (8 * p->size + 65536) + 1;
+  return at_most(at_most(pieces, 64), (p->n + BLOCK - 1) / BLOCK);
+}
+
+static void finish_pass(const Pass *p, int64_t pieces, mare_Values *v) {
+  const size_t k = (size_t)p->centers, d = (size_t)p->d;
+  for (int64_t i = 1; i < pieces; i++)
+    for (int64_t j = 0; j < p->size; j++) p->part[j] += p->part[i * p->size + j];
+  memcpy(v->t[5].data, p->part + 1, k * sizeof(double));
+  memcpy(v->t[6].data, p->part + 1 + k, k * d * sizeof(double));
+  v->out[v->nout++] = p->part[0];
+}
+
+/*
+** x (n, d), w (k, d), bias (k), weights (n), codes (n): the nearest; counts (k) and
+** sums (k, d) of the rows by center, or nil for neither; out: how many codes changed
+*/
+static mare_Status nearest_centers(mare_Heap *h, mare_Values *v) {
+  const mare_Tensor *x = &v->t[0];
+  Pass p = {.k = mare_bayes_kernels(x->dtype), .x = x, .w = &v->t[1],
+            .bias = doubles(&v->t[2]), .weights = doubles(&v->t[3]),
+            .codes = integers(&v->t[4]), .n = x->shape[0], .d = x->shape[1],
+            .centers = v->t[1].shape[0]};
+  const bool sums = v->t[5].storage && v->t[6].storage;
+  p.size = 1 + p.centers * (1 + p.d);
+  const int64_t pieces = pass_pieces(&p);
+  p.share = (p.n + pieces - 1) / pieces;
+  const size_t reals = (size_t)(pieces * BLOCK * p.centers);
+  p.scores = mare_scratch(h, reals * mare_sizeof[x->dtype]);
+  if (sums) p.part = mare_scratch(h, (size_t)(pieces * p.size) * sizeof *p.part);
+  const bool ok = p.scores && (p.part || !sums);
+  if (ok) mare_parallel(pieces, pass_piece, &p);
+  if (ok && sums) finish_pass(&p, pieces, v);
+  mare_scratch_free(h, p.part);
+  mare_scratch_free(h, p.scores);
+  return ok ? MARE_OK : MARE_NOMEM;
+}
+
+/* -- distances --------------------------------------------------------------------- */
+
+enum { SHARE = 16, CHUNK = 256, LANES = 8 }; /* rows of a piece, columns at a time */
+
+typedef double Partial(int64_t d, const double *a, const double *b);
+
+static double total(const double *part) {
+  double s = 0;
+  for (int l = 0; l < LANES; l++) s += part[l];
+  return s;
+}
+
+static double manhattan(int64_t d, const double *a, const double *b) {
+  double part[LANES] = {0};
+  for (int64_t j = 0; j < d; j += LANES)
+    for (int l = 0; l < LANES; l++) part[l] += fabs(a[j + l] - b[j + l]);
+  return total(part);
+}
+
+static double product(int64_t d, const double *a, const double *b) {
+  double part[LANES] = {0};
+  for (int64_t j = 0; j < d; j += LANES)
+    for (int l = 0; l < LANES; l++) part[l] += a[j + l] * b[j + l];
+  return total(part);
+}
+
+static Partial *const partials[] = {NULL, manhattan, product};
+
+typedef struct Pairs {
+  const mare_BayesKernels *k;
+  const mare_Tensor *x, *y; /* (n, d), (m, d) */
+  const int64_t *index;     /* (n, j): rows of y, from 1; or NULL: all of them */
+  Partial *partial;         /* NULL: squared differences */
+  double *out;              /* (n, j) */
+  int64_t j;
+} Pairs;
+
+/* a = columns first ... of a row as doubles, with zeros up to a multiple of LANES */
+static void chunk_of(const Pairs *p, const mare_Tensor *t, int64_t row, int64_t first,
+                     int64_t d, double *a) {
+  memset(a, 0, CHUNK * sizeof *a);
+  p->k->flush(d, row_of(t, row) + first * (int64_t)mare_sizeof[t->dtype], a);
+}
+
+static double pair(const Pairs *p, int64_t row, int64_t first, int64_t d,
+                   const double *a) {
+  double b[CHUNK];
+  if (p->partial == NULL) {
+    const size_t at = (size_t)first * mare_sizeof[p->y->dtype];
+    for (int64_t j = 0; j < d; j++) b[j] = 1;
+    return p->k->distance(d, row_of(p->y, row) + at, a, b);
+  }
+  chunk_of(p, p->y, row, first, d, b);
+  return p->partial((d + LANES - 1) / LANES * LANES, a, b);
+}
+
+static void pairs_piece(void *ctx, int64_t piece) {
+  const Pairs *p = ctx;
+  const int64_t n = p->x->shape[0], d = p->x->shape[1];
+  double a[CHUNK];
+  for (int64_t i = piece * SHARE; i < at_most(n, (piece + 1) * SHARE); i++) {
+    double *out = p->out + i * p->j;
+    memset(out, 0, (size_t)p->j * sizeof *out);
+    for (int64_t first = 0; first < d; first += CHUNK) {
+      const int64_t columns = at_most(CHUNK, d - first);
+      chunk_of(p, p->x, i, first, columns, a);
+      for (int64_t j = 0; j < p->j; j++)
+        out[j] += pair(p, p->index ? p->index[i * p->j + j] - 1 : j, first, columns, a);
+    }
+  }
+}
+
+/*
+** x (n, d), y (m, d), index (n, j) or nil: all rows of y, which: 0 squared differences,
+** 1 absolute ones, 2 products; out (n, j): their sums over the columns
+*/
+static mare_Status pair_sums(mare_Heap *h, mare_Values *v) {
+  const int64_t n = v->t[0].shape[0], m = v->t[1].shape[0], j = v->t[4].shape[1];
+  const int64_t *index = integers(&v->t[2]);
+  const int which = (int)v->n[3];
+  (void)h;
+  if (which < 0 || which > 2 || (index == NULL && j != m)) return MARE_BADARG;
+  for (int64_t i = 0; index && i < n * j; i++)
+    if (index[i] < 1 || index[i] > m) return MARE_BADARG;
+  Pairs p = {mare_bayes_kernels(v->t[0].dtype), &v->t[0], &v->t[1], index,
+             partials[which], doubles(&v->t[4]), j};
+  mare_parallel((n + SHARE - 1) / SHARE, pairs_piece, &p);
+  return MARE_OK;
+}
+
+/* -- a scatter matrix times some columns ------------------------------------------- */
+
+/*
+** z = sum w (x - mean)(x - mean)' q, both products of a block of rows while it is in
+** the cache.  A piece has a block of centred rows y (BLOCK, d), t = y q (BLOCK, m), what
+** a block gives u (d, m), all of x's type, and its sum (d, m).
+*/
+typedef struct Scatter {
+  const mare_BayesKernels *k;
+  const mare_Tensor *x, *q;     /* (n, d), (d, m) */
+  const double *weights, *mean; /* (n) or NULL, (d) */
+  char *scratch;
+  double *part;
+  int64_t n, d, m, share;
+  size_t reals;                 /* of a piece's scratch */
+} Scatter;
+
+static mare_Tensor matrix_at(mare_Dtype dt, char *data, int64_t rows, int64_t columns) {
+  const int64_t shape[2] = {rows, columns};
+  mare_Tensor t;
+  mare_shape_set(&t, dt, 2, shape);
+  t.data = data;
+  return t;
+}
+
+static void scatter_block(const Scatter *s, char *scratch, double *sum, int64_t first,
+                          int64_t rows) {
+  const size_t size = mare_sizeof[s->x->dtype];
+  mare_Tensor y = matrix_at(s->x->dtype, scratch, rows, s->d);
+  mare_Tensor t = matrix_at(y.dtype, y.data + size * (size_t)(BLOCK * s->d), rows, s->m);
+  mare_Tensor u = matrix_at(y.dtype, t.data + size * (size_t)(BLOCK * s->m), s->d, s->m);
+  for (int64_t i = 0; i < rows; i++)
+    s->k->center(s->d, row_of(s->x, first + i), s->mean,
+                 s->weights ? sqrt(s->weights[first + i]) : 1, (void *)row_of(&y, i));
+  mare_gemm(&y, s->q, 0, &t);
+  mare_transpose(&y, 0, 1);
+  mare_gemm(&y, &t, 0, &u);
+  s->k->flush(s->d * s->m, u.data, sum);
+}
+
+static void scatter_piece(void *ctx, int64_t piece) {
+  const Scatter *s = ctx;
+  const int64_t last = at_most(s->n, (piece + 1) * s->share);
+  double *sum = s->part + piece * s->d * s->m;
+  char *scratch = s->scratch + (size_t)piece * s->reals * mare_sizeof[s->x->dtype];
+  memset(sum, 0, (size_t)(s->d * s->m) * sizeof *sum);
+  for (int64_t i = piece * s->share; i < last; i += BLOCK)
+    scatter_block(s, scratch, sum, i, at_most(BLOCK, last - i));
+}
+
+/* x (n, d), weights (n) or nil, mean (d), q (d, m), z (d, m) */
+static mare_Status scatter_times(mare_Heap *h, mare_Values *v) {
+  const mare_Tensor *x = &v->t[0];
+  Scatter s = {.k = mare_bayes_kernels(x->dtype), .x = x, .q = &v->t[3],
+               .weights = doubles(&v->t[1]), .mean = doubles(&v->t[2]),
+               .n = x->shape[0], .d = x->shape[1], .m = v->t[3].shape[1]};
+  const int64_t pieces = at_most(16, (s.n + 4 * BLOCK - 1) / (4 * BLOCK));
+  const int64_t dm = s.d * s.m;
+  double *z = doubles(&v->t[4]);
+  s.share = (s.n + pieces - 1) / pieces;
+  s.reals = (size_t)(BLOCK * (s.d + s.m) + dm);
+  s.scratch = mare_scratch(h, (size_t)pieces * s.reals * mare_sizeof[x->dtype]);
+  s.part = mare_scratch(h, (size_t)(pieces * dm) * sizeof *s.part);
+  const bool ok = s.scratch && s.part;
+  if (ok) mare_parallel(pieces, scatter_piece, &s);
+  if (ok) memset(z, 0, (size_t)dm * sizeof *z);
+  for (int64_t i = 0; ok && i < pieces * dm; i++) z[i % dm] += s.part[i];
+  mare_scratch_free(h, s.part);
+  mare_scratch_free(h, s.scratch);
+  return ok ? MARE_OK : MARE_NOMEM;
+}
+
+const mare_RoutineRow mare_cluster_routines[] = {
+  {"nearest_centers", "r:nd r:kd d:k ?d:n !i:n !?d:k !?d:kd", nearest_centers},
+  {"pair_sums", "r:nd r:md ?i:nj n !d:nj", pair_sums},
+  {"scatter_times", "r:nd ?d:n d:d r:dm !d:dm", scatter_times},
+  {NULL, NULL, NULL}};
