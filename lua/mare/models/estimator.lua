@@ -25,8 +25,9 @@
 --   probabilities; or decision(self, x, learned): (n, K) scores, or (n) for two classes
 --   that are positive for the second.  A regressor gives predict(self, x, learned).
 -- * learned declares the fields: "f64 k d" a tensor, its type (f64, i64, u8, real: f32 or f64)
---   and sizes (k classes, d features, other letters: any size that agrees); or "number",
---   "string", "boolean", "table"; a ? in front: may be absent.  A loaded file must agree.
+--   and sizes (k classes, d features, other letters: any size that agrees; *: any
+--   shape); or "number", "string", "boolean", "table"; a ? in front: may be absent.  A loaded
+--   file must agree.
 --   Where that depends on the settings, learned is a function of them.
 -- * integers = "values": u8 and i64 data are the numbers they are (f32, f64).  Without it u8
 --   data are images, f32 in 0..1, and i64 data are refused.  A function of the settings says.
@@ -194,7 +195,8 @@ local function wrong_tensor(name, v, kind, sizes, known)
   local dims = {}
   for letter in sizes:gmatch "%a" do dims[#dims + 1] = letter end
   local real = v.dtype == "f32" or v.dtype == "f64"
-  if kind == "real" and not real or kind ~= "real" and v.dtype ~= kind or v:dim() ~= #dims then
+  if kind == "real" and not real or kind ~= "real" and v.dtype ~= kind or
+    sizes ~= "*" and v:dim() ~= #dims then
     return ("%s is %s %s, not %s %s"):format(name, v.dtype, check.shape(v), kind, sizes)
   end
   for d, letter in ipairs(dims) do

@@ -18,6 +18,8 @@ local parts = { -- estimator = the module that returns it, or the module and a f
   NaiveBayes = "mare.models.naive_bayes",
   KMeans = "mare.models.kmeans",
   PCA = "mare.models.pca",
+  LinearRegression = "mare.models.linear",
+  Ridge = "mare.models.ridge",
 }
 
 local tools = { cross_validate = true, grid_search = true, learning_curve = true }

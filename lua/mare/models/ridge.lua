@@ -1,0 +1,75 @@
+-- ridge.lua -- least squares with a penalty on the squares of the weights.
+
+local core = require "mare.core".functions
+local estimator = require "mare.models.estimator"
+local regression = require "mare.models.regression"
+local linalg = require "mare.linalg"
+
+-- W (d, k) of fewer rows than columns: x' a with (x x' + lambda I) a = y; nil if lambda is
+-- too small for that.
+local function dual(m, lambda)
+  local root = m.w and m.w:sqrt() or core.ones({ 1, 1 }, "f64")
+  local a = core.eye(m.n, "f64") * lambda
+  local size = math.max(1, (1 << 22) // m.n)
+  local function columns(f)
+    for first = 1, m.d, size do
+      local scope <close> = core.scope() -- luacheck: ignore
+      local count = math.min(size, m.d - first + 1)
+      local x = m.x:narrow(2, first, count):to "f64" - m.mean:narrow(2, first, count)
+      f(x * root, first, count)
+    end
+  end
+  columns(function(x) a:add_(x:matmul(x:t())) end)
+  if lambda < 1e-10 * a:max():item() then return nil end
+  local alpha = linalg.solve(a, m.y * root)
+  local W = core.empty({ m.d, m.k }, "f64")
+  columns(function(x, first, count) W:narrow(1, first, count):copy_(x:t():matmul(alpha)) end)
+  return W
+end
+
+local function solve(self, m)
+  local s = self.settings
+  local lambda = s.lambda
+  local W
+  if s.solver == "auto" and m.d > m.n then
+    W = lambda > 0 and dual(m, lambda)
+    if W then return W, "dual" end
+  elseif s.solver ~= "qr" then
+    W = regression.normal(m, regression.gram(m), lambda)
+    if W then return W, "normal" end
+  end
+  return regression.qr(m, lambda), "qr"
+end
+
+local function fit(self, data)
+  local m = regression.center(data, self.settings.intercept)
+  local W, method = solve(self, m)
+  return regression.result(m, W, { method = method })
+end
+
+--- Ridge regression: linear least squares with a penalty, sum of w (y - x.weight - bias)^2 +
+-- lambda |weight|^2 is made least.  The bias is not penalised.
+--
+-- Settings:
+-- * lambda (1): at least 0, where it is least squares; as scikit-learn's alpha.
+-- * solver: "normal", the normal equations by Cholesky, refined with what is left of the rows
+--   themselves; "qr", by QR in blocks of rows, slower; "auto", the first unless they
+--   lose too much, and with fewer rows than columns a system of the size of the rows.
+-- * intercept (true): with a bias.
+--
+-- Learned: weight (d), bias (), of x's type; for targets (n, k) weight (k, d), bias (k);
+-- method, what the answer was found by.  A constant column has weight 0.
+--
+--     local m = mare.models.Ridge { lambda = 10 }:fit(x, y)
+--     print(m:score(x, y), m.weight, m.bias)
+--
+-- A. E. Hoerl and R. W. Kennard 1970, Ridge regression: biased estimation for nonorthogonal
+-- problems.
+return estimator.define {
+  name = "Ridge", kind = "regressor", doc = "least squares with a penalty on squared weights",
+  settings = { { "lambda", 1.0, lo = 0 }, { "intercept", true },
+    { "solver", "auto", one_of = { "auto", "normal", "qr" } } },
+  learned = regression.fields { method = "string" },
+  fit = fit, predict = regression.predict, verify = regression.verify,
+  methods = regression.methods,
+}
