@@ -16,6 +16,7 @@ run   liblapacke-dev         include/lapacke.h
 run   lua-argparse           share/lua/5.4/argparse.lua
 test  lua-busted             share/lua/5.4/busted/runner.lua
 test  lua-check              bin/luacheck
+test  gnuplot-nox            bin/gnuplot
 test  dataset-fashion-mnist  share/datasets/fashion-mnist/train-images-idx3-ubyte.gz share/dataset-fashion-mnist share/fashion-mnist
 bench python3-torch          lib/python3/dist-packages/torch/__init__.py
 bench libopenblas0-pthread   lib/$multiarch/openblas-pthread/libblas.so.3

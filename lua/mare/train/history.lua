@@ -95,6 +95,10 @@ function History:jsonl(path)
   return true
 end
 
+--- A figure of the losses and metrics against the epochs; see mare.plot.series.
+-- `history:plot():show()`
+function History:plot(opts) return require "mare.plot".series(self, opts) end
+
 local function cell(v)
   if v == nil then return "" end
   if math.type(v) == "integer" then return ("%d"):format(v) end

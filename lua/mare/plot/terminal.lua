@@ -1,0 +1,380 @@
+-- terminal.lua -- a figure as text: curves and points in braille dots, images and maps in half
+-- blocks, with axes, ticks and a legend.  Colour where the terminal has it and NO_COLOR is not
+-- set; without colour, several series get a letter each.
+
+local scale = require "mare.plot.scale"
+
+local M = {}
+
+local palette = { 75, 208, 114, 203, 176, 179, 117, 250 }          -- of 256 colours
+local dark = { 17, 94, 22, 53, 88, 58, 23, 238 }                  -- behind points
+local letters = { "o", "x", "+", "*", "#", "@", "%", "&" }
+local shades = { " ", ".", ":", "-", "=", "+", "*", "#", "%", "@" }
+local ramp = { 17, 18, 19, 20, 26, 32, 38, 44, 43, 42, 76, 112, 148, 184, 220, 226 }
+local greys = {}
+for i = 0, 23 do greys[i + 1] = 232 + i end
+
+local function colour(code, text, on)
+  return on and code and ("\27[38;5;%dm%s\27[0m"):format(code, text) or text
+end
+
+-- -- a raster of dots -----------------------------------------------------------------------
+
+local Canvas = {}
+Canvas.__index = Canvas
+
+local function canvas(width, height)
+  return setmetatable({ width = width, height = height, bits = {}, code = {}, glyph = {} }, Canvas)
+end
+
+local dots = { { 0x01, 0x08 }, { 0x02, 0x10 }, { 0x04, 0x20 }, { 0x40, 0x80 } } -- row, column
+
+-- A dot at (px, py), counted from 0 at the top left, 2 x 4 to a cell.
+function Canvas:dot(px, py, code, glyph)
+  if px < 0 or py < 0 or px >= 2 * self.width or py >= 4 * self.height then return end
+  local cell = py // 4 * self.width + px // 2
+  self.code[cell] = code
+  if glyph then self.glyph[cell] = glyph return end
+  self.bits[cell] = (self.bits[cell] or 0) | dots[py % 4 + 1][px % 2 + 1]
+end
+
+function Canvas:line(x0, y0, x1, y1, code, glyph)
+  local steps = math.max(math.abs(x1 - x0), math.abs(y1 - y0))
+  if steps > 8 * (self.width + self.height) then return end
+  for i = 0, steps do
+    local t = steps == 0 and 0 or i / steps
+    local px, py = x0 + (x1 - x0) * t, y0 + (y1 - y0) * t
+    self:dot(math.floor(px + 0.5), math.floor(py + 0.5), code, glyph)
+  end
+end
+
+function Canvas:row(r, coloured)
+  local out = {}
+  for c = 0, self.width - 1 do
+    local cell = r * self.width + c
+    local bits = self.bits[cell]
+    local text = self.glyph[cell] or (bits and utf8.char(0x2800 + bits)) or " "
+    out[c + 1] = text ~= " " and colour(self.code[cell], text, coloured) or text
+  end
+  return table.concat(out)
+end
+
+-- -- a panel's coordinates ------------------------------------------------------------------
+
+local function axis(lo, hi, log, size)
+  if log then lo, hi = math.log(lo, 10), math.log(hi, 10) end
+  local span = hi > lo and hi - lo or 1
+  return function(v)
+    if not scale.finite(v) or (log and v <= 0) then return nil end
+    if log then v = math.log(v, 10) end
+    return (v - lo) / span * (size - 1)
+  end
+end
+
+-- -- layers ---------------------------------------------------------------------------------
+
+local draw = {}
+
+local function pixel(view, x, y)
+  local px, py = view.x(x), view.y(y)
+  if not px or not py then return nil end
+  return math.floor(px + 0.5), view.rows - 1 - math.floor(py + 0.5)
+end
+
+function draw.line(view, layer)
+  local px, py
+  for i = 1, #layer.x do
+    local qx, qy = pixel(view, layer.x[i], layer.y[i])
+    if qx and px then view.canvas:line(px, py, qx, qy, layer.code, layer.glyph)
+    elseif qx then view.canvas:dot(qx, qy, layer.code, layer.glyph) end
+    px, py = qx, qy
+  end
+end
+
+function draw.points(view, layer)
+  for i = 1, #layer.x do
+    local px, py = pixel(view, layer.x[i], layer.y[i])
+    if px then view.canvas:dot(px, py, layer.code, layer.glyph) end
+  end
+end
+
+function draw.bars(view, layer)
+  local half = layer.width / 2 * (layer.gap and 0.85 or 1)
+  for i = 1, #layer.x do
+    local left, base = pixel(view, layer.x[i] - half, 0)
+    local right, top = pixel(view, layer.x[i] + half, layer.y[i])
+    if left and right and base and top then
+      for px = left, math.max(left, right - 1) do
+        view.canvas:line(px, base, px, top, layer.code, layer.glyph)
+      end
+    end
+  end
+end
+
+-- Lines between cells of a grid where the value crosses a level.
+function draw.contour(view, layer)
+  local grid, xs, ys = layer.grid, layer.xs, layer.ys
+  for k, level in ipairs(layer.levels) do
+    local code = ramp[1 + math.floor((k - 1) / math.max(#layer.levels - 1, 1) * (#ramp - 1))]
+    for r = 1, #ys do
+      for c = 1, #xs do
+        local v = grid[r][c]
+        local right, below = c < #xs and grid[r][c + 1], r < #ys and grid[r + 1][c]
+        local function crossing(w, x1, y1)
+          if not w or not scale.finite(v) or not scale.finite(w) or (v < level) == (w < level) then
+            return
+          end
+          local t = (level - v) / (w - v)
+          local px, py = pixel(view, xs[c] + (x1 - xs[c]) * t, ys[r] + (y1 - ys[r]) * t)
+          if px then view.canvas:dot(px, py, code) end
+        end
+        crossing(right, xs[c + 1] or 0, ys[r])
+        crossing(below, xs[c], ys[r + 1] or 0)
+      end
+    end
+  end
+end
+
+-- The value of a grid (rows from the bottom, ys ascending) at a place: the nearest.
+local function nearest(list, v)
+  local n = #list
+  if n == 1 then return 1 end
+  local t = (v - list[1]) / (list[n] - list[1]) * (n - 1)
+  return math.max(1, math.min(n, math.floor(t + 1.5)))
+end
+
+-- Maps fill the panel: two values to a cell, above and below.
+local function map_code(layer, v, coloured)
+  if not scale.finite(v) then return nil end
+  local t = (v - layer.lo) / (layer.hi > layer.lo and layer.hi - layer.lo or 1)
+  if not coloured then return 1 + math.floor(t * (#shades - 1) + 0.5) end
+  if layer.classes then return dark[(math.floor(v + 0.5) - 1) % #dark + 1] end
+  local codes = layer.grey and greys or ramp
+  return codes[1 + math.floor(t * (#codes - 1) + 0.5)]
+end
+
+local function map_row(view, layer, r, coloured)
+  local out, height = {}, view.rows // 4
+  for c = 0, view.columns // 2 - 1 do
+    local x = layer.x0 + (c + 0.5) / (view.columns // 2) * (layer.x1 - layer.x0)
+    local function at(part)
+      local y = layer.y1 - (r + part) / height * (layer.y1 - layer.y0)
+      return layer.grid[nearest(layer.ys, y)][nearest(layer.xs, x)]
+    end
+    local glyph = view.canvas.glyph[r * view.canvas.width + c]
+    local bits = view.canvas.bits[r * view.canvas.width + c]
+    if coloured then
+      local top, bottom = map_code(layer, at(0.25), true), map_code(layer, at(0.75), true)
+      if glyph or bits then
+        out[#out + 1] = ("\27[48;5;%dm\27[38;5;%dm%s\27[0m"):format(bottom or 0,
+          view.canvas.code[r * view.canvas.width + c] or 15, glyph or utf8.char(0x2800 + bits))
+      else
+        out[#out + 1] = ("\27[38;5;%d;48;5;%dm▀\27[0m"):format(top or 0, bottom or 0)
+      end
+    else
+      local code = map_code(layer, at(0.5), false)
+      out[#out + 1] = glyph or (bits and utf8.char(0x2800 + bits)) or (code and shades[code] or "?")
+    end
+  end
+  return table.concat(out)
+end
+
+-- Texts stand at their places, one letter to a cell.
+local function write_texts(view, panel)
+  for _, t in ipairs(panel.texts or {}) do
+    local px, py = pixel(view, t.x, t.y)
+    if px then
+      local from = px // 2 - #t.text // 2
+      for i = 1, #t.text do
+        local c = from + i - 1
+        if c >= 0 and c < view.canvas.width then
+          view.canvas.glyph[py // 4 * view.canvas.width + c] = t.text:sub(i, i)
+        end
+      end
+    end
+  end
+end
+
+-- -- a panel --------------------------------------------------------------------------------
+
+local function cut(text, width)
+  if utf8.len(text) and utf8.len(text) > width then
+    return text:sub(1, utf8.offset(text, math.max(width, 1)) - 1) .. "…"
+  end
+  return text
+end
+
+local function centred(text, width)
+  text = cut(text, width)
+  return (" "):rep((width - (utf8.len(text) or #text)) // 2) .. text
+end
+
+-- Labels of the y axis by row of cells.
+local function y_labels(panel, lo, hi, view, height)
+  local values, texts = scale.ticks(lo, hi, math.max(2, height // 4), panel.ylog)
+  local at, widest = {}, 0
+  if panel.ynames then values, texts = panel.ynames.at, panel.ynames.text end
+  for i, v in ipairs(values) do
+    local p = view.y(v)
+    if p then
+      local r = (view.rows - 1 - math.floor(p + 0.5)) // 4
+      if r >= 0 and r < height then
+        at[r] = cut(texts[i], 14)
+        widest = math.max(widest, utf8.len(at[r]))
+      end
+    end
+  end
+  return at, widest
+end
+
+local function x_labels(panel, lo, hi, view, width)
+  local values, texts = scale.ticks(lo, hi, math.max(2, width // 12), panel.xlog)
+  if panel.xnames then values, texts = panel.xnames.at, panel.xnames.text end
+  local line, last = {}, -2
+  local marks = {}
+  for i, v in ipairs(values) do
+    local p = view.x(v)
+    if p then
+      local c = math.floor(p + 0.5) // 2
+      local text = cut(texts[i], panel.xnames and math.max(3, width // #values - 1) or 10)
+      local n = utf8.len(text)
+      local from = math.max(0, math.min(c - n // 2, width - n))
+      if c >= 0 and c < width then
+        marks[c] = true
+        if from > last + 1 then
+          line[#line + 1] = (" "):rep(from - last - 1) .. text
+          last = from + n - 1
+        end
+      end
+    end
+  end
+  return table.concat(line, ""), marks
+end
+
+local signs = { line = "──", bars = "██" }
+
+local function legend_lines(layers, coloured, width)
+  local items, lines, line = {}, {}, ""
+  for _, layer in ipairs(layers) do
+    if layer.label then
+      local mark = layer.glyph or signs[layer.kind] or "●"
+      local label = cut(layer.label, width - utf8.len(mark) - 1)
+      items[#items + 1] = { colour(layer.code, mark, coloured) .. " " .. label,
+        utf8.len(mark) + 1 + (utf8.len(label) or #label) }
+    end
+  end
+  local used = 0
+  for _, item in ipairs(items) do
+    if used > 0 and used + 3 + item[2] > width then
+      lines[#lines + 1], line, used = line, "", 0
+    end
+    line = line .. (used > 0 and "   " or "") .. item[1]
+    used = used + item[2] + (used > 0 and 3 or 0)
+  end
+  if used > 0 then lines[#lines + 1] = line end
+  return lines
+end
+
+-- Colours and, without colour, letters for the series of a panel.
+local function dress(panel, coloured)
+  local series = 0
+  for _, layer in ipairs(panel.layers) do
+    if draw[layer.kind] and layer.kind ~= "contour" then series = series + 1 end
+  end
+  local k, map = 0, nil
+  for _, layer in ipairs(panel.layers) do
+    if layer.kind == "map" then map = layer
+    elseif layer.kind ~= "contour" then
+      k = k + 1
+      layer.code = coloured and (layer.colour and palette[(layer.colour - 1) % #palette + 1]
+        or palette[(k - 1) % #palette + 1]) or nil
+      layer.glyph = nil
+      if layer.mark then layer.glyph = layer.mark
+      elseif not coloured and series > 1 then layer.glyph = letters[(k - 1) % #letters + 1] end
+    end
+  end
+  return map
+end
+
+local function panel_lines(panel, width, height, coloured)
+  local lines = {}
+  local map = dress(panel, coloured)
+  local xlo, xhi, ylo, yhi = panel:limits()
+  local legend = legend_lines(panel.layers, coloured, width)
+  local rows = height - 2 - #legend
+  for _, name in ipairs { "title", "xlabel", "ylabel" } do
+    if panel[name] then rows = rows - 1 end
+  end
+  rows = math.max(4, rows)
+  -- the width of the labels depends on the rows, that of the picture on the labels
+  local probe = { rows = 4 * rows, y = axis(ylo, yhi, panel.ylog, 4 * rows) }
+  local labels, margin = y_labels(panel, ylo, yhi, probe, rows)
+  if panel.noaxes then labels, margin = {}, 0 end
+  local columns = math.max(8, width - margin - 2)
+  local view = { canvas = canvas(columns, rows), columns = 2 * columns, rows = 4 * rows,
+    x = axis(xlo, xhi, panel.xlog, 2 * columns), y = probe.y }
+  for _, layer in ipairs(panel.layers) do
+    if draw[layer.kind] then draw[layer.kind](view, layer) end
+  end
+  write_texts(view, panel)
+  local indent = (" "):rep(margin + 1)
+  if panel.title then lines[#lines + 1] = indent .. centred(panel.title, columns) end
+  if panel.ylabel then lines[#lines + 1] = cut(panel.ylabel, width) end
+  for r = 0, rows - 1 do
+    local text = labels[r] or ""
+    local body = map and map_row(view, map, r, coloured) or view.canvas:row(r, coloured)
+    local left = (" "):rep(margin - utf8.len(text)) .. text
+    lines[#lines + 1] = left .. (panel.noaxes and " " or labels[r] and "┤" or "│") .. body
+  end
+  if panel.noaxes then return lines end
+  local under, marks = x_labels(panel, xlo, xhi, view, columns)
+  local base = {}
+  for c = 0, columns - 1 do base[c + 1] = marks[c] and "┬" or "─" end
+  lines[#lines + 1] = (" "):rep(margin) .. "└" .. table.concat(base)
+  lines[#lines + 1] = indent .. under
+  if panel.xlabel then lines[#lines + 1] = indent .. centred(panel.xlabel, columns) end
+  for _, line in ipairs(legend) do lines[#lines + 1] = indent .. line end
+  return lines
+end
+
+-- -- figures --------------------------------------------------------------------------------
+
+-- The width of a line on the screen: without escape sequences.
+local function shown_width(line) return utf8.len((line:gsub("\27%[[%d;]*m", ""))) or #line end
+
+local function beside(blocks, widths)
+  local out, most = {}, 0
+  for _, block in ipairs(blocks) do most = math.max(most, #block) end
+  for r = 1, most do
+    local parts = {}
+    for k, block in ipairs(blocks) do
+      local line = block[r] or ""
+      parts[k] = line .. (" "):rep(math.max(0, widths[k] - shown_width(line)))
+    end
+    out[r] = (table.concat(parts, "  "):gsub("%s+$", ""))
+  end
+  return out
+end
+
+--- The lines of a figure, width x height characters; coloured: with escape sequences.
+function M.lines(figure, width, height, coloured)
+  local columns = math.min(figure.columns or 1, #figure.panels)
+  local rows = -(-#figure.panels // columns)
+  local w = (width - 2 * (columns - 1)) // columns
+  local h = math.max(8, (height - (figure.title and 1 or 0)) // rows)
+  local lines = {}
+  if figure.title then lines[1] = centred(figure.title, width) end
+  for r = 1, rows do
+    local blocks, widths = {}, {}
+    for c = 1, columns do
+      local panel = figure.panels[(r - 1) * columns + c]
+      if panel then
+        blocks[#blocks + 1], widths[#widths + 1] = panel_lines(panel, w, h, coloured), w
+      end
+    end
+    for _, line in ipairs(beside(blocks, widths)) do lines[#lines + 1] = line end
+  end
+  return lines
+end
+
+return M

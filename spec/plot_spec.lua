@@ -1,0 +1,221 @@
+-- plot_spec.lua -- figures as text and as files.
+
+local mare = require "mare"
+local support = require "spec.support"
+
+local plot = mare.plot
+local folder = os.tmpname()
+os.remove(folder)
+os.execute("mkdir -p " .. folder)
+
+teardown(function() os.execute("rm -r " .. folder) end)
+
+local function lines(fig, width, height, color)
+  local list = {}
+  for line in (fig:text { width = width or 80, height = height or 24, color = color or false }
+    .. "\n"):gmatch "(.-)\n" do
+    list[#list + 1] = line
+  end
+  return list
+end
+
+local function text(fig) return table.concat(lines(fig), "\n") end
+
+local function has(fig, ...)
+  local all = text(fig)
+  for _, part in ipairs { ... } do
+    if not all:find(part, 1, true) then error(("no '%s' in\n%s"):format(part, all), 2) end
+  end
+end
+
+mare.seed(5)
+local x = mare.linspace(-5, 5, 200)
+local xy, labels = mare.randn(60, 2), mare.cat({ mare.ones({ 30 }, "i64"), mare.full({ 30 }, 2, "i64") }, 1)
+local model = mare.models.GaussianClassifier():fit(xy:to "f64", labels)
+
+-- one of each kind
+local figures = {
+  line = plot.line(x, { x:sin(), x:cos() }, { labels = { "sine", "cosine" }, title = "Curves",
+    xlabel = "angle", ylabel = "value" }),
+  log = plot.line({ 1, 10, 100, 1000, 1e5 }, { ylog = true, title = "growth" }),
+  scatter = plot.scatter(xy, { classes = labels, labels = { "yes", "no" }, title = "points" }),
+  hist = plot.hist(mare.randn(1000), { bins = 10, title = "normal" }),
+  bar = plot.bar({ 3, 5, 2 }, { labels = { "apple", "pear", "fig" } }),
+  heatmap = plot.heatmap(mare.randn(5, 7), { title = "weights", rows = { "a", "b", "c", "d", "e" } }),
+  image = plot.image(mare.rand(6, 8, 8), { titles = { 1, 2, 3, 4, 5, 6 }, columns = 3 }),
+  contour = plot.contour(function(a, b) return a * a + b * b end, { path = mare.tensor { { 1, 1 }, { 0, 0 } },
+    title = "bowl" }),
+  surface = plot.surface(function(a, b) return a * b end, { title = "saddle", points = 20 }),
+  confusion = plot.confusion(mare.metrics.confusion(model:predict(xy:to "f64"), labels)),
+  decision = plot.decision(model, xy:to "f64", labels, { points = 30, title = "regions" }),
+  steps = plot.function_steps(function(v) return (v - 1) ^ 2 + 1 end, { 6, 5.5, 5.05 }),
+  activation = plot.activation "gelu",
+  series = plot.series { loss = { 3, 2, 1 }, validation_loss = { 3, 2.5, 2.4 }, accuracy = { 0.1, 0.5, 0.9 } },
+}
+
+describe("a figure in the terminal", function()
+  it("fits, whatever its kind", function()
+    for name, fig in pairs(figures) do
+      for _, size in ipairs { { 80, 24 }, { 40, 12 }, { 120, 40 } } do
+        for _, color in ipairs { false, true } do
+          local list = lines(fig, size[1], size[2], color)
+          assert.is_true(#list <= math.max(size[2], 8 * #fig.panels), name .. " is " .. #list .. " lines")
+          for _, line in ipairs(list) do
+            local plain = line:gsub("\27%[[%d;]*m", "")
+            assert.is_true(utf8.len(plain) <= size[1], name .. ": " .. plain)
+          end
+        end
+      end
+    end
+  end)
+
+  it("shows what it was told", function()
+    has(figures.line, "Curves", "angle", "value", "o sine", "x cosine", "┤", "┬")
+    has(figures.log, "growth", "100")
+    has(figures.scatter, "points", "o yes", "x no")
+    has(figures.hist, "normal", "count", "⣿")
+    has(figures.bar, "apple", "pear", "fig")
+    has(figures.heatmap, "weights", "a┤", "e┤")
+    has(figures.confusion, "predicted", "true", "1┤", "2┤")
+    has(figures.steps, "f", "steps")
+    has(figures.activation, "gelu", "derivative")
+    has(figures.series, "accuracy", "loss", "validation loss", "epoch")
+  end)
+
+  it("draws a line where it is", function()
+    local list = lines(plot.line({ 0, 1 }, { 0, 1 }), 40, 12)
+    local first, last
+    for _, line in ipairs(list) do
+      local at = line:find("\xe2[\xa0-\xa3]") -- the bytes of braille
+      if at then first, last = first or at, at end
+    end
+    assert.is_true(first > last) -- from the upper right to the lower left
+  end)
+
+  it("has colours only when asked", function()
+    for name, fig in pairs(figures) do
+      assert.is_nil(text(fig):find "\27", name)
+    end
+    assert.truthy(figures.line:text({ width = 80, height = 24, color = true }):find "\27%[38;5;")
+  end)
+
+  it("takes NaN, infinities, one point, constant data and none", function()
+    for _, y in ipairs { { 1, 0 / 0, 3, math.huge, 2, -math.huge, 4 }, { 5 }, { 2, 2, 2 }, {}, { 0 / 0 },
+      { 1e300, -1e300 }, { 1e-300, 0 } } do
+      assert.is_true(#lines(plot.line(y)) > 5)
+      assert.is_true(#lines(plot.scatter(mare.tensor(#y > 0 and y or { 0 }, "f64"),
+        mare.tensor(#y > 0 and y or { 0 }, "f64"))) > 5)
+      assert.is_true(#lines(plot.hist(y)) > 5)
+    end
+    assert.is_true(#lines(plot.heatmap(mare.full({ 2, 2 }, 0 / 0))) > 5)
+    assert.is_true(#lines(plot.line({ 1, 2, -3 }, { ylog = true })) > 5)
+  end)
+
+  it("of a million points takes less than a second", function()
+    local cloud = mare.randn(1000000, 2)
+    local wave = mare.randn(1000000)
+    local start = mare.clock()
+    local fig = plot.scatter(cloud)
+    fig:text { width = 80, height = 24 }
+    plot.line(wave):text { width = 80, height = 24 }
+    assert.is_true(mare.clock() - start < 2)
+    assert.is_true(#fig.panels[1].layers[1].x < 500000)
+  end)
+
+  it("is shown by show and by print", function()
+    local out = { write = function(self, ...) self.text = (self.text or "") .. table.concat { ... } end }
+    assert.equal(figures.bar, figures.bar:show { out = out, width = 60, height = 12, color = false })
+    assert.equal(figures.bar:text { width = 60, height = 12, color = false } .. "\n", out.text)
+    assert.truthy(tostring(figures.bar):find "apple")
+  end)
+
+  it("of a training run has a panel for each measure", function()
+    local net = mare.nn.Sequential { mare.nn.Linear(2, 2) }
+    local data = mare.data.dataset(xy, labels)
+    local history = mare.train.fit(net, { data = data, validation = data, epochs = 3, progress = false,
+      metrics = { "accuracy" }, loss = mare.loss.cross_entropy,
+      optimizer = mare.optim.sgd(net:parameters()) })
+    local fig = history:plot()
+    assert.equal(2, #fig.panels)
+    has(fig, "accuracy", "loss", "validation loss")
+  end)
+end)
+
+describe("a figure in a file", function()
+  local there = os.execute "gnuplot --version >/dev/null 2>&1"
+
+  it("is drawn by gnuplot", function()
+    if not there then pending "gnuplot is not installed" return end
+    local begins = { svg = "<?xml", png = "\137PNG", pdf = "%PDF" }
+    for name, fig in pairs(figures) do
+      for _, kind in ipairs { "svg", name == "line" and "png" or "svg", name == "line" and "pdf" or "svg" } do
+        local path = ("%s/%s.%s"):format(folder, name, kind)
+        assert(fig:save(path, { width = 400, height = 300 }))
+        local file = assert(io.open(path, "rb"))
+        local head = file:read(5)
+        file:close()
+        assert.equal(begins[kind], head:sub(1, #begins[kind]))
+      end
+    end
+  end)
+
+  it("keeps what is between quotes", function()
+    if not there then pending "gnuplot is not installed" return end
+    local path = folder .. "/q.svg"
+    assert(plot.line({ 1, 2 }, { title = "it's `date` $x \"y\"\n_b^2" }):save(path))
+    local file = io.open(path)
+    local all = file:read "a"
+    file:close()
+    assert.truthy(all:find("it's `date` $x", 1, true) or all:find("it&apos;s `date` $x", 1, true) or
+      all:find("it&#39;s `date` $x", 1, true))
+  end)
+
+  it("says what is missing", function()
+    local ok, message = figures.line:save(folder .. "/nowhere/a.svg")
+    assert.is_nil(ok)
+    assert.truthy(message:find "No such file")
+    local pipe = io.popen(([[PATH=%s lua5.4 -e 'local m = require "mare"
+      print(m.plot.line({1, 2}):save("%s/none.svg"))' 2>&1]]):format(folder, folder))
+    local said = pipe:read "a"
+    pipe:close()
+    if said:find "not found" and not said:find "gnuplot" then -- no lua5.4 in that PATH: ask its folder
+      local name = io.popen "command -v lua5.4"
+      local lua = name:read "l"
+      name:close()
+      pipe = io.popen(([[PATH=%s %s -e 'local m = require "mare"
+        print(m.plot.line({1, 2}):save("%s/none.svg"))' 2>&1]]):format(folder, lua, folder))
+      said = pipe:read "a"
+      pipe:close()
+    end
+    assert.truthy(said:find "gnuplot is not installed; Debian's package is gnuplot%-nox", said)
+    assert.is_nil(io.open(folder .. "/none.svg"))
+  end)
+end)
+
+describe("plot refuses", function()
+  local function bad(part, f, ...)
+    local args = table.pack(...)
+    support.fails("plot_spec.lua", function() return (f(table.unpack(args, 1, args.n))) end, part)
+  end
+
+  it("what it cannot draw", function()
+    bad("bad argument #2 to 'line' (2 values of y for 3 of x)", plot.line, { 1, 2, 3 }, { 1, 2 })
+    bad("unknown option 'titel'; known: labels, marks, title", plot.line, { 1 }, { titel = "x" })
+    bad("title: string expected, got number", plot.line, { 1 }, { title = 3 })
+    bad("tensor or list of numbers expected, got string", plot.line, "abc")
+    bad("points (n, 2) expected, got shape 3x3", plot.scatter, mare.ones(3, 3))
+    bad("one whole number for each of 60 points expected", plot.scatter, xy, { classes = { 1, 2 } })
+    bad("bins", function() return plot.hist({ 1 }, { bin = 3 }) end)
+    bad("images (height, width)", plot.image, mare.ones(4))
+    bad("2-d values expected, got shape 4", plot.heatmap, mare.ones(4))
+    bad("x: { lo, hi } expected", plot.contour, function() return 1 end, { x = { 2, 1 } })
+    bad("the function returned a string, not a number", plot.contour, function() return "a" end)
+    bad("the name of an operation expected, got nosuch", plot.activation, "nosuch")
+    bad("there is nothing to draw", plot.series, {})
+    bad("figure expected at entry 1, got number", plot.grid, { 3 })
+    bad("a path that ends in .svg, .png or .pdf expected, got 'a.gif'", function()
+      return figures.line:save "a.gif"
+    end)
+    bad("whole number of at least 20 expected, got 3", function() return figures.line:text { width = 3 } end)
+  end)
+end)
