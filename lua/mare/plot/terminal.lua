@@ -296,23 +296,32 @@ local function dress(panel, coloured)
   return map
 end
 
+-- The labels of the y axis and the columns that they leave to a picture of so many rows.
+local function left_side(panel, width, rows)
+  local _, _, lo, hi = panel:limits()
+  local view = { rows = 4 * rows, y = axis(lo, hi, panel.ylog, 4 * rows) }
+  local labels, margin = y_labels(panel, lo, hi, view, rows)
+  if panel.noaxes then labels, margin = {}, 0 end
+  return labels, margin, math.max(8, width - margin - 2), view.y
+end
+
 local function panel_lines(panel, width, height, coloured)
   local lines = {}
   local map = dress(panel, coloured)
-  local xlo, xhi, ylo, yhi = panel:limits()
-  local legend = legend_lines(panel.layers, coloured, width)
-  local rows = height - 2 - #legend
+  local xlo, xhi = panel:limits()
+  local rows = height - 2
   for _, name in ipairs { "title", "xlabel", "ylabel" } do
     if panel[name] then rows = rows - 1 end
   end
+  local labels, margin, columns, y = left_side(panel, width, math.max(4, rows))
+  local legend = legend_lines(panel.layers, coloured, columns)
+  if #legend > 0 then
+    rows = rows - #legend
+    labels, margin, columns, y = left_side(panel, width, math.max(4, rows))
+  end
   rows = math.max(4, rows)
-  -- the width of the labels depends on the rows, that of the picture on the labels
-  local probe = { rows = 4 * rows, y = axis(ylo, yhi, panel.ylog, 4 * rows) }
-  local labels, margin = y_labels(panel, ylo, yhi, probe, rows)
-  if panel.noaxes then labels, margin = {}, 0 end
-  local columns = math.max(8, width - margin - 2)
   local view = { canvas = canvas(columns, rows), columns = 2 * columns, rows = 4 * rows,
-    x = axis(xlo, xhi, panel.xlog, 2 * columns), y = probe.y }
+    x = axis(xlo, xhi, panel.xlog, 2 * columns), y = y }
   for _, layer in ipairs(panel.layers) do
     if draw[layer.kind] then draw[layer.kind](view, layer) end
   end
