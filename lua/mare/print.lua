@@ -72,7 +72,8 @@ local function chooser(values)
   end
 end
 
-local function number_format(dtype, values)
+--- A function from a value to its text that suits all the values (a list) of this type.
+function M.number_format(dtype, values)
   if dtype == "i64" or dtype == "u8" then
     return function(v) return ("%d"):format(v) end
   end
@@ -134,7 +135,7 @@ end
 local function to_texts(list, dtype)
   local values, width = {}, 1
   each_number(list, function(at, i) values[#values + 1] = at[i] end)
-  local format = number_format(dtype, values)
+  local format = M.number_format(dtype, values)
   each_number(list, function(at, i)
     at[i] = format(at[i])
     width = math.max(width, #at[i])

@@ -2,12 +2,15 @@
 -- What reads a file returns nil and a message when that cannot be done.
 
 local dataset = require "mare.data.dataset"
+local frame = require "mare.data.frame"
 local idx = require "mare.data.idx"
 local shipped = require "mare.data.shipped"
 
 return {
   dataset = dataset.new,
   is_dataset = dataset.is_dataset,
+  frame = frame.new,
+  is_frame = frame.is_frame,
   idx = idx.read,
   fashion_mnist = idx.fashion_mnist,
   digits = shipped.digits,
