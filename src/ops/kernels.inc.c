@@ -82,8 +82,8 @@ INLINE void K(put)(real *to, const real *block, size_t rest) {
 #endif
 }
 
-static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *const *p,
-                                              const double *c, int nop) {
+static __attribute__((noinline)) void K(tail)(size_t n, void *const *p, const double *c,
+                                              mare_Kernel *k, int nop) {
   _Alignas(64) real block[MARE_MAXARGS + 3][BLOCK];
   void *q[MARE_MAXARGS + 3] = {block[0]};
   size_t rest = n % BLOCK, first = n - rest;
@@ -103,7 +103,7 @@ static __attribute__((noinline)) void K(tail)(mare_Kernel *k, size_t n, void *co
 #define LOOP(name, tail, out, block, nop, in, get, f) \
   static void name(size_t n_, void *const *p_, const double *c_) { \
     BLOCKS(out, block, in, get, f) \
-    if (n_ % block) tail(name, n_, p_, c_, nop); \
+    if (n_ % block) tail(n_, p_, c_, name, nop); \
   }
 #define KERNEL(name, nop, in, get, f) \
   LOOP(K(name), K(tail), real, BLOCK, nop, in, get, f)
