@@ -17,6 +17,7 @@ local parts = { -- estimator = the module that returns it, or the module and a f
   GaussianClassifier = "mare.models.gaussian",
   NaiveBayes = "mare.models.naive_bayes",
   KMeans = "mare.models.kmeans",
+  GaussianMixture = "mare.models.mixture",
   PCA = "mare.models.pca",
   LinearRegression = "mare.models.linear",
   Ridge = "mare.models.ridge",
