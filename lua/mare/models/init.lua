@@ -17,6 +17,8 @@ local parts = { -- estimator = the module that returns it, or the module and a f
   GaussianClassifier = "mare.models.gaussian",
   NaiveBayes = "mare.models.naive_bayes",
   KMeans = "mare.models.kmeans",
+  KNN = { "mare.models.knn", "KNN" },
+  KNNRegressor = { "mare.models.knn", "KNNRegressor" },
   GaussianMixture = "mare.models.mixture",
   PCA = "mare.models.pca",
   LinearRegression = "mare.models.linear",

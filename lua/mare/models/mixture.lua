@@ -197,7 +197,8 @@ local function parts_of_codes(codes, k)
 end
 
 local function first_parts(self, data, k)
-  local init, parts = self.settings.init, nil
+  local init = self.settings.init
+  local parts
   if init == "random" then
     parts = core.rand({ k, data.n }, "f64")
     parts = parts / parts:sum(1, true)
