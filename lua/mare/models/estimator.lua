@@ -316,6 +316,10 @@ local function gather(self, name, x, y, opts, before)
   return data
 end
 
+--- For functions of estimators beside fit: their data, checked in the name of a function,
+-- and f() with what it makes freed, but for its result.
+M.gather, M.lasting = gather, lasting
+
 local function finish(data, learned, cache)
   learned.features = data.features
   if data.classes then learned.classes = data.classes end

@@ -23,6 +23,9 @@ local parts = { -- estimator = the module that returns it, or the module and a f
   PCA = "mare.models.pca",
   LinearRegression = "mare.models.linear",
   Ridge = "mare.models.ridge",
+  Lasso = { "mare.models.lasso", "Lasso" },
+  HuberRegression = "mare.models.huber",
+  ElasticNet = { "mare.models.lasso", "ElasticNet" },
 }
 
 local tools = { cross_validate = true, grid_search = true, learning_curve = true }

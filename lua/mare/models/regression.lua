@@ -31,12 +31,13 @@ function M.blocks(n, d, size, f)
   end
 end
 
--- The type products are made in: f64 as long as that costs nothing to speak of.
-local function working_type(m) return m.n * m.d <= VALUES and "f64" or m.x.dtype end
+--- The type products are made in: f64 as long as that costs nothing to speak of.
+function M.working_type(m) return m.n * m.d <= VALUES and "f64" or m.x.dtype end
 
 -- -- moments --------------------------------------------------------------------------
 
-local function check_sums(position, t)
+--- Refuses sums of squares that are not finite.
+function M.check_sums(position, t)
   if not routines.check_finite(t:reshape(-1)) then
     check.argument(position, "fit", "values so large that their squares overflow")
   end
@@ -45,14 +46,15 @@ end
 -- Means (1, d) of the columns, f64, or zeros without an intercept; the sum of the weights.
 local function means_of(m, intercept)
   local counts, means = core.empty(1, "f64"), core.empty({ 1, m.d }, "f64")
-  m.all = core.full({ m.n }, 1, "i64")
-  routines.class_moments(m.x, m.all, m.weights, counts, means, core.empty({ 1, m.d }, "f64"))
-  check_sums(1, means)
-  return intercept and means or means:zero_(), counts
+  m.all, m.variance = core.full({ m.n }, 1, "i64"), core.empty({ 1, m.d }, "f64")
+  routines.class_moments(m.x, m.all, m.weights, counts, means, m.variance)
+  M.check_sums(1, means)
+  m.raw_mean = means
+  return intercept and means or core.zeros({ 1, m.d }, "f64"), counts
 end
 
 --- What a fit starts from: n, d, k, sum (of the weights), mean (1, d), y_mean (1, k),
--- y (n, k) less it, yy (1, k) its mean square, w (n, 1) the weights or nil.
+-- y (n, k) less it, yy (1, k) its mean square, w (n, 1) the weights or nil; variance (1, d).
 function M.center(data, intercept)
   local m = { n = data.n, d = data.features, x = data.x, single = data.y:dim() == 1,
     intercept = intercept, weights = data.weights, w = data.weights and data.weights:unsqueeze(2) }
@@ -65,29 +67,30 @@ function M.center(data, intercept)
   m.y = y - m.y_mean
   local squares = m.y:square()
   m.yy = (m.w and squares * m.w or squares):sum(1, true) / m.sum
-  check_sums(2, m.yy)
+  M.check_sums(2, m.yy)
   return m
 end
 
 --- The Gram matrix (d, d) of the rows about their means, f64.
 function M.gram(m)
   local out = core.empty({ 1, m.d, m.d }, "f64")
-  routines.class_covariances(m.x, m.all, m.weights, m.counts, m.mean, out)
-  check_sums(1, out)
+  local x = m.x:to(M.working_type(m))
+  routines.class_covariances(x, m.all, m.weights, m.counts, m.mean, out)
+  M.check_sums(1, out)
   return out:reshape(m.d, m.d)
 end
 
--- Rows of x less their means.
-local function rows_of(m, first, count, dtype)
+--- Rows of x less their means, (count, d).
+function M.rows(m, first, count, dtype)
   return m.x:narrow(1, first, count):to(dtype) - m.mean:to(dtype)
 end
 
 --- x' (y - x W) (d, k) over the sum of the weights; W nil counts as 0.
 function M.slope(m, W)
-  local dtype = working_type(m)
+  local dtype = M.working_type(m)
   local out, w = core.zeros({ m.d, m.k }, "f64"), W and W:to(dtype)
   M.blocks(m.n, m.d, nil, function(first, count)
-    local x, r = rows_of(m, first, count, dtype), m.y:narrow(1, first, count)
+    local x, r = M.rows(m, first, count, dtype), m.y:narrow(1, first, count)
     if w then r = r - x:matmul(w):to "f64" end
     if m.w then r = r * m.w:narrow(1, first, count) end
     out:add_(x:t():matmul(r:to(dtype)):to "f64")
@@ -165,7 +168,7 @@ end
 
 -- Weighted rows with their targets (count, d + k).
 local function row_block(m, first, count)
-  local a = ops.cat({ rows_of(m, first, count, "f64"), m.y:narrow(1, first, count) }, 2)
+  local a = ops.cat({ M.rows(m, first, count, "f64"), m.y:narrow(1, first, count) }, 2)
   return m.w and a * m.w:narrow(1, first, count):sqrt() or a
 end
 
