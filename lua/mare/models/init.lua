@@ -15,6 +15,8 @@ local M = {}
 
 local parts = { -- estimator = the module that returns it, or the module and a field of it
   GaussianClassifier = "mare.models.gaussian",
+  LogisticRegression = { "mare.models.logistic", "LogisticRegression" },
+  SoftmaxRegression = { "mare.models.logistic", "SoftmaxRegression" },
   NaiveBayes = "mare.models.naive_bayes",
   KMeans = "mare.models.kmeans",
   KNN = { "mare.models.knn", "KNN" },
