@@ -95,8 +95,8 @@ local function check_solvable(self)
     check.fail("%s: solver = \"newton\" is for loss = \"cross_entropy\"; " ..
       "\"square\" is not convex", self.class.name)
   elseif s.solver == "newton" and (s.penalty == "l1" or s.penalty == "elastic") then
-    check.fail("%s: solver = \"newton\" needs a smooth penalty (\"l2\" or \"none\"), not \"%s\"; " ..
-      "\"lbfgs\" takes all", self.class.name, s.penalty)
+    check.fail("%s: solver = \"newton\" needs a smooth penalty (\"l2\" or \"none\"), " ..
+      "not \"%s\"; \"lbfgs\" takes all", self.class.name, s.penalty)
   end
 end
 
