@@ -8,7 +8,7 @@
 
 #include "../base/pool.h"
 
-#define PIECE ((int64_t)32768) /* bytes of x that one piece of a job takes, about */
+#define PIECE ((int64_t)6144) /* bytes of x that one piece of a job takes, about */
 #define AHEAD 3 /* rows */
 #define AHEAD_BYTES ((size_t)4096)
 

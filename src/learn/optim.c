@@ -16,7 +16,7 @@
 #include "optim_kernels.h"
 #include "optim_rows.h"
 
-#define PIECE 16384 /* elements of a piece; a multiple of what LINE aligns to */
+#define PIECE 8192 /* elements of a piece; a multiple of what LINE aligns to */
 #define SERIAL 65536 /* so many are done before other threads have come to help */
 #define LINE 16     /* parameters start at multiples of this many elements */
 #define CHUNK 1024  /* elements measured at a time, while they are in the cache */

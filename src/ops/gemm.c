@@ -110,6 +110,7 @@ typedef struct Job {
   int64_t tm, tn;         /* rows and columns of a piece */
   int64_t down, across;   /* pieces of one product */
   int64_t group;          /* products of a piece, when it is whole products */
+  bool turned;            /* pieces are counted down the columns */
 } Job;
 
 static const void *at (const void *p, int64_t offset, mare_Dtype dt) {
@@ -132,10 +133,12 @@ static mare_Product part_of (const Job *w, int64_t b, int64_t i, int64_t j) {
 static void piece (void *ctx, int64_t q) {
   const Job *w = ctx;
   const int64_t tiles = w->down * w->across, t = q % tiles;
+  const int64_t i = w->turned ? t % w->down : t / w->across;
+  const int64_t j = w->turned ? t / w->down : t % w->across;
   const int64_t first = q / tiles * w->group;
   const int64_t end = first + w->group < w->batch ? first + w->group : w->batch;
   for (int64_t b = first; b < end; b++) {
-    const mare_Product g = part_of(w, b, t / w->across * w->tm, t % w->across * w->tn);
+    const mare_Product g = part_of(w, b, i * w->tm, j * w->tn);
     if (w->small) w->small(&g);
     else blis(&g, w->dtype);
   }
@@ -154,7 +157,7 @@ static int64_t halve (int64_t n, int64_t unit) {
 ** small one whole rows of c are written.
 */
 static void cut (Job *w, double work) {
-  static const struct { int tm, tn; } least[] = {{96, 64}, {24, 32}};
+  static const struct { int tm, tn; } least[] = {{96, 64}, {32, 32}};
   const mare_Product *g = &w->g;
   const bool rows = g->bj == 1, far = rows && (double)g->k * (double)g->bp > FAR;
   const bool whole = rows && (double)g->k * (double)g->n < NEAR &&
@@ -168,7 +171,7 @@ static void cut (Job *w, double work) {
            (w->tm > tm || w->tn > tn)) {
       const bool wider = !far && w->tn * tm >= w->tm * tn;
       if (w->tn > tn && (wider || w->tm <= tm)) w->tn = halve(w->tn, 32);
-      else w->tm = halve(w->tm, 12);
+      else w->tm = halve(w->tm, 8);
     }
   }
 }
@@ -181,6 +184,7 @@ static void run (Job *w, const Plan *p) {
   cut(w, share);
   w->down = ceil_div(w->g.m, w->tm);
   w->across = ceil_div(w->g.n, w->tn);
+  w->turned = w->g.n > w->g.m;
   w->group = w->down * w->across == 1 && work < share ? (int64_t)(share / (work + 1)) : 1;
   if (w->group < 1) w->group = 1;
   mare_parallel(ceil_div(w->batch, w->group) * w->down * w->across, piece, w);
