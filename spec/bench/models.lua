@@ -60,3 +60,19 @@ end)
 classifier("MultinomialNB", function() return models.NaiveBayes { kind = "multinomial" } end)
 classifier("LDA", function() return models.GaussianClassifier { covariance = "shared" } end)
 classifier("QDA", function() return models.GaussianClassifier { reg = 0.1, unbiased = true } end)
+
+-- Another one: the time of f(m), with what note(m) says of it where ACCURACY is asked for.
+local function other(name, m, f, note)
+  if not wanted(name) then return end
+  print_row(name, timed(function() f(m) end))
+  if os.getenv "ACCURACY" then io.stderr:write(("%s %s\n"):format(name, note(m))) end
+end
+
+local function fit(m) m:fit(x) end
+
+other("KMeans fit", models.KMeans { k = 10, init = x:narrow(1, 1, 10), steps = 30, tol = 0 }, fit,
+  function(m) return m.inertia end)
+other("PCA fit", models.PCA { components = 50 }, fit,
+  function(m) return m.explained_variance:sum():item() end)
+other("KNN predict", models.KNN { k = 5 }:fit(x, y), function(m) m:predict(tx):close() end,
+  function(m) return m:score(tx, ty) end)

@@ -11,9 +11,12 @@ import time
 import warnings
 
 import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import (LinearDiscriminantAnalysis,
                                            QuadraticDiscriminantAnalysis)
 from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
+from sklearn.neighbors import KNeighborsClassifier
 
 warnings.filterwarnings("ignore")
 seconds, patterns = float(sys.argv[1]), sys.argv[2:]
@@ -67,3 +70,19 @@ classifier("BernoulliNB", BernoulliNB(binarize=0.5))
 classifier("MultinomialNB", MultinomialNB())
 classifier("LDA", LinearDiscriminantAnalysis())
 classifier("QDA", QuadraticDiscriminantAnalysis(reg_param=0.1))
+
+
+def other(name, model, f, note):
+    """Another one: the time of f(model), and what note(model) says of it."""
+    if not wanted(name):
+        return
+    print_row(name, timed(lambda: f(model)))
+    if os.environ.get("ACCURACY"):
+        print(name, note(model), file=sys.stderr)
+
+
+other("KMeans fit", KMeans(10, init=x[:10], n_init=1, max_iter=30, tol=0),
+      lambda m: m.fit(x), lambda m: m.inertia_)
+other("PCA fit", PCA(50), lambda m: m.fit(x), lambda m: m.explained_variance_.sum())
+other("KNN predict", KNeighborsClassifier(5, algorithm="brute").fit(x, y),
+      lambda m: m.predict(tx), lambda m: m.score(tx, ty))

@@ -289,7 +289,7 @@ static mare_Status scatter_times(mare_Heap *h, mare_Values *v) {
   Scatter s = {.k = mare_bayes_kernels(x->dtype), .x = x, .q = &v->t[3],
                .weights = doubles(&v->t[1]), .mean = doubles(&v->t[2]),
                .n = x->shape[0], .d = x->shape[1], .m = v->t[3].shape[1]};
-  const int64_t pieces = at_most(16, (s.n + 4 * BLOCK - 1) / (4 * BLOCK));
+  const int64_t pieces = at_most(16, (s.n + 2 * BLOCK - 1) / (2 * BLOCK));
   const int64_t dm = s.d * s.m;
   double *z = doubles(&v->t[4]);
   s.share = (s.n + pieces - 1) / pieces;
@@ -298,8 +298,9 @@ static mare_Status scatter_times(mare_Heap *h, mare_Values *v) {
   s.part = mare_scratch(h, (size_t)(pieces * dm) * sizeof *s.part);
   const bool ok = s.scratch && s.part;
   if (ok) mare_parallel(pieces, scatter_piece, &s);
-  if (ok) memset(z, 0, (size_t)dm * sizeof *z);
-  for (int64_t i = 0; ok && i < pieces * dm; i++) z[i % dm] += s.part[i];
+  if (ok) memcpy(z, s.part, (size_t)dm * sizeof *z);
+  for (int64_t i = 1; ok && i < pieces; i++)
+    for (int64_t j = 0; j < dm; j++) z[j] += s.part[i * dm + j];
   mare_scratch_free(h, s.part);
   mare_scratch_free(h, s.scratch);
   return ok ? MARE_OK : MARE_NOMEM;

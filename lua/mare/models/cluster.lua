@@ -76,13 +76,15 @@ function M.distances_to(x, y, index)
   return out:reshape(n)
 end
 
---- Means (d) and variances (d), f64, of rows x, and the sum of their weights.
-function M.moments(x, weights)
+--- Means (d) and variances (d), f64, of rows x, and the sum of their weights.  Where these
+-- are not finite, look() is to find the value that is the reason.
+function M.moments(x, weights, look)
   local d = x:size(2)
   local count, mean = core.empty(1, "f64"), core.empty({ 1, d }, "f64")
   local variance = core.empty({ 1, d }, "f64")
   routines.class_moments(x, core.ones({ x:size(1) }, "i64"), weights, count, mean, variance)
   if not routines.check_finite(variance:reshape(-1)) then
+    if look then look() end
     check.argument(1, "fit", "values so large that their squares overflow")
   end
   return mean:reshape(d), variance:reshape(d), count:item()

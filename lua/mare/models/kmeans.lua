@@ -170,7 +170,7 @@ local function best_of(count, f)
 end
 
 local function fit_whole(self, data, k)
-  local _, variance = cluster.moments(data.x, data.weights)
+  local _, variance = cluster.moments(data.x, data.weights, data.check)
   local tol = self.settings.tol * variance:mean():item()
   return best_of(restarts_of(self), function()
     return run(self, data, first_centers(self, data.x, data.weights, k), tol)
@@ -254,6 +254,7 @@ local function best_start(self, data, k)
 end
 
 local function fit_batches(self, data, k)
+  data.check()
   local centers, steps, converged = batches(self, data, best_start(self, data, k))
   local codes, counts = core.zeros({ data.n }, "i64"), core.empty(k, "f64")
   assign(data.x, data.weights, centers, codes, counts, core.empty(centers.shape, "f64"))
@@ -271,6 +272,7 @@ local function fit(self, data)
 end
 
 local function partial(self, data, before)
+  data.check()
   local _ <close> = cluster.seeded(not before and self.settings.seed or nil)
   local centers, counts = before and before.centers, before and before.counts
   if not before then
@@ -286,16 +288,26 @@ end
 
 -- -- methods --------------------------------------------------------------------------
 
+-- Runs f(x, learned) for finite rows x.
+local function run_method(self, name, x, f)
+  return self:run(name, x, function(data, learned)
+    estimator.check_values(name, data)
+    return f(data, learned)
+  end)
+end
+
 local methods = {}
 
 --- The clusters 1..k (n, i64) whose centers are nearest to rows x (n, d).
 function methods:predict(x)
-  return self:run("predict", x, function(data, learned) return nearest(data, learned.centers) end)
+  return run_method(self, "predict", x, function(data, learned)
+    return nearest(data, learned.centers)
+  end)
 end
 
 --- The distances (n, k) of rows x (n, d) from the centers, of x's type.
 function methods:transform(x)
-  return self:run("transform", x, function(data, learned)
+  return run_method(self, "transform", x, function(data, learned)
     return cluster.squared_distances(data, learned.centers:to(data.dtype)):sqrt():to(data.dtype)
   end)
 end
@@ -304,7 +316,7 @@ end
 -- centers.  Option: weights (n).
 function methods:score(x, opts)
   check.options(2, "score", opts, { weights = true })
-  return self:run("score", x, function(data, learned)
+  return run_method(self, "score", x, function(data, learned)
     local w = estimator.weights(2, "score", opts and opts.weights, data:size(1))
     return -inertia_of(data, w, learned.centers, nearest(data, learned.centers))
   end)
@@ -351,5 +363,6 @@ end
 -- S. P. Lloyd 1982, Least squares quantization in PCM.
 return estimator.define {
   name = "KMeans", kind = "plain", doc = "k clusters around means",
-  settings = rows, learned = learned_fields, fit = fit, partial = partial, methods = methods,
+  settings = rows, learned = learned_fields, lazy = true,
+  fit = fit, partial = partial, methods = methods,
 }

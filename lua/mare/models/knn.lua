@@ -90,7 +90,7 @@ local function neighbours(self, queries, k, learned)
   local q = queries:to(x.dtype)
   local m = q:size(1)
   local distances, at = core.empty({ m, k }, "f64"), core.empty({ m, k }, "i64")
-  local size = math.max(1, math.min(1024, math.max(x:size(2) // 16, ROOM // x:size(1))))
+  local size = math.max(1, math.min(1024, math.max(x:size(2) // 8, ROOM // x:size(1))))
   for first = 1, m, size do
     local _ <close> = core.scope()
     local n = math.min(size, m - first + 1)

@@ -28,8 +28,9 @@ local rows = {
   { "components", nil, check = check_components },
   { "whiten", false },
   { "solver", "auto", one_of = { "auto", "exact", "randomised" } },
-  { "passes", 2, integer = true, lo = 1 },
-  { "oversample", 14, integer = true, lo = 0 },
+  { "passes", 1, integer = true, lo = 1 },
+  { "oversample", 30, integer = true, lo = 0 },
+  { "sample", 4096, integer = true, lo = 1 },
   cluster.seed_row,
 }
 
@@ -40,6 +41,7 @@ local learned_fields = { mean = "f64 d", components = "f64 k d", explained_varia
 -- -- solvers: components (m, d) and their variances (m), descending ---------------------
 
 local SMALL, LONG = 1 << 22, 32767 -- values, and rows, whose singular values are computed
+local POWER, RANDOM = 6, 8 -- steps with a sample; random columns after these
 
 local function centred(data, mean)
   local x = data.x:to "f64" - mean
@@ -61,11 +63,11 @@ local function by_covariance(data, mean, count)
   return v:t():index_select(1, order), w:index_select(1, order):clamp(0, math.huge)
 end
 
--- C q, of the covariance of the rows.
+-- C q, where C is the scatter of the rows over a count.
 local function covariance_times(x, weights, mean, count, q)
   local z = core.empty(q.shape, "f64")
   routines.scatter_times(x, weights, mean, q:to(x.dtype):contiguous(), z)
-  return z / (count - 1)
+  return z / count
 end
 
 -- Eigenvectors (d, m) and values (m), descending, of C given z = C q with q'q = 1, as if C
@@ -82,18 +84,38 @@ local function nystroem(q, z)
   return u, (s:square() - shift):clamp(0, math.huge)
 end
 
-local function randomised(self, data, mean, count, m)
-  local s, d = self.settings, data.features
-  local _ <close> = cluster.seeded(s.seed)
-  local width = math.min(d, data.n, m + s.oversample)
+-- Rows with their weights, and as many or a random part of them.
+local function sample_of(data, size)
+  if size >= data.n then return data.x, data.weights end
+  local at = core.randperm(data.n):narrow(1, 1, size)
+  return data.x:index_select(1, at), data.weights and data.weights:index_select(1, at)
+end
+
+-- Columns (d, width) that span where rows of a sample vary most, and some random ones for
+-- what the sample misses.
+local function subspace(self, data, mean, width)
+  local d = data.features
+  local x, weights = sample_of(data, math.max(self.settings.sample, 8 * width))
   local q = linalg.qr(core.randn({ d, width }, "f64"))
-  local u, values
-  for _ = 1, s.passes do
-    local z = covariance_times(data.x, data.weights, mean, count, q)
-    u, values = nystroem(q, z)
-    q = u
+  for i = 1, POWER do
+    q = covariance_times(x, weights, mean, x:size(1), q)
+    q = i % 2 == 0 and linalg.qr(q) or q / q:abs():max():clamp(1e-300, math.huge)
   end
-  return u:t():narrow(1, 1, m), values:narrow(1, 1, m)
+  local random = math.min(RANDOM, width // 4)
+  q:narrow(2, width - random + 1, random):copy_(core.randn({ d, random }, "f64"))
+  return (linalg.qr(q))
+end
+
+local function randomised(self, data, mean, count, m)
+  local s = self.settings
+  local _ <close> = cluster.seeded(s.seed)
+  local q = subspace(self, data, mean, math.min(data.features, data.n, m + s.oversample))
+  local values
+  for _ = 1, s.passes do
+    local z = covariance_times(data.x, data.weights, mean, count - 1, q)
+    q, values = nystroem(q, z)
+  end
+  return q:t():narrow(1, 1, m), values:narrow(1, 1, m)
 end
 
 -- -- how many, and which way ------------------------------------------------------------
@@ -147,7 +169,7 @@ end
 local function fit(self, data)
   local most = math.min(data.n, data.features)
   check_components_fit(self, data, most)
-  local mean, variance, count = cluster.moments(data.x, data.weights)
+  local mean, variance, count = cluster.moments(data.x, data.weights, data.check)
   if count <= 1 then check.argument(2, "fit", "the weights sum to %g; above 1 expected", count) end
   local total = variance:sum():item() * count / (count - 1)
   local v, values = solve(self, data, mean, count, most)
@@ -176,12 +198,22 @@ local function transform(self, x, learned)
   return ops.linear(x, w:to(x.dtype), (w:matmul(learned.mean) * -1):to(x.dtype))
 end
 
+-- Runs f(x, learned) for finite rows x.
+local function run_method(self, name, x, f)
+  return self:run(name, x, function(data, learned)
+    estimator.check_values(name, data)
+    return f(data, learned)
+  end)
+end
+
 local methods = {}
 
 --- The components' coordinates (n, k) of rows x (n, d), of x's type; with the setting whiten
 -- each has variance 1 on the rows of fit.
 function methods:transform(x)
-  return self:run("transform", x, function(data, learned) return transform(self, data, learned) end)
+  return run_method(self, "transform", x, function(data, learned)
+    return transform(self, data, learned)
+  end)
 end
 
 --- Rows (n, d) from coordinates z (n, k): what transform came from, but for what the
@@ -223,7 +255,7 @@ end
 -- variances along the components and noise_variance across them (probabilistic PCA).
 -- M. E. Tipping and C. M. Bishop 1999, Mixtures of probabilistic principal component analyzers.
 function methods:score(x)
-  return self:run("score", x, function(data, learned)
+  return run_method(self, "score", x, function(data, learned)
     return log_density(data, learned):mean():item()
   end)
 end
@@ -238,8 +270,10 @@ end
 -- * solver: "exact"; "randomised", quick where few components of many are wanted; "auto",
 --   randomised for more than 256 columns, four million values and at most a fifth of the
 --   components.
--- * passes (2) over the rows, and oversample (14), how many more directions are followed than
---   are wanted: for the randomised solver, whose last components are approximate.
+-- * passes (1), oversample (30), sample (4096): the randomised solver finds in a sample of the
+--   rows where they vary most, in oversample more directions than are wanted, and then goes
+--   over all rows so many times.  Its last components are approximate: of 50 of 784 columns of
+--   Fashion-MNIST the variances are right to 2 %, with passes = 2 to 0.3 %.
 -- * seed: of the random numbers; without it those of mare.seed.
 --
 -- Learned, f64: mean (d); components (k, d), the largest value of each is positive;
@@ -255,5 +289,5 @@ end
 -- C. M. Bishop 2006, Pattern Recognition and Machine Learning, 12.1.
 return estimator.define {
   name = "PCA", kind = "plain", doc = "the directions in which rows vary most",
-  settings = rows, learned = learned_fields, fit = fit, methods = methods,
+  settings = rows, learned = learned_fields, lazy = true, fit = fit, methods = methods,
 }
