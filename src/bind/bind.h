@@ -258,6 +258,14 @@ unsigned check_axes(lua_State *L, int arg, int ndim);
 /* numbers from arg on, or one table; returns ndim and the index after the shape */
 int check_shape(lua_State *L, int arg, int64_t *shape, int *after);
 
+/* -- files (io.c) --------------------------------------------------------------- */
+
+/* pushes zeroed memory that close() gives back at the end of the calling function */
+void *push_owner(lua_State *L, size_t size, lua_CFunction close);
+/* returns nil and the message; memory that ran out is an error instead */
+int failed(lua_State *L, mare_Status st, const char *message);
+const char *check_path(lua_State *L, int arg);
+
 /* -- what each file adds to the module ------------------------------------------- */
 
 typedef struct Function { /* a plain function of the core table */
@@ -269,7 +277,8 @@ typedef struct Function { /* a plain function of the core table */
 extern const Function object_functions[], create_functions[], memory_functions[],
     tape_functions[], backward_functions[], forward_functions[],
     elementwise_functions[], reduce_functions[], index_functions[],
-    product_functions[], optim_functions[], io_functions[], linalg_functions[];
+    product_functions[], optim_functions[], io_functions[], linalg_functions[],
+    csv_functions[];
 
 extern const Op copy_ops[], view_ops[], product_ops[], reduce_ops[], index_ops[],
     join_ops[];

@@ -48,8 +48,7 @@ static int writer_close(lua_State *L) {
   return 0;
 }
 
-/* pushes zeroed memory that close() gives back at the end of the calling function */
-static void *push_owner(lua_State *L, size_t size, lua_CFunction close) {
+void *push_owner(lua_State *L, size_t size, lua_CFunction close) {
   void *p = lua_newuserdatauv(L, size, 0);
   memset(p, 0, size);
   lua_createtable(L, 0, 2);
@@ -62,15 +61,14 @@ static void *push_owner(lua_State *L, size_t size, lua_CFunction close) {
   return p;
 }
 
-/* nil and the message; memory that ran out is an error instead */
-static int failed(lua_State *L, mare_Status st, const char *message) {
+int failed(lua_State *L, mare_Status st, const char *message) {
   if (st == MARE_NOMEM || st == MARE_LIMIT) return user_error(L, "%s", message);
   lua_pushnil(L);
   lua_pushstring(L, message);
   return 2;
 }
 
-static const char *check_path(lua_State *L, int arg) {
+const char *check_path(lua_State *L, int arg) {
   size_t n;
   const char *path;
   if (lua_type(L, arg) != LUA_TSTRING)

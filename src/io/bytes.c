@@ -192,8 +192,7 @@ static mare_Status inflate_some(mare_Source *s, void *out, size_t n, size_t *got
   return MARE_OK;
 }
 
-/* up to n bytes; *got is less than n at the end only */
-static mare_Status read_some(mare_Source *s, char *out, size_t n, size_t *got) {
+mare_Status mare_source_some(mare_Source *s, char *out, size_t n, size_t *got) {
   *got = 0;
   while (*got < n && !s->ended) {
     size_t now = 0;
@@ -209,7 +208,7 @@ static mare_Status read_some(mare_Source *s, char *out, size_t n, size_t *got) {
 
 mare_Status mare_source_read(mare_Source *s, void *out, size_t n) {
   size_t got;
-  mare_Status st = read_some(s, out, n, &got);
+  mare_Status st = mare_source_some(s, out, n, &got);
   if (st == MARE_OK && got < n)
     return mare_source_fail(s, MARE_FORMAT, "cut off after %llu bytes; %zu more expected",
                             (unsigned long long)s->position, n - got);
@@ -219,7 +218,7 @@ mare_Status mare_source_read(mare_Source *s, void *out, size_t n) {
 mare_Status mare_source_finish(mare_Source *s) {
   char extra;
   size_t got;
-  mare_Status st = read_some(s, &extra, 1, &got);
+  mare_Status st = mare_source_some(s, &extra, 1, &got);
   if (st == MARE_OK && got)
     return mare_source_fail(s, MARE_FORMAT, "more follows after its %llu bytes",
                             (unsigned long long)s->position - 1);

@@ -31,6 +31,8 @@ void mare_source_close(mare_Source *s);
 
 /* exactly n bytes; fewer are MARE_FORMAT */
 mare_Status mare_source_read(mare_Source *s, void *out, size_t n);
+/* up to n bytes; *got is less than n at the end only */
+mare_Status mare_source_some(mare_Source *s, char *out, size_t n, size_t *got);
 /* MARE_FORMAT when anything follows; checks the sums of a packed stream */
 mare_Status mare_source_finish(mare_Source *s);
 /* no more than this can still come: ask before asking for memory */
