@@ -20,7 +20,7 @@ HOST     = $(SAY) $(CC) -std=gnu11 $(CFLAGS) $(SAN) $(INCLUDE) -o $@ $< $(B)/lib
 # runtimes are loaded before it; leaks of other libraries are named in leaks.txt.
 # (With interception of __tls_get_addr the leak checker crashes beside our threads.)
 asan:
-	$(AGAIN) B=build/asan LDFLAGS= SAN='$(ASAN)' SPECS='$(SPECS)' busted \
+	$(AGAIN) B=build/asan LDFLAGS=-Wl,-z,nodelete SAN='$(ASAN)' SPECS='$(SPECS)' busted \
 	  BEFORE='LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=$(ASANOPT) LSAN_OPTIONS=$(LSANOPT)'
 
 # Every allocation fails in turn; nothing may be left. EVERY=n: each nth only.

@@ -56,7 +56,8 @@ VECTOR1(atanh) VECTOR1(erf) VECTOR1(erfc) VECTOR2(pow) VECTOR2(hypot) VECTOR2(at
 #undef log
 #define log(x) _Generic((x), float: log_float, default: (log))(x)
 
-#if VECTOR == 16 /* the C library's scalar ones miss 2 units of the last place */
+/* the C library's scalar ones miss 2 units of the last place */
+#if VECTOR == 16 || !defined(VECTOR1)
 #undef tanh
 #define tanh(x) _Generic((x), float: (float)(tanh)(x), default: (tanh)(x))
 #undef erfc

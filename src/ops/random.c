@@ -15,11 +15,13 @@
 #define WORDS MARE_RANDOM_WORDS
 #define LANES MARE_RANDOM_LANES
 
+/* of this processor's instruction set, if this compiler made it for that one */
 static mare_Random *maker(mare_RandomKind kind) {
   const char *isa = mare_isa();
-  if (strcmp(isa, "avx512") == 0) return mare_random_avx512[kind];
-  if (strcmp(isa, "avx2") == 0) return mare_random_avx2[kind];
-  return mare_random_base[kind];
+  mare_Random *make = NULL;
+  if (strcmp(isa, "avx512") == 0) make = mare_random_avx512[kind];
+  if (strcmp(isa, "avx2") == 0) make = mare_random_avx2[kind];
+  return make ? make : mare_random_base[kind];
 }
 
 static int64_t least(int64_t a, int64_t b) {
