@@ -358,6 +358,57 @@ describe("losses refuse", function()
     refuses("cross_entropy has a gradient to its logits only", y.backward, y)
   end)
 
+  it("element types and weights, by the name of the loss", function()
+    local y, scores = mare.ones(2, 3), f64(x)
+    refuses("bad argument #2 to 'mse' (f32 does not mix with the prediction's f64; "
+      .. "convert one with :to)", loss.mse, scores, y)
+    refuses("bad argument #3 to 'triplet' (f32 does not mix with the prediction's f64; "
+      .. "convert one with :to)", loss.triplet, scores, scores, y)
+    refuses("bad argument #3 to 'mse' (weight: f32 expected, got f64)", loss.mse, y, y,
+      { weight = f64 { 1, 2, 3 } })
+    for _, shape in ipairs { { 2 }, { 1, 2, 3 }, { 4, 1 } } do
+      refuses("bad argument #3 to 'mse' (weight of shape " .. table.concat(shape, "x")
+        .. " for values of shape 2x3)", loss.mse, y, y, { weight = mare.ones(shape) })
+    end
+    refuses("bad argument #3 to 'nll' (weight: f32 of shape 3 expected, got f32 of shape 2)",
+      loss.nll, y, labels { 1, 2 }, { weight = mare.ones(2) })
+    refuses("bad argument #3 to 'multi_margin' "
+      .. "(weight: f64 of shape 3 expected, got f32 of shape 3)",
+      loss.multi_margin, scores, labels { 1, 2 }, { weight = mare.ones(3) })
+    assert.near(3 * loss.multi_margin(scores, labels { 1, 2 }):item(),
+      loss.multi_margin(scores, labels { 1, 2 }, { weight = 3 }):item(), 1e-14)
+  end)
+
+  it("labels that are no class", function()
+    refuses("bad argument #2 to 'multi_margin' (label 4 is outside 1..3)", loss.multi_margin, a,
+      labels { 1, 4 })
+    refuses("bad argument #2 to 'nll' (label 0 is outside 1..3)", loss.nll, a, labels { 0, 1 })
+    refuses("bad argument #3 to 'nll' (ignore_index 1.5: labels to ignore are negative or a class)",
+      loss.nll, a, labels { 3, 1 }, { ignore_index = 1.5 })
+  end)
+
+  it("options out of their range, in every loss that has some", function()
+    local y = mare.ones(2, 3)
+    refuses("bad argument #3 to 'huber' (delta: a number above 0 expected, got 0)", loss.huber, y, y,
+      { delta = 0 })
+    refuses("bad argument #4 to 'triplet' (p: a number above 0 expected, got 0)", loss.triplet,
+      y, y, y, { p = 0 })
+    refuses("bad argument #4 to 'triplet' (margin: number expected, got string)", loss.triplet,
+      y, y, y, { margin = "1" })
+    refuses("bad argument #3 to 'tversky' (alpha: -1 is outside 0 to inf)", loss.tversky, y, y,
+      { alpha = -1 })
+    refuses("bad argument #3 to 'dice' (smooth: number expected, got boolean)", loss.dice, y, y,
+      { smooth = true })
+    refuses("bad argument #3 to 'gaussian_nll' (-1 is outside 0 to inf)", loss.gaussian_nll, y, y, -1)
+    refuses("bad argument #4 to 'gaussian_nll' (eps: a number above 0 expected, got 0)",
+      loss.gaussian_nll, y, y, 1, { eps = 0 })
+  end)
+
+  it("no NaN: it stays", function()
+    local y = loss.bce(mare.tensor { 0.5, 0 / 0 }, mare.ones(2)):item()
+    assert.is_true(y ~= y)
+  end)
+
   it("empty penalties", function()
     refuses("bad argument #1 to 'l1' (no tensors)", loss.l1, {})
     refuses("bad argument #1 to 'l2' "

@@ -555,8 +555,8 @@ describe("activations", function()
   it("take parameters in their order or by name, and refuse others", function()
     assert.equal("Hardtanh(-1, 3)", tostring(nn.Hardtanh { hi = 3 }))
     assert.equal(0.2, nn.LeakyReLU(0.2).slope)
-    refuses("bad argument #1 to 'ReLU' (0 parameters at most)", nn.ReLU, 1)
-    refuses("bad argument #2 to 'LeakyReLU' (1 parameters at most)", nn.LeakyReLU, 1, 2)
+    refuses("bad argument #1 to 'ReLU' (it has no parameters)", nn.ReLU, 1)
+    refuses("bad argument #2 to 'LeakyReLU' (1 parameter at most)", nn.LeakyReLU, 1, 2)
     refuses("bad argument #1 to 'LeakyReLU' (unknown option 'slop'; known: slope)",
       nn.LeakyReLU, { slop = 1 })
     refuses("bad argument #1 to 'LeakyReLU' (number expected, got string)", nn.LeakyReLU, "a")
@@ -680,8 +680,14 @@ describe("nn.init", function()
     refuses("bad argument #1 to 'normal' (tensor expected, got table)", nn.init.normal(1), {})
     refuses("bad argument #1 to 'xavier_normal' (tensor of two or more dimensions expected, "
       .. "got shape 3)", nn.init.xavier_normal, mare.zeros(3))
-    refuses("bad argument #2 to 'kaiming_normal' ('in' or 'out' expected, got fan_in)",
+    refuses("bad argument #3 to 'kaiming_normal' ('in' or 'out' expected, got fan_in)",
       nn.init.kaiming_normal, mare.zeros(3, 3), 0, "fan_in")
+    refuses("bad argument #2 to 'kaiming_normal' ('in' or 'out' expected, got fan_in)",
+      nn.init.kaiming_normal(0, "fan_in"), mare.zeros(3, 3))
+    refuses("bad argument #3 to 'uniform' (1 is outside 2 to inf)", nn.init.uniform,
+      mare.zeros(3), 2, 1)
+    refuses("bad argument #1 to 'uniform' (-2 is outside 0 to inf)", nn.init.uniform(-2),
+      mare.zeros(3))
     refuses("bad argument #1 to 'zeros' (f32 or f64 tensor expected, got i64)", nn.init.zeros,
       mare.zeros({ 3 }, "i64"))
   end)

@@ -108,5 +108,21 @@ describe("schedules", function()
       schedule.sequence, { schedule.constant(1), schedule.constant(2) })
     refuses("bad argument #2 to 'multistep' (list of steps expected, got number)",
       schedule.multistep, 0.1, 3)
+    refuses("bad argument #2 to 'multistep' (number expected, got string)",
+      schedule.multistep, 0.1, { 3, "5" })
+    refuses("bad argument #4 to 'cyclic' (factor: number expected, got string)",
+      schedule.cyclic, 0, 1, 4, { mode = "exponential", factor = "a" })
+    refuses("bad argument #3 to 'one_cycle' (warm: 2 is outside 0 to 1)", schedule.one_cycle, 1, 10,
+      { warm = 2 })
+    refuses("bad argument #3 to 'one_cycle' (start: 0 is outside 1 to inf)", schedule.one_cycle,
+      1, 10, { start = 0 })
+    refuses("bad argument #2 to 'warmup_stable_decay' (final: -1 is outside 0 to inf)",
+      schedule.warmup_stable_decay, 1, { stable = 1, decay = 1, final = -1 })
+    refuses("bad argument #2 to 'plateau' (factor: 2 is outside 0 to 1)", schedule.plateau, 1,
+      { factor = 2 })
+    refuses("bad argument #2 to 'plateau' (patience: -1 is outside 0 to inf)", schedule.plateau, 1,
+      { patience = -1 })
+    refuses("bad argument #2 to 'plateau' (unknown option 'wait'; known: cooldown, factor, min, "
+      .. "mode, patience, threshold)", schedule.plateau, 1, { wait = 1 })
   end)
 end)

@@ -27,18 +27,31 @@ end
 local function differ(position, name, x, t)
   tensor(1, name, x)
   tensor(position, name, t)
-  check.argument(position, name, "shape %s does not match the prediction's %s", check.shape(t),
-    check.shape(x))
+  if not core.same_shape(x, t) then
+    check.argument(position, name, "shape %s does not match the prediction's %s", check.shape(t),
+      check.shape(x))
+  end
+  check.argument(position, name, "%s does not mix with the prediction's %s; convert one with :to",
+    t.dtype, x.dtype)
 end
 
--- Refuses a target at this position that has not x's shape.
+-- Refuses a target at this position that has not x's shape and type.
 local function same_shape(position, name, x, t)
-  if not core.same_shape(x, t) then differ(position, name, x, t) end
+  if not core.same_shape(x, t, true) then differ(position, name, x, t) end
 end
 
 local function matrix(position, name, t)
   if dim(tensor(position, name, t)) ~= 2 then
     check.argument(position, name, "shape (n, classes) expected, got %s", check.shape(t))
+  end
+end
+
+-- Refuses labels that are not among the classes.
+local function among(position, name, t, classes)
+  if t:numel() == 0 then return end
+  local low, high = t:min():item(), t:max():item()
+  if low < 1 or high > classes then
+    check.argument(position, name, "label %d is outside 1..%d", low < 1 and low or high, classes)
   end
 end
 
@@ -49,6 +62,7 @@ local function labels(position, name, x, t)
     check.argument(position, name, "i64 labels of shape %d expected, got %s of shape %s",
       size(x, 1), t.dtype, check.shape(t))
   end
+  among(position, name, t, size(x, 2))
 end
 
 -- -- options and reductions --------------------------------------------------------------
@@ -68,15 +82,38 @@ local function reduction(position, name, opts)
   return reduce
 end
 
+-- Does w broadcast to y's shape?
+local function spreads(w, y)
+  local sizes, into = w.shape, y.shape
+  local before = #into - #sizes
+  for d = #sizes, 1, -1 do
+    if before < 0 or sizes[d] ~= 1 and sizes[d] ~= into[before + d] then return false end
+  end
+  return true
+end
+
 -- y times the weight, whose shape must broadcast to y's.
 local function weighted(position, name, y, weight)
-  if type(weight) ~= "number" then tensor(position, name, weight) end
-  local out = y * weight
-  if check.shape(out) ~= check.shape(y) then
-    check.argument(position, name, "weight of shape %s for values of shape %s",
-      check.shape(weight), check.shape(y))
+  if type(weight) ~= "number" then
+    if tensor(position, name, weight).dtype ~= y.dtype then
+      check.argument(position, name, "weight: %s expected, got %s", y.dtype, weight.dtype)
+    elseif not spreads(weight, y) then
+      check.argument(position, name, "weight of shape %s for values of shape %s",
+        check.shape(weight), check.shape(y))
+    end
   end
-  return out
+  return y * weight
+end
+
+-- The weight of each label's class, for scores x (n, classes) and labels (n).
+local function of_labels(name, weight, x, t)
+  local classes = size(x, 2)
+  if type(weight) == "number" then return weight end
+  if tensor(3, name, weight).dtype ~= x.dtype or check.shape(weight) ~= tostring(classes) then
+    check.argument(3, name, "weight: %s of shape %d expected, got %s of shape %s", x.dtype, classes,
+      weight.dtype, check.shape(weight))
+  end
+  return weight:index_select(1, t)
 end
 
 local function finish(position, name, y, opts)
@@ -85,19 +122,32 @@ local function finish(position, name, y, opts)
   return reduction(position, name, opts)(y)
 end
 
--- The known options of each loss, and the defaults of its own ones.
-local defaults = {}
+-- The known options of each loss, and the defaults of its own ones; the place of the
+-- options among its arguments.
+local defaults, places = {}, {}
 
-local function declare(name, own)
+local function declare(name, own, place)
   local known = { reduction = "mean", weight = "none" }
   for k, v in pairs(own or {}) do known[k] = v end
-  defaults[name] = known
+  defaults[name], places[name] = known, place or 3
 end
+
+-- Where options make sense; others may be any number.  Those of not_zero are not 0.
+local ranges = {
+  delta = { 0 }, beta = { 0 }, gamma = { 0 }, q = { 0, 1 }, alpha = { 0 }, smooth = { 0 },
+  eps = { 0 }, p = { 0 },
+}
+local not_zero = { delta = true, eps = true, p = true }
 
 -- A loss's own option, or its default.
 local function option(name, opts, key)
   local value = opts and opts[key]
   if value == nil then return defaults[name][key] end
+  local range = ranges[key] or {}
+  value = check.number(places[name], name, value, nil, range[1], range[2], key)
+  if value == 0 and not_zero[key] then
+    check.argument(places[name], name, "%s: a number above 0 expected, got 0", key)
+  end
   return value
 end
 
@@ -107,14 +157,6 @@ end
 local renamed = {
   squared_error = "mse", absolute_error = "mae", squared_log_error = "msle"
 }
-
--- Where the parameters of rows make sense; others may be any number.
-local ranges = { delta = { 0 }, beta = { 0 }, gamma = { 0 }, q = { 0, 1 } }
-
-local function in_range(name, param, value)
-  local range = ranges[param] or {}
-  return check.number(3, name, value, nil, range[1], range[2], param)
-end
 
 --- One loss for each row of ops.def whose operands are a prediction x and a target t:
 -- mse mae msle log_cosh bce bce_logits kl_div poisson_nll hinge squared_hinge
@@ -132,7 +174,7 @@ local function from_row(row, name)
     same_shape(2, name, prediction, target)
     if not opts then return op(prediction, target):mean() end
     check.options(3, name, opts, known)
-    local value = param and opts[param] and in_range(name, param, opts[param]) or nil
+    local value = param and option(name, opts, param) or nil
     return finish(3, name, op(prediction, target, value), opts)
   end
 end
@@ -148,7 +190,7 @@ end
 local function probabilities(position, name, x)
   if x:numel() == 0 then return end
   local lowest, highest = x:detach():min():item(), x:detach():max():item()
-  if lowest >= 0 and highest <= 1 then return end
+  if not (lowest < 0 or highest > 1) then return end      -- NaN passes, and stays NaN
   check.argument(position, name, "probabilities expected, found %g; logits go to bce_logits",
     lowest < 0 and lowest or highest)
 end
@@ -168,7 +210,7 @@ function M.half_mse(prediction, target, opts)
   return finish(3, "half_mse", mare.squared_error(prediction, target) * 0.5, opts)
 end
 
-declare("gaussian_nll", { eps = 1e-6 })
+declare("gaussian_nll", { eps = 1e-6 }, 4)
 --- The negative log likelihood of targets under normal distributions with the predicted
 -- means and variances: (log v + (t - x)^2 / v) / 2, without the constant.  The variance is
 -- a tensor of the same shape, or a number; eps (1e-6) is the least that counts.
@@ -178,7 +220,7 @@ function M.gaussian_nll(prediction, target, variance, opts)
   check.options(4, "gaussian_nll", opts, defaults.gaussian_nll)
   local eps = option("gaussian_nll", opts, "eps")
   if type(variance) == "number" then
-    variance = math.max(variance, eps)
+    variance = math.max(check.number(3, "gaussian_nll", variance, nil, 0), eps)
   else
     same_shape(3, "gaussian_nll", prediction, variance)
     variance = mare.clamp(variance, eps)
@@ -188,7 +230,7 @@ end
 
 -- -- distances between two tensors --------------------------------------------------------
 
-declare("margin_ranking", { margin = 0 })
+declare("margin_ranking", { margin = 0 }, 4)
 --- max(0, margin - t (a - b)): t is 1 where a should be above b and -1 where below.
 -- `loss.margin_ranking(score_a, score_b, t, { margin = 0.1 })`
 function M.margin_ranking(a, b, target, opts)
@@ -208,7 +250,7 @@ local function check_rows(name, a, b, target)
   end
 end
 
-declare("cosine_embedding", { margin = 0 })
+declare("cosine_embedding", { margin = 0 }, 4)
 --- For rows of a and b (n, c): 1 - cos where t (n) is 1, max(0, cos - margin) where -1.
 -- `loss.cosine_embedding(a, b, t, { margin = 0.5 })`
 function M.cosine_embedding(a, b, target, opts)
@@ -224,7 +266,7 @@ end
 -- The p-norm of each row of a - b; the small shift keeps its derivative finite at 0.
 local function distance(a, b, p) return (a - b + 1e-6):norm(p, 2) end
 
-declare("triplet", { margin = 1, p = 2 })
+declare("triplet", { margin = 1, p = 2 }, 4)
 --- max(0, |anchor - positive| - |anchor - negative| + margin) for rows (n, c), with
 -- p-norms (2).  Schroff and others, "FaceNet", 2015.
 -- `loss.triplet(anchor, positive, negative, { margin = 0.2 })`
@@ -238,7 +280,7 @@ function M.triplet(anchor, positive, negative, opts)
   return finish(4, "triplet", mare.relu(gap + margin), opts)
 end
 
-declare("contrastive", { margin = 1 })
+declare("contrastive", { margin = 1 }, 4)
 --- For rows of a and b (n, c) at distance d: d^2 / 2 where t (n) is 1 (they belong
 -- together), max(0, margin - d)^2 / 2 elsewhere.  Hadsell, Chopra and LeCun, 2006.
 -- `loss.contrastive(a, b, t)`
@@ -295,9 +337,9 @@ local function class_options(name, opts)
   check.options(3, name, opts, defaults[name])
   reduction(3, name, opts)
   if opts.ignore_index ~= nil then
-    check.count(3, name, opts.ignore_index, math.mininteger)
-    if opts.ignore_index == 0 then
-      check.argument(3, name, "ignore_index 0: labels to ignore are negative or a class")
+    local label = check.number(3, name, opts.ignore_index, nil, nil, nil, "ignore_index")
+    if label == 0 or not math.tointeger(label) then
+      check.argument(3, name, "ignore_index %s: labels to ignore are negative or a class", label)
     end
   end
   return opts.reduction or "mean"
@@ -344,7 +386,8 @@ function M.nll(logp, target, opts)
     local counts = t:ne(opts.ignore_index)
     w, t = counts:to(logp.dtype), mare.where(counts, t, mare.full({}, 1, "i64"))
   end
-  if opts.weight then w = w * tensor(3, "nll", opts.weight):index_select(1, t) end
+  among(2, "nll", t, size(x, 2))
+  if opts.weight then w = w * of_labels("nll", opts.weight, x, t) end
   local rows = -(x:gather(2, t:unsqueeze(2)):squeeze(2) * w)
   if how == "mean" then return rows:sum() / w:sum() end
   return reduce_rows(rows, target, how)
@@ -364,7 +407,7 @@ function M.multi_margin(prediction, target, opts)
   if p ~= 1 then above = above ^ p end
   local y = (above:sum(2) - margin ^ p) / size(prediction, 2) -- less the label's own term
   if not opts then return y:mean() end
-  if opts.weight then y = y * tensor(3, "multi_margin", opts.weight):index_select(1, target) end
+  if opts.weight then y = y * of_labels("multi_margin", opts.weight, prediction, target) end
   return reduction(3, "multi_margin", opts)(y)
 end
 
@@ -374,7 +417,9 @@ declare "multilabel_margin"
 -- `loss.multilabel_margin(scores, mask)`
 function M.multilabel_margin(prediction, target, opts)
   matrix(1, "multilabel_margin", prediction)
-  same_shape(2, "multilabel_margin", prediction, target)
+  if not core.same_shape(prediction, target) then
+    differ(2, "multilabel_margin", prediction, target)
+  end
   check.options(3, "multilabel_margin", opts, defaults.multilabel_margin)
   local is = target:ne(0):to(prediction.dtype)
   local pairs_of = is:unsqueeze(3) * (1 - is):unsqueeze(2) -- (n, j, i)

@@ -51,7 +51,8 @@ function M.multistep(lr, milestones, factor)
     check.argument(2, "multistep", "list of steps expected, got %s", type(milestones))
   end
   factor = check.number(3, "multistep", factor, 0.1, 0)
-  local at = table.move(milestones, 1, #milestones, 1, {})
+  local at = {}
+  for i, step in ipairs(milestones) do at[i] = check.number(2, "multistep", step, nil, 0) end
   table.sort(at)
   return function(step)
     local passed = 0
@@ -154,10 +155,12 @@ function M.cyclic(low, high, half, opts)
   low, high = check.number(1, "cyclic", low), check.number(2, "cyclic", high)
   half = check.count(3, "cyclic", half)
   check.options(4, "cyclic", opts, { mode = true, factor = true })
-  local mode, factor = opts and opts.mode or "triangular", opts and opts.factor or 1
+  local mode = opts and opts.mode or "triangular"
+  local factor = check.number(4, "cyclic", opts and opts.factor, 1, 0, nil, "factor")
   local scale = cyclic_scale[mode]
   if not scale then
-    check.argument(4, "cyclic", "unknown mode '%s'; known: %s", mode, check.names(cyclic_scale))
+    check.argument(4, "cyclic", "unknown mode '%s'; known: %s", tostring(mode),
+      check.names(cyclic_scale))
   end
   return function(step)
     local t = step - 1
@@ -175,9 +178,12 @@ function M.one_cycle(high, steps, opts)
   high, steps = positive(1, "one_cycle", high), check.count(2, "one_cycle", steps)
   check.options(3, "one_cycle", opts, { warm = true, start = true, final = true })
   opts = opts or {}
-  local first = high / (opts.start or 25)
-  local last = first / (opts.final or 1e4)
-  local peak = (opts.warm or 0.3) * steps - 1
+  local function option(name, default, lo, hi)
+    return check.number(3, "one_cycle", opts[name], default, lo, hi, name)
+  end
+  local first = high / option("start", 25, 1)
+  local last = first / option("final", 1e4, 1)
+  local peak = option("warm", 0.3, 0, 1) * steps - 1
   return function(step)
     local t = math.min(step, steps) - 1
     if t <= peak then return half_cosine(first, high, peak > 0 and t / peak or 1) end
@@ -214,7 +220,8 @@ function M.warmup_stable_decay(lr, opts)
     { warmup = true, stable = true, decay = true, final = true })
   opts = opts or {}
   local stable = check.count(2, "warmup_stable_decay", opts.stable, 0)
-  local decay = M.linear(lr, opts.final or 0, check.count(2, "warmup_stable_decay", opts.decay))
+  local final = check.number(2, "warmup_stable_decay", opts.final, 0, 0, nil, "final")
+  local decay = M.linear(lr, final, check.count(2, "warmup_stable_decay", opts.decay))
   return M.warmup(opts.warmup or 0, M.sequence { { lr, stable }, decay })
 end
 
@@ -263,8 +270,11 @@ function Plateau:report(value)
 end
 
 local plateau_defaults = {
-  mode = "min", factor = 0.1, patience = 10, threshold = 1e-4, cooldown = 0, min = 0
+  factor = 0.1, patience = 10, threshold = 1e-4, cooldown = 0, min = 0
 }
+
+local plateau_options = { mode = "min" }
+for k, v in pairs(plateau_defaults) do plateau_options[k] = v end
 
 --- A schedule object: its rate is lowered by `factor` when more than `patience`
 -- reports in a row brought nothing better.  Options (default): mode "min" or "max"
@@ -273,16 +283,14 @@ local plateau_defaults = {
 -- `local lr = schedule.plateau(0.1, { patience = 2 })  lr:report(loss)  lr() --> 0.1`
 function M.plateau(lr, opts)
   lr = positive(1, "plateau", lr)
-  check.options(2, "plateau", opts, plateau_defaults)
-  local self = { lr = lr, waited = 0, resting = 0 }
-  for k, v in pairs(plateau_defaults) do
-    self[k] = opts and opts[k] ~= nil and opts[k] or v
-    if type(self[k]) ~= type(v) then
-      check.argument(2, "plateau", "%s: %s expected, got %s", k, type(v), type(self[k]))
-    end
+  check.options(2, "plateau", opts, plateau_options)
+  opts = opts or {}
+  local self = { lr = lr, waited = 0, resting = 0, mode = opts.mode or "min" }
+  for k, default in pairs(plateau_defaults) do
+    self[k] = check.number(2, "plateau", opts[k], default, 0, k == "factor" and 1 or nil, k)
   end
   if self.mode ~= "min" and self.mode ~= "max" then
-    check.argument(2, "plateau", "mode '%s'; known: max, min", self.mode)
+    check.argument(2, "plateau", "mode '%s'; known: max, min", tostring(self.mode))
   end
   return setmetatable(self, Plateau)
 end

@@ -292,11 +292,13 @@ static int tensor_iscontiguous(lua_State *L) {
   return 1;
 }
 
-static int same_shape(lua_State *L) { /* same_shape(a, b): open tensors of one shape? */
+/* same_shape(a, b [, typed]): open tensors of one shape, and of one type if typed? */
+static int same_shape(lua_State *L) {
   State *S = get_state(L);
   const Object *a = test_tensor(L, S, 1), *b = test_tensor(L, S, 2);
   lua_pushboolean(L, a && b && a->t.storage && b->t.storage &&
-                         mare_same_shape(&a->t, &b->t));
+                         mare_same_shape(&a->t, &b->t) &&
+                         (a->t.dtype == b->t.dtype || !lua_toboolean(L, 3)));
   return 1;
 }
 

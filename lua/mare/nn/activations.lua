@@ -32,7 +32,8 @@ local function settings(class, row, first, ...)
     check.options(1, class, first, known)
     for i, p in ipairs(row.params) do given[i] = first[p] end
   elseif select("#", first, ...) > #row.params and first ~= nil then
-    check.argument(#row.params + 1, class, "%d parameters at most", #row.params)
+    check.argument(#row.params + 1, class, #row.params == 0 and "it has no parameters" or
+      "%d parameter%s at most", #row.params, #row.params == 1 and "" or "s")
   end
   for i, default in ipairs(row.defaults) do
     given[i] = check.number(i, class, given[i], default)

@@ -13,6 +13,11 @@ local is_tensor = mare.is_tensor
 
 local M = {}
 
+local shift = 0     -- 1 while the tensor stands before the arguments that are counted
+
+-- An argument of the initialiser, counted without the tensor.
+local function number(position, ...) return check.number(position + shift, ...) end
+
 -- fill(t, ...) writes into t; the function made of it has both uses.
 local function initialiser(name, fill)
   local function run(t, ...)
@@ -24,10 +29,14 @@ local function initialiser(name, fill)
     return t
   end
   M[name] = function(first, ...)
-    if is_tensor(first) then return run(first, ...) end
+    if is_tensor(first) then
+      shift = 1
+      return run(first, ...)
+    end
     local args = table.pack(first, ...)
     return function(t)
       if not is_tensor(t) then check.argument(1, name, "tensor expected, got %s", type(t)) end
+      shift = 0
       return run(t, table.unpack(args, 1, args.n))
     end
   end
@@ -82,25 +91,25 @@ initialiser("zeros", function(t) t:zero_() end)
 initialiser("ones", function(t) t:fill_(1) end)
 
 --- One value: constant(0.1).
-initialiser("constant", function(t, value) t:fill_(check.number(1, "constant", value)) end)
+initialiser("constant", function(t, value) t:fill_(number(1, "constant", value)) end)
 
 --- Normal: normal(std = 1, mean = 0).
 initialiser("normal", function(t, std, mean)
-  fill_normal(t, check.number(2, "normal", mean, 0), check.number(1, "normal", std, 1, 0))
+  fill_normal(t, number(2, "normal", mean, 0), number(1, "normal", std, 1, 0))
 end)
 
 --- Uniform: uniform(hi = 1) between -hi and hi, uniform(lo, hi) between the two.
 initialiser("uniform", function(t, lo, hi)
-  lo = check.number(1, "uniform", lo, 1)
+  lo = number(1, "uniform", lo, 1, hi == nil and 0 or nil)
   if hi == nil then lo, hi = -lo, lo end
-  fill_uniform(t, lo, check.number(2, "uniform", hi))
+  fill_uniform(t, lo, number(2, "uniform", hi, nil, lo))
 end)
 
 --- Normal, drawn again while farther than `cut` (2) standard deviations from the mean:
 -- trunc_normal(std = 1, mean = 0, cut = 2).
 initialiser("trunc_normal", function(t, std, mean, cut)
-  std, mean = check.number(1, "trunc_normal", std, 1, 0), check.number(2, "trunc_normal", mean, 0)
-  cut = check.number(3, "trunc_normal", cut, 2, 0.01)
+  std, mean = number(1, "trunc_normal", std, 1, 0), number(2, "trunc_normal", mean, 0)
+  cut = number(3, "trunc_normal", cut, 2, 0.01)
   local z = mare.randn(t.shape, t.dtype)
   local outside = z:abs():gt(cut)
   while outside:any():item() ~= 0 do
@@ -115,14 +124,14 @@ end)
 -- neural networks", 2010.
 initialiser("xavier_uniform", function(t, gain)
   local inputs, outputs = fans(t, "xavier_uniform")
-  local bound = check.number(1, "xavier_uniform", gain, 1, 0) * math.sqrt(6 / (inputs + outputs))
+  local bound = number(1, "xavier_uniform", gain, 1, 0) * math.sqrt(6 / (inputs + outputs))
   fill_uniform(t, -bound, bound)
 end)
 
 --- Normal with standard deviation gain sqrt(2 / (inputs + outputs)).  Same source.
 initialiser("xavier_normal", function(t, gain)
   local inputs, outputs = fans(t, "xavier_normal")
-  local std = check.number(1, "xavier_normal", gain, 1, 0) * math.sqrt(2 / (inputs + outputs))
+  local std = number(1, "xavier_normal", gain, 1, 0) * math.sqrt(2 / (inputs + outputs))
   fill_normal(t, 0, std)
 end)
 
@@ -130,9 +139,9 @@ end)
 local function kaiming_std(t, name, a, mode)
   local inputs, outputs = fans(t, name)
   if mode ~= nil and mode ~= "in" and mode ~= "out" then
-    check.argument(2, name, "'in' or 'out' expected, got %s", tostring(mode))
+    check.argument(2 + shift, name, "'in' or 'out' expected, got %s", tostring(mode))
   end
-  a = check.number(1, name, a, 0)
+  a = number(1, name, a, 0)
   return math.sqrt(2 / ((1 + a * a) * (mode == "out" and outputs or inputs)))
 end
 
@@ -173,7 +182,7 @@ end
 -- others, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
 -- networks", 2014.
 initialiser("orthogonal", function(t, gain)
-  gain = check.number(1, "orthogonal", gain, 1)
+  gain = number(1, "orthogonal", gain, 1)
   fans(t, "orthogonal")
   local rows = t:size(1)
   local columns = t:numel() // math.max(rows, 1)
