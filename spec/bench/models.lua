@@ -76,3 +76,11 @@ other("PCA fit", models.PCA { components = 50 }, fit,
   function(m) return m.explained_variance:sum():item() end)
 other("KNN predict", models.KNN { k = 5 }:fit(x, y), function(m) m:predict(tx):close() end,
   function(m) return m:score(tx, ty) end)
+
+local label, onehot = y:to "f32", y:unsqueeze(2):eq(mare.arange(1, 10, "i64")):to "f32"
+for _, r in ipairs { { models.LinearRegression(), onehot }, { models.Ridge(), onehot },
+    { models.Lasso { lambda = 0.01, tol = 1e-4 }, label } } do
+  local model, target = table.unpack(r)
+  other(model.class.name .. " fit", model, function(m) m:fit(x, target) end,
+    function(m) return m:score(x, target) end)
+end

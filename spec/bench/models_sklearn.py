@@ -15,6 +15,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import (LinearDiscriminantAnalysis,
                                            QuadraticDiscriminantAnalysis)
+from sklearn.linear_model import Lasso, LinearRegression, Ridge
 from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -86,3 +87,9 @@ other("KMeans fit", KMeans(10, init=x[:10], n_init=1, max_iter=30, tol=0),
 other("PCA fit", PCA(50), lambda m: m.fit(x), lambda m: m.explained_variance_.sum())
 other("KNN predict", KNeighborsClassifier(5, algorithm="brute").fit(x, y),
       lambda m: m.predict(tx), lambda m: m.score(tx, ty))
+
+label, onehot = y.astype(x.dtype), np.eye(10, dtype=x.dtype)[y - 1]
+for name, model, target in [("LinearRegression", LinearRegression(), onehot),
+                            ("Ridge", Ridge(alpha=1.0), onehot),
+                            ("Lasso", Lasso(alpha=0.01, tol=1e-4), label)]:
+    other(name + " fit", model, lambda m: m.fit(x, target), lambda m: m.score(x, target))

@@ -128,7 +128,8 @@ row { "optimizer muon, of its products' time", "optimizer muon", "mare", "muon p
 for _, r in ipairs { { "LDA fit", 10 }, { "LDA predict" }, { "QDA fit", 10 }, { "QDA predict", 10 },
     { "GaussianNB fit", 20 }, { "GaussianNB predict", 20 }, { "BernoulliNB fit", 10 },
     { "BernoulliNB predict", 10 }, { "MultinomialNB fit", 4 }, { "MultinomialNB predict", 4 },
-    { "KMeans fit", 2 }, { "PCA fit", 8 }, { "KNN predict", 1 } } do
+    { "KMeans fit", 2 }, { "PCA fit", 8 }, { "KNN predict", 1 },
+    { "LinearRegression fit", 8 }, { "Ridge fit", 8 }, { "Lasso fit" } } do
   row { r[1] .. ", against scikit-learn", r[1], "sklearn", r[1], r[2], from = "mare models" }
 end
 

@@ -18,7 +18,7 @@ local epsilon = { f32 = 2.0 ^ -23, f64 = 2.0 ^ -52 }
 
 -- -- blocks ---------------------------------------------------------------------------
 
-local VALUES = 1 << 22 -- of a block
+local VALUES = 1 << 20 -- of a block
 local ROWS = 32767     -- of a matrix that LAPACK is given here
 
 --- f(first, count, scope) for blocks of n rows of d values, or of `size` rows; temporaries
@@ -32,7 +32,7 @@ function M.blocks(n, d, size, f)
 end
 
 --- The type products are made in: f64 as long as that costs nothing to speak of.
-function M.working_type(m) return m.n * m.d <= VALUES and "f64" or m.x.dtype end
+function M.working_type(m) return m.n * m.d <= 4 * VALUES and "f64" or m.x.dtype end
 
 -- -- moments --------------------------------------------------------------------------
 
@@ -82,7 +82,9 @@ end
 
 --- Rows of x less their means, (count, d).
 function M.rows(m, first, count, dtype)
-  return m.x:narrow(1, first, count):to(dtype) - m.mean:to(dtype)
+  local x, mean = m.x:narrow(1, first, count), m.mean:to(dtype)
+  if x.dtype == dtype then return x - mean end
+  return x:to(dtype):sub_(mean)
 end
 
 --- x' (y - x W) (d, k) over the sum of the weights; W nil counts as 0.
@@ -111,33 +113,37 @@ local SETTLED = { f32 = 1e-4, f64 = 1e-9 }
 -- solve(c): the W (d, k) with (gram + penalty I) W = c, or nil if that is too near to
 -- singular; and the roots (d, 1) of the diagonal.  Constant columns get the weight 0.
 local function factor(gram, penalty, dtype)
-  local d = gram:size(1)
-  local a = gram + core.eye(d, "f64") * penalty
-  local v = diagonal(a)
+  local scope <close> = core.scope()
+  local d, v = gram:size(1), diagonal(gram) + penalty
   local flat = v:eq(0)
   local root = ops.where(flat, 1, v:sqrt()):unsqueeze(2)
-  a = a / root / root:t() + core.eye(d, "f64") * flat:to "f64"
-  local l = core.empty({ d, d }, "f64")
+  local a, l = gram / root, core.empty({ d, d }, "f64")
+  a:div_(root:t())
+  diagonal(a):fill_(1)
   if not routines.gaussian_factor(a, 0, 0, WEAK[dtype], 0, nil, l) then return nil end
   local upper = l:t():contiguous()
+  for _, t in ipairs { l, upper, root } do scope:keep(t) end
   return function(c)
     local z = linalg.solve_triangular(l, c / root)
     return linalg.solve_triangular(upper, z, true) / root
   end, root, d - math.tointeger(flat:to "f64":sum():item())
 end
 
--- Answers of a factor made better with what they leave of the rows themselves, until steps
--- are rounding; nil where they do not become small.  A. Bjorck 1987, Stability analysis of
--- the method of seminormal equations.
+-- Answers of a factor made better with what they leave of the rows themselves, until the
+-- next step would be rounding: each is smaller than the one before by what the factor is off.
+-- nil where steps do not become small.  A. Bjorck 1987, Stability analysis of the method of
+-- seminormal equations.
 local function refine(m, solve, root, penalty)
-  local W, last = solve(M.slope(m)), math.huge
+  local W, last = solve(M.slope(m)), 1
   for _ = 1, 10 do
     local step = solve(M.slope(m, W) - W * penalty)
     W = W + step
     local size = (W * root):norm():item()
     local moved = size > 0 and (step * root):norm():item() / size or 0
-    if moved <= 2 * epsilon[m.x.dtype] then return W end
-    if moved ~= moved or moved >= last / 2 then return moved <= SETTLED[m.x.dtype] and W or nil end
+    if moved * math.min(1, moved / last) <= epsilon[m.x.dtype] then return W end
+    if moved ~= moved or moved >= last / 2 then
+      return moved <= SETTLED[m.x.dtype] and W or nil
+    end
     last = moved
   end
   return W
@@ -182,10 +188,13 @@ local function triangle(m, lambda)
   local c = m.d + m.k
   local size = math.max(1, math.min(math.max(VALUES // c, 2 * c), ROWS - c))
   M.blocks(m.n, m.d, size, function(first, count, scope)
-    local a, _ = row_block(m, first, count), nil
-    if r then a = ops.cat({ r, a }, 1) end
-    if count < m.n then _, a = linalg.qr(a) end
-    r = scope:keep(a)
+    local a = row_block(m, first, count)
+    if r then
+      local _ <close> = a
+      a = ops.cat({ r, a }, 1)
+      r:close()
+    end
+    r = scope:keep(count < m.n and select(2, linalg.qr(a)) or a)
   end)
   return r
 end
