@@ -267,6 +267,47 @@ describe("jvp", function()
   end)
 end)
 
+describe("a scope", function()
+  local x = number {0.5, -1, 2}
+
+  it("keeps the tangents of what is kept, at all levels", function()
+    local function f(t)
+      local s <close> = mare.scope()
+      local u = t * t
+      return s:keep(u:sin() * u)
+    end
+    local function plain(t) return (t * t):sin() * (t * t) end
+    local v = number {1, -2, 0.5}
+    local y, dy = mare.jvp(f, x, v)
+    local want, dwant = mare.jvp(plain, x, v)
+    same(flat(y), flat(want), 0, "value")
+    same(flat(dy), flat(dwant), 1e-15, "tangent")
+    local function second(g)
+      local _, d2 = mare.jvp(function(t)
+        local _, d = mare.jvp(g, t, v)
+        return d
+      end, x, v)
+      return flat(d2)
+    end
+    same(second(f), second(plain), 1e-14, "second order")
+    same(flat(mare.jacobian(f, x)), flat(mare.jacobian(plain, x)), 1e-15, "many at once")
+  end)
+
+  it("keeps those of the tensors in a table, and no others", function()
+    local made, kept
+    local _, d = mare.jvp(function(t)
+      do
+        local s <close> = mare.scope()
+        made = t:exp()
+        kept = s:keep {a = t:cos(), {t * 2}}
+      end
+      return kept.a + kept[1][1]
+    end, x, mare.ones({3}, "f64"))
+    same(flat(d), flat(2 - x:sin()), 1e-15, "tangent")
+    demand(not pcall(made.sum, made), "what was not kept is open")
+  end)
+end)
+
 describe("element-wise rows", function()
   it("with many tangents, broadcast, inside each other", function()
     local checked = 0

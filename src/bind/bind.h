@@ -186,6 +186,7 @@ void push_arg(lua_State *L, int idx, const Arg *a); /* of the tensor at idx */
 uint64_t level_tag(const Level *l);
 /* y's tangents, computed when somebody uses it; forward.c */
 void settle_tangents(lua_State *L, State *S, int y);
+int push_tangents_of(lua_State *L, State *S, int x);
 /* out = g times the derivative of y's row to argument i; g and out may have leading
 ** dimensions that y has not: several g at once */
 void row_derivative(State *S, const Object *y, int i, const mare_Tensor *g,

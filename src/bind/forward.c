@@ -281,6 +281,25 @@ void settle_tangents(lua_State *L, State *S, int y) {
   if (!o->requires_grad) drop_node(L, o, c.index);
 }
 
+/* pushes the tangents of the tensor at index x, of all levels; returns how many */
+int push_tangents_of(lua_State *L, State *S, int x) {
+  const Object *o = lua_touserdata(L, x);
+  int n = 0;
+  if (S->levels == NULL || o->t.storage == NULL) return 0;
+  x = lua_absindex(L, x);
+  if (o->node && o->node->tag) settle_tangents(L, S, x);
+  for (const Level *l = S->levels; l && o->dual; l = l->next) {
+    luaL_checkstack(L, 2, NULL);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, l);
+    lua_pushvalue(L, x);
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
+    if (lua_isnil(L, -1)) lua_pop(L, 1);
+    else n++;
+  }
+  return n;
+}
+
 /* -- from Lua --------------------------------------------------------------------- */
 
 static Level *check_level(lua_State *L) {

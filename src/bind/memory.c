@@ -241,8 +241,14 @@ static bool within(const Scope *s, const Object *o) {
   return o->scope == s;
 }
 
-static void keep_tensor(lua_State *L, Scope *s, Object *o) {
+/* the tensor on the top of the stack, and its tangents, and theirs */
+static void keep_tensor(lua_State *L, Scope *s) {
+  Object *o = lua_touserdata(L, -1);
   Scope *outer = active(s->outer);
+  for (int n = push_tangents_of(L, s->S, -1); n > 0; n--) {
+    keep_tensor(L, s);
+    lua_pop(L, 1);
+  }
   if (!within(s, o)) return;
   scope_remove(o);
   promote(L, o);
@@ -258,8 +264,7 @@ static void keep_table(lua_State *L, Scope *s, int idx) {
     lua_pushboolean(L, 1);
     lua_rawset(L, 3);
     for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
-      Object *o = test_tensor(L, s->S, -1);
-      if (o) keep_tensor(L, s, o);
+      if (test_tensor(L, s->S, -1)) keep_tensor(L, s);
       else if (lua_istable(L, -1)) keep_table(L, s, lua_gettop(L));
     }
   }
@@ -269,9 +274,8 @@ static void keep_table(lua_State *L, Scope *s, int idx) {
 /* s:keep(v): v, a tensor or a table of tensors, outlives the scope; returns it */
 static int scope_keep(lua_State *L) {
   Scope *s = check_scope(L);
-  Object *o = test_tensor(L, s->S, 2);
   lua_settop(L, 2);
-  if (o) keep_tensor(L, s, o);
+  if (test_tensor(L, s->S, 2)) keep_tensor(L, s);
   if (lua_istable(L, 2)) {
     lua_createtable(L, 0, 0);
     keep_table(L, s, 2);
