@@ -242,7 +242,7 @@ describe("a long file", function()
   it("is read in chunks; a column that is text at the end is read again", function()
     local n = 400000
     local path = write(long(n, "-5,,,late\n"))
-    check_long(assert(mare.data.csv(path)), n)
+    check_long(assert(csv.read(path)), n)
     assert(os.execute("gzip -1 " .. path))
     paths[#paths + 1] = path .. ".gz"
     check_long(assert(csv.read(path .. ".gz")), n)

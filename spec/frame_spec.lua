@@ -558,3 +558,65 @@ frame of 5 rows, 3 columns
     assert.equal(2501, n)
   end)
 end)
+
+-- -- from a file to a model ---------------------------------------------------------------------
+
+-- 300 houses; a third of the numbers of rooms, some ages and many alleys are missing
+local function write_houses(path)
+  local lines, sequence = { "id,rooms,age,alley,price" }, support.sequence(7)
+  for i = 1, 300 do
+    local rooms, age = math.floor(sequence(2, 8)), math.floor(sequence(0, 100))
+    local alley = ({ "Pave", "Grvl", "NA" })[i % 3 + 1]
+    local price = 50 * rooms - age + (alley == "Pave" and 80 or 0) + sequence(-5, 5)
+    lines[i + 1] = ("%d,%s,%s,%s,%.2f"):format(i, i % 11 == 0 and "NA" or rooms,
+      i % 17 == 0 and "" or age, alley, price)
+  end
+  local file = assert(io.open(path, "w"))
+  assert(file:write(table.concat(lines, "\n"), "\n"))
+  assert(file:close())
+end
+
+describe("a file with holes", function()
+  local csv, saved = os.tmpname(), os.tmpname()
+  write_houses(csv)
+  teardown(function()
+    os.remove(csv)
+    os.remove(saved)
+  end)
+
+  it("is read", function()
+    local f = assert(data.csv(csv))
+    assert.same({ id = "i64", rooms = "f64", age = "f64", alley = "string", price = "f64" }, f:types())
+    assert.equal(300, #f)
+    local missing = f:describe():row(2)
+    assert.same({ 27, 17, 100 }, { missing.rooms, missing.age, missing.alley })
+    assert.equal(f:csv(), assert(data.csv { string = f:csv() }):csv())
+    local none, message = data.csv "/nowhere/x.csv"
+    assert.is_nil(none)
+    assert.truthy(message:find("/nowhere/x.csv", 1, true))
+    assert.same({ "age", "id" }, data.csv(csv, { columns = { "age", "id" } }):select({ "age", "id" }):names())
+    fails(function() data.csv(csv, { heder = true }) end, "bad argument #2 to 'csv'", "'heder'")
+  end)
+
+  it("becomes a saved model in twenty lines", function()
+    -- what a user writes begins here
+    mare.seed(1)
+    local f = assert(data.csv(csv, { missing = { "", "NA" } }))
+    local train, test = f:drop("id"):split(0.8, { seed = 1 })
+    local fill = train:fills "mean"
+    local code = data.OneHot({ missing = true }):fit(train)
+    local function prepare(part) return code:transform(part:fillna(fill)):dataset(nil, { "price" }) end
+    train, test = prepare(train), prepare(test)
+    local scale = data.Standardize():fit(train)
+    train, test = scale:transform(train), scale:transform(test)
+    local model = mare.nn.Sequential { mare.nn.Linear(train.x:size(2), 1) }
+    mare.train.fit(model, { data = train, validation = test, loss = mare.loss.mse, epochs = 60, seed = 1,
+      optimizer = mare.optim.adam(model:parameters(), { lr = 1 }), progress = false })
+    assert(model:save(saved))
+    -- and ends here
+    local again = assert(mare.nn.load(saved))
+    assert.equal(mare.train.predict(model, test):tobytes(), mare.train.predict(again, test):tobytes())
+    assert.is_true(mare.metrics.r2(mare.train.predict(again, test), test.y) > 0.8)
+    assert.same({ "rooms", "age", "alley_Grvl", "alley_Pave", "alley_nan" }, train.features)
+  end)
+end)

@@ -2,10 +2,9 @@
 -- in f32 and f64 a missing value is nan.  A column of strings is a list; a missing value is
 -- false.
 
-local core_ = require "mare.core"
 local check = require "mare.check"
 
-local core, ops = core_.functions, core_.ops
+local core, ops = require "mare.core".functions, require "mare.ops".ops
 
 local M = {}
 
@@ -182,6 +181,12 @@ function M.codes(c)
   for i, v in ipairs(values) do place[v] = i end
   for i, v in ipairs(list) do codes[i] = v and place[v] or 0 end
   return codes, values, place
+end
+
+--- A value as part of a name: 3.0 is "3".
+function M.value_text(v)
+  if math.type(v) == "float" and v % 1 == 0 then return ("%.0f"):format(v) end
+  return tostring(v)
 end
 
 -- -- statistics of what is not missing ----------------------------------------------------

@@ -71,7 +71,8 @@ end
 -- names to be read), names (a list, in place of the file's), rows (so many at most).
 -- Lines may end with \r\n, empty ones are left out, all others have the same number of
 -- fields; fields in quotes may hold separators, newlines and "" for a quote.
--- `local columns = assert(data.csv("houses.csv", { missing = { "", "NA" } }))`
+-- mare.data.csv makes a frame of them.
+-- `local columns = assert(csv.read("houses.csv", { missing = { "", "NA" } }))`
 function M.read(from, opts)
   local string = type(from) == "table" and from.string or nil
   if type(from) == "table" then check.options(1, "csv", from, { string = true }) end

@@ -97,6 +97,15 @@ function Dataset:batch(rows)
   return gather(of.source, of.rows, 1, #of, true), gather(of.target, of.rows, 1, #of, false)
 end
 
+--- A data set with other inputs for the same rows, x (n, ...), and the same targets.
+-- `ds:with_inputs(scale:transform(ds.x))`
+function Dataset:with_inputs(x)
+  if core.is_tensor(x) and x:dim() > 0 and x:size(1) ~= #self then
+    check.argument(1, "with_inputs", "%d rows of inputs for %d rows", x:size(1), #self)
+  end
+  return M.new(x, self.y, { classes = self.classes, features = self.features })
+end
+
 -- -- order ----------------------------------------------------------------------------
 
 -- 1..n shuffled; without a seed by the random numbers that mare.seed sets.

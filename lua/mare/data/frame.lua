@@ -10,6 +10,7 @@
 local core = require "mare.core".functions
 local check = require "mare.check"
 local column = require "mare.data.column"
+local csv = require "mare.data.csv"
 local settings = require "mare.models.settings"
 
 local M = {}
@@ -89,11 +90,20 @@ function M.new(t, order)
   return build(1, "frame", pairs_of(t, order))
 end
 
---- A frame from the columns that a reader returns: { name =, values = } each.
-function M.from_reader(list)
-  local given = {}
-  for i, c in ipairs(list) do given[i] = { c.name, c.values } end
-  return build(1, "csv", given)
+--- Reads a table of text (CSV), gzipped or not, as a frame; nil and a message that names file,
+-- line and column when it cannot be read.  Text itself is given as { string = text }.  Kinds
+-- are found out from all rows: whole numbers are i64, others and those with missing values
+-- f64, all else strings.  Options: header (true: the first line has names), names (a list, in
+-- place of those), columns (the names to be read), types ({ name = "i64" | "f64" | "string" }),
+-- missing (a list of what stands for a missing value: "", "NA", "nan" and the like), separator
+-- (","), decimal ("."), rows (so many at most).
+-- `local f = assert(mare.data.csv("houses.csv", { missing = { "", "NA" } }))`
+function M.csv(from, opts)
+  local list, message = csv.read(from, opts)
+  if not list then return nil, message end
+  local names, columns = {}, {}
+  for i, c in ipairs(list) do names[i], columns[c.name] = c.name, c.values end
+  return make(names, columns, list[1] and column.length(list[1].values) or 0)
 end
 
 -- -- columns --------------------------------------------------------------------------
@@ -540,6 +550,7 @@ local tools = { PARTS = PARTS, make = make, build = build, need = need, names_of
 
 require "mare.data.frame_values" (Frame, tools)
 require "mare.data.frame_text" (Frame, tools)
+require "mare.data.frame_split" (Frame, tools)
 
 M.parts = function(self) return self[PARTS] end
 

@@ -179,11 +179,6 @@ return function(Frame, tools)
 
   -- -- indicator columns --------------------------------------------------------------
 
-  local function category_text(v)
-    if math.type(v) == "float" and v % 1 == 0 then return ("%.0f"):format(v) end
-    return tostring(v)
-  end
-
   -- Codes of a column among given categories, 0 where missing or (when allowed) unknown.
   local function codes_among(name, c, categories, ignore)
     local place, codes = {}, {}
@@ -205,7 +200,7 @@ return function(Frame, tools)
     else codes, values = column.codes(c) end
     local out, t = {}, as_tensor(codes)
     for k = opts.drop_first and 2 or 1, #values do
-      out[#out + 1] = { ("%s_%s"):format(name, category_text(values[k])), t:eq(k) }
+      out[#out + 1] = { ("%s_%s"):format(name, column.value_text(values[k])), t:eq(k) }
     end
     if opts.missing then out[#out + 1] = { name .. "_nan", column.missing(c) } end
     return out

@@ -1,21 +1,35 @@
--- data -- data sets: reading them, cutting them, handing them out in batches.
+-- data -- data sets: reading them, cleaning them, cutting them, handing them out in batches.
 -- What reads a file returns nil and a message when that cannot be done.
 
-local csv = require "mare.data.csv"
 local dataset = require "mare.data.dataset"
-local frame = require "mare.data.frame"
 local idx = require "mare.data.idx"
 local shipped = require "mare.data.shipped"
 
-return {
+local M = {
   dataset = dataset.new,
   is_dataset = dataset.is_dataset,
-  frame = frame.new,
-  is_frame = frame.is_frame,
-  csv = csv.read,
   idx = idx.read,
   fashion_mnist = idx.fashion_mnist,
   digits = shipped.digits,
   iris = shipped.iris,
   source = shipped.source,
 }
+
+local later = { -- field = the module and the field of it; loaded when first used
+  csv = { "mare.data.frame", "csv" },
+  frame = { "mare.data.frame", "new" }, is_frame = { "mare.data.frame", "is_frame" },
+  Standardize = { "mare.data.scale", "Standardize" }, MinMax = { "mare.data.scale", "MinMax" },
+  Normalize = { "mare.data.scale", "Normalize" }, PCAWhiten = { "mare.data.scale", "PCAWhiten" },
+  OneHot = { "mare.data.encode", "OneHot" }, polynomial = { "mare.data.encode", "polynomial" },
+  lags = { "mare.data.encode", "lags" }, load = { "mare.models", "load" },
+}
+
+return setmetatable(M, {
+  __index = function(t, name)
+    local part = later[name]
+    if part == nil then return nil end
+    local value = require(part[1])[part[2]]
+    rawset(t, name, value)
+    return value
+  end,
+})

@@ -285,6 +285,8 @@ end
 
 local Base = {}
 
+M.base = Base -- for what extends its methods
+
 -- Runs f with what it makes freed at the end, but for its result: tensor, table, number.
 local function scoped(f)
   local scope <close> = core.scope()

@@ -28,6 +28,9 @@ local parts = { -- estimator = the module that returns it, or the module and a f
   Lasso = { "mare.models.lasso", "Lasso" },
   HuberRegression = "mare.models.huber",
   ElasticNet = { "mare.models.lasso", "ElasticNet" },
+  Standardize = { "mare.data.scale", "Standardize" }, MinMax = { "mare.data.scale", "MinMax" },
+  Normalize = { "mare.data.scale", "Normalize" }, PCAWhiten = { "mare.data.scale", "PCAWhiten" },
+  OneHot = { "mare.data.encode", "OneHot" },
 }
 
 local tools = { cross_validate = true, grid_search = true, learning_curve = true }
