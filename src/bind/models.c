@@ -94,7 +94,8 @@ void push_routines(lua_State *L) {
   static const mare_RoutineRow *const lists[] = {mare_model_routines,
                                                 mare_gaussian_routines,
                                                 mare_cluster_routines,
-                                                mare_coordinate_routines};
+                                                mare_coordinate_routines,
+                                                mare_perceptron_routines};
   lua_createtable(L, 0, 32);
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
     for (const mare_RoutineRow *r = lists[i]; r->name; r++) {

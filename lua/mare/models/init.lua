@@ -17,6 +17,8 @@ local parts = { -- estimator = the module that returns it, or the module and a f
   GaussianClassifier = "mare.models.gaussian",
   LogisticRegression = { "mare.models.logistic", "LogisticRegression" },
   SoftmaxRegression = { "mare.models.logistic", "SoftmaxRegression" },
+  Perceptron = "mare.models.perceptron",
+  LinearSVM = "mare.models.svm",
   NaiveBayes = "mare.models.naive_bayes",
   KMeans = "mare.models.kmeans",
   KNN = { "mare.models.knn", "KNN" },

@@ -139,6 +139,28 @@ function M.row_weights(self, data)
   return w
 end
 
+-- -- classes --------------------------------------------------------------------------
+
+--- What a warm start may go on from: learned from the same classes and columns, or nil.
+function M.previous(self, data)
+  local before = rawget(self, "learned")
+  if not before or before.features ~= data.features or before.classes:size(1) ~= data.K
+    or before.classes:ne(data.classes):any():item() ~= 0 then return nil end
+  return before
+end
+
+--- Refuses a part of a stream with other classes than those that have rows of weights.
+function M.check_classes(self, data)
+  local before = rawget(self, "learned")
+  if data.K < 2 then
+    check.argument(2, "partial_fit", "all labels are %d; announce all classes by classes = { ... }",
+      data.classes[1]:item())
+  elseif before and before.classes:size(1) ~= data.K then
+    check.argument(2, "partial_fit", "%d classes instead of %d; the first call announces all " ..
+      "by classes = { ... }", data.K, before.classes:size(1))
+  end
+end
+
 -- -- penalties ------------------------------------------------------------------------
 
 --- The strengths of |w|_1 and |w|^2/2 beside the mean loss of rows that weigh S.
@@ -271,13 +293,13 @@ function Problem:objective(w, b)
   return value
 end
 
---- Does the sign or the largest of the scores tell every row's class?
+--- Do the scores tell every row's class?
 function Problem:separates(w, b)
   local _ <close> = core.scope()
   local z = ops.linear(self.x, w, b)
   local right
   if self.r == 1 then
-    right = (z * (self.t.of * (self.loss.margin and 1 or 2) - (self.loss.margin and 0 or 1))):gt(0)
+    right = (z * (self.t.of * 2 - 1)):gt(0)
   else
     local own = z:gather(2, self.t.y:unsqueeze(2))
     right = z:ge(own):to "i64":sum(2):eq(1)

@@ -280,13 +280,13 @@ function M.names(...)
   return list
 end
 
---- Does the solver see all rows at once?
-function M.is_whole(name) return name == "lbfgs" or name == "newton" end
+--- Is it the name of an optimizer?
+function M.is_optimizer(name) return require "mare.optim".rows[name] ~= nil end
 
 --- Weights, bias, { steps, reason, converged, trace }.
 function M.solve(problem, w, b, settings)
   local name = settings.solver
-  if not M.is_whole(name) then return gradual(problem, w, b, settings) end
+  if M.is_optimizer(name) then return gradual(problem, w, b, settings) end
   if problem.l1 > 0 then return sparse(problem, w, b, settings) end
   return smooth(problem, w, b, settings, name)
 end

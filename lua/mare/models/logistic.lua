@@ -4,96 +4,22 @@
 local mare_core = require "mare.core"
 local check = require "mare.check"
 local estimator = require "mare.models.estimator"
-local linear = require "mare.models.linear_classifier"
-local settings_of = require "mare.models.settings"
-local solvers = require "mare.models.linear_solvers"
+local linear_fit = require "mare.models.linear_fit"
 
 local core, ops = mare_core.functions, mare_core.ops
 
--- -- settings -------------------------------------------------------------------------
-
-local function check_solver(v)
-  local names = solvers.names("lbfgs", "newton")
-  for _, name in ipairs(names) do
-    if v == name then return v end
-  end
-  return nil, settings_of.unknown("solver", v, names)
-end
-
-local function check_options(v)
-  if type(v) == "table" then return v end
-  return nil, ("table of the optimizer's options expected, got %s"):format(check.kind(v))
-end
-
-local function check_start(v)
-  if type(v) == "table" and core.is_tensor(v.weights) and core.is_tensor(v.bias) then return v end
-  return nil, "{ weights = tensor, bias = tensor } expected"
-end
-
-local rows = {
-  { "solver", "lbfgs", check = check_solver },
+local rows = linear_fit.settings({
   { "loss", "cross_entropy", one_of = { "cross_entropy", "square" } },
-  { "penalty", "l2", one_of = { "l2", "l1", "elastic", "none" } },
-  { "C", 1.0, above = 0 },
-  { "l1_ratio", 0.5, lo = 0, hi = 1 },
-  { "fit_intercept", true },
-  { "class_weight", nil, check = linear.check_class_weight },
   { "threshold", 0.5, lo = 0, hi = 1 },
-  { "tol", 1e-5, lo = 0 },
-  { "max_steps", 1000, integer = true, lo = 1 },
-  { "epochs", 50, integer = true, lo = 1 },
-  { "batch", 32, integer = true, lo = 1 },
-  { "shuffle", true },
-  { "lr", nil, above = 0 },
-  { "options", nil, check = check_options },
-  { "warm_start", false },
-  { "start", nil, check = check_start },
-  { "trace", false },
-}
-
-local learned_fields = {
-  weights = "real r d", bias = "real r", steps = "number", converged = "boolean",
-  reason = "string", objective = "number", trace = "?table", warning = "?string",
-}
+}, { "lbfgs", "newton" })
 
 -- -- fitting --------------------------------------------------------------------------
-
-local function outputs(self, K)
-  return self.class.softmax and K or K == 2 and 1 or K
-end
-
-local function loss_name(self, r)
-  local kind = r == 1 and not self.class.softmax and "logistic" or "softmax"
-  return self.settings.loss == "square" and kind .. "_square" or kind
-end
-
--- Where the solver begins: what was learned, the setting start, or zeros.
-local function start_of(self, problem, before)
-  local s, r, d = self.settings, problem.r, problem.d
-  local from = before or s.start
-  local dtype, shape = problem.x.dtype, check.shape { r, d }
-  if not from then return core.zeros({ r, d }, dtype), core.zeros(r, dtype) end
-  if check.shape(from.weights) ~= shape or check.shape(from.bias) ~= check.shape { r } then
-    check.fail("%s: the start has weights %s and bias %s; %s and %d expected", self.class.name,
-      check.shape(from.weights), check.shape(from.bias), shape, r)
-  end
-  return from.weights, from.bias
-end
-
--- What a warm start goes on from: the same classes and columns.
-local function previous(self, data)
-  local before = self.settings.warm_start and rawget(self, "learned")
-  if not before or before.features ~= data.features then return nil end
-  local classes = before.classes
-  if classes:size(1) ~= data.K or classes:ne(data.classes):any():item() ~= 0 then return nil end
-  return before
-end
 
 local function check_solvable(self)
   local s = self.settings
   if s.solver == "newton" and s.loss == "square" then
-    check.fail("%s: solver = \"newton\" is for loss = \"cross_entropy\"; " ..
-      "\"square\" is not convex", self.class.name)
+    check.fail("%s: solver = \"newton\" is for loss = \"cross_entropy\"; \"square\" is not " ..
+      "convex", self.class.name)
   elseif s.solver == "newton" and (s.penalty == "l1" or s.penalty == "elastic") then
     check.fail("%s: solver = \"newton\" needs a smooth penalty (\"l2\" or \"none\"), " ..
       "not \"%s\"; \"lbfgs\" takes all", self.class.name, s.penalty)
@@ -113,68 +39,12 @@ local function warn_separated(self, problem, learned)
   warn("mare: ", learned.warning)
 end
 
-local function finish(self, problem, w, b, info)
-  local learned = { weights = w:clone(), bias = b:clone(), steps = info.steps,
-    converged = info.converged, reason = info.reason, trace = info.trace }
-  learned.objective = problem:objective(w, b)
-  if learned.objective - learned.objective ~= 0 then
-    check.fail("%s: the loss is not finite; are values of x too large?", self.class.name)
-  end
-  warn_separated(self, problem, learned)
-  return learned
-end
-
-local function fit(self, data)
-  check_solvable(self)
-  local r = outputs(self, data.K)
-  local problem = linear.problem(self, data, loss_name(self, r), r,
-    solvers.is_whole(self.settings.solver))
-  local w, b = start_of(self, problem, previous(self, data))
-  local info
-  w, b, info = solvers.solve(problem, w, b, self.settings)
-  return finish(self, problem, w, b, info)
-end
-
-local function check_partial(self, data, before)
-  if solvers.is_whole(self.settings.solver) then
-    check.fail("%s: partial_fit needs a solver that goes by batches (\"sgd\", \"adam\" ...), " ..
-      "not \"%s\"", self.class.name, self.settings.solver)
-  elseif data.K < 2 then
-    check.argument(2, "partial_fit", "all labels are %d; announce all classes by classes = { ... }",
-      data.classes[1]:item())
-  elseif before and outputs(self, data.K) ~= before.weights:size(1) then
-    check.argument(2, "partial_fit", "%d classes instead of %d; the first call announces all " ..
-      "by classes = { ... }", data.K, before.weights:size(1))
-  end
-end
-
--- One epoch of more rows.  The optimizer's state is kept until the next fit.
-local function partial(self, data, before)
-  check_partial(self, data, before)
-  local r = outputs(self, data.K)
-  local problem = linear.problem(self, data, loss_name(self, r), r, false)
-  local w, b = start_of(self, problem, before)
-  local opt, params = solvers.optimizer(problem, w, b, self.settings,
-    before and self.cache.state)
-  local info = solvers.descend(problem, opt, params, self.settings, 1)
-  local state = {}
-  for name, t in pairs(opt:state()) do state[name] = t:clone() end
-  data.cache = { state = state }
-  info.steps = info.steps + (before and before.steps or 0)
-  return finish(self, problem, params[1], params[2] or b, info)
-end
-
 -- -- predicting -----------------------------------------------------------------------
 
 local function log_joint(_, x, learned)
   local z = ops.linear(x, learned.weights:to(x.dtype), learned.bias:to(x.dtype))
   if z:size(2) > 1 then return z end
   return ops.cat({ core.zeros({ x:size(1), 1 }, x.dtype), z }, 2)
-end
-
-local function verify(self, learned)
-  local K, r = learned.classes:size(1), learned.weights:size(1)
-  if r ~= outputs(self, K) then return ("%d rows of weights for %d classes"):format(r, K) end
 end
 
 local methods = {}
@@ -192,11 +62,16 @@ end
 
 -- -- the classes ----------------------------------------------------------------------
 
-local function define(name, softmax, doc)
+local function define(name, softmax, outputs, doc)
   return estimator.define {
-    name = name, kind = "classifier", doc = doc, softmax = softmax,
-    settings = rows, learned = learned_fields, fit = fit, partial = partial,
-    log_joint = log_joint, verify = verify, methods = methods,
+    name = name, kind = "classifier", doc = doc, outputs = outputs,
+    loss_of = function(self, r)
+      local kind = softmax and "softmax" or r == 1 and "logistic" or "softmax"
+      return self.settings.loss == "square" and kind .. "_square" or kind
+    end,
+    settings = rows, learned = linear_fit.learned, fit = linear_fit.fit,
+    partial = linear_fit.partial, check = check_solvable, judge = warn_separated,
+    log_joint = log_joint, verify = linear_fit.verify, methods = methods,
   }
 end
 
@@ -243,6 +118,7 @@ local M = {}
 --
 -- C. M. Bishop 2006, Pattern Recognition and Machine Learning, 4.3.
 M.LogisticRegression = define("LogisticRegression", false,
+  function(K) return K == 2 and 1 or K end,
   "classes with probabilities sigmoid(w.x + b)")
 
 --- Classes with probabilities softmax(w x + b), a row of w and an element of b for each class,
@@ -251,7 +127,7 @@ M.LogisticRegression = define("LogisticRegression", false,
 --     local m = mare.models.SoftmaxRegression { solver = "adam", lr = 0.01, batch = 128 }
 --     m:fit(train.x, train.y)
 --     local p = m:predict_proba(test.x)
-M.SoftmaxRegression = define("SoftmaxRegression", true,
+M.SoftmaxRegression = define("SoftmaxRegression", true, function(K) return K end,
   "classes with probabilities softmax(w x + b)")
 
 return M
