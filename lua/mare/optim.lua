@@ -177,7 +177,8 @@ function Optimizer:step()
       group[pending] = false
     end
   end
-  step(unpack(self.handles))
+  local handles = self.handles
+  if groups[2] then step(unpack(handles)) else step(handles[1]) end
   self.steps = steps
 end
 

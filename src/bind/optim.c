@@ -172,19 +172,25 @@ static int optim_get(lua_State *L) { /* optim_get(group, name) -> value */
 
 /* -- the step ----------------------------------------------------------------------- */
 
-static mare_Param plain_param(const mare_Tensor *t) {
-  return (mare_Param){.dtype = t->dtype, .numel = t->numel, .value = t->data,
-                      .grad = t->data, .rows = t->ndim && t->shape[0] ? t->shape[0] : 1};
+/* In place: copies of a structure of this size cost more than a small update. */
+static void plain_param(const mare_Tensor *t, mare_Param *p) {
+  p->dtype = t->dtype;
+  p->numel = t->numel;
+  p->rows = t->ndim && t->shape[0] ? t->shape[0] : 1;
+  p->value = t->data;
+  p->grad = t->data;
+  p->factor = 0;
+  memset(p->slot, 0, sizeof p->slot);
+  memset(p->sum, 0, sizeof p->sum);
 }
 
-static mare_Param member_param(const Group *G, const Member *m) {
-  mare_Param p = plain_param(&m->object->t);
-  p.grad = m->object->grad ? m->object->grad->data : NULL;
+static void member_param(const Group *G, const Member *m, mare_Param *p) {
+  plain_param(&m->object->t, p);
+  p->grad = m->object->grad ? m->object->grad->data : NULL;
   for (int k = 0; k < m->row->nslot; k++) {
     mare_Storage *slot = kept_slot(G, m, k);
-    if (slot) p.slot[k] = slot->data;
+    if (slot) p->slot[k] = slot->data;
   }
-  return p;
 }
 
 /*
@@ -199,14 +205,8 @@ static int take_run(Group *G, int *i, const Member **first) {
     if (n > 0 && (m->t != (*first)->t || m->row != G->row || (*first)->row != G->row))
       break;
     if (n == 0) *first = m;
-    G->param[n++] = member_param(G, m);
+    member_param(G, m, &G->param[n++]);
   }
-  return n;
-}
-
-static int count_gradients(const Group *G) {
-  int n = 0;
-  for (int i = 0; i < G->n; i++) n += G->member[i].object->grad != NULL;
   return n;
 }
 
@@ -217,7 +217,8 @@ static size_t group_scratch(const Group *G) {
   for (int i = 0; i < G->n; i++) {
     const Member *m = &G->member[i];
     if (m->row->prepare_tensor == NULL) continue; /* an element at a time */
-    mare_Param p = member_param(G, m);
+    mare_Param p;
+    member_param(G, m, &p);
     size_t need = mare_optim_scratch(m->row, 1, &p);
     if (m->row == G->row) together += need;
     else if (need > alone) alone = need;
@@ -242,10 +243,15 @@ static Object *new_scratch(lua_State *L, State *S, size_t need) {
   return need ? new_tensor(L, S, MARE_U8, 1, &bytes) : NULL;
 }
 
-static void check_members(lua_State *L, const Group *G, int before) {
-  for (int i = 0; i < G->n; i++)
+/* the number of parameters with a gradient; none may be closed */
+static int check_members(lua_State *L, const Group *G, int before) {
+  int given = 0;
+  for (int i = 0; i < G->n; i++) {
     if (G->member[i].object->t.storage == NULL)
       user_error(L, "parameter #%d of the optimizer is closed", before + i + 1);
+    given += G->member[i].object->grad != NULL;
+  }
+  return given;
 }
 
 /*
@@ -265,15 +271,16 @@ static int optim_step(lua_State *L) {
     if (bytes > need) need = bytes;
   }
   scratch = new_scratch(L, S, need);
-  for (int i = 1; i <= ngroup; n += group_at(L, i++)->n) {
-    check_members(L, group_at(L, i), n);
-    given += count_gradients(group_at(L, i));
+  for (int i = 1; i <= ngroup; i++) {
+    const Group *G = lua_touserdata(L, i);
+    given += check_members(L, G, n);
+    n += G->n;
   }
   if (given == 0)
     return user_error(L, "bad call of 'step' (no parameter has a gradient: call backward "
                          "on a loss first)");
   for (int i = 1; i <= ngroup; i++)
-    step_group(group_at(L, i), scratch ? scratch->t.data : NULL);
+    step_group(lua_touserdata(L, i), scratch ? scratch->t.data : NULL);
   if (scratch) close_tensor(scratch);
   return 0;
 }
@@ -400,7 +407,7 @@ static mare_Param *push_params(lua_State *L, State *S, int list, int *n) {
   luaL_checktype(L, list, LUA_TTABLE);
   *n = (int)luaL_len(L, list);
   p = lua_newuserdatauv(L, (size_t)*n * sizeof *p + 1, 0);
-  for (int i = 0; i < *n; i++) p[i] = plain_param(list_tensor(L, S, list, i));
+  for (int i = 0; i < *n; i++) plain_param(list_tensor(L, S, list, i), &p[i]);
   return p;
 }
 
@@ -440,7 +447,7 @@ static int optim_norm(lua_State *L) { /* optim_norm({t ...}) -> 2-norm of all va
   mare_Param *p = push_params(L, S, 1, &n);
   size_t bytes = mare_optim_scratch(mare_optimizer_find("lars"), n, p);
   void *scratch = lua_newuserdatauv(L, bytes + 1, 0);
-  for (int i = 0; i < n; i++) p[i] = plain_param(list_tensor(L, S, 1, i));
+  for (int i = 0; i < n; i++) plain_param(list_tensor(L, S, 1, i), &p[i]);
   lua_pushnumber(L, sqrt(mare_optim_squares(n, p, scratch)));
   return 1;
 }
