@@ -14,6 +14,8 @@ local M = {}
 local f = core.functions
 local ops = registry.ops
 local is_tensor = f.is_tensor
+local narrow, reshape, contiguous = core.methods.narrow, core.methods.reshape,
+  core.methods.contiguous
 local extra, leading, padded, plus = registry.extra, registry.leading, registry.padded,
   registry.plus
 
@@ -208,7 +210,7 @@ local function offsets(list)
   local at, total = {}, 0
   for i, t in ipairs(list) do
     at[i] = total
-    total = total + t:numel()
+    total = total + f.numel(t)
   end
   return at, total
 end
@@ -254,10 +256,10 @@ end
 -- J (m, n), the derivatives of y's elements to those of the leaves, in the structure
 -- of x: each block has the shape of y and that of its leaf
 local function blocks(J, y, x, list)
-  local at, made = offsets(list), {}
+  local at, made, shape = offsets(list), {}, y.shape
   for i, leaf in ipairs(list) do
-    local block = J:narrow(2, at[i] + 1, leaf:numel())
-    made[i] = block:reshape(joined(y.shape, leaf.shape)):contiguous()
+    local block = narrow(J, 2, at[i] + 1, f.numel(leaf))
+    made[i] = contiguous(reshape(block, joined(shape, leaf.shape)))
   end
   return tree.replace(x, made)
 end

@@ -67,19 +67,21 @@ end
 
 -- -- tangents with further dimensions in front -------------------------------------------
 
+local dim_of, size_of = core.functions.dim, core.functions.size
+
 -- how many dimensions t, a tangent of x, has in front of x's
-local function extra(t, x) return t:dim() - x:dim() end
+local function extra(t, x) return dim_of(t) - dim_of(x) end
 
 -- the sizes of those dimensions, followed by a shape
 local function leading(t, x, shape)
   local sizes, n = {}, extra(t, x)
-  for d = 1, n do sizes[d] = t:size(d) end
+  for d = 1, n do sizes[d] = size_of(t, d) end
   return table.move(shape, 1, #shape, n + 1, sizes)
 end
 
 -- t so that it broadcasts against what x broadcasts with: of this many dimensions
 local function padded(t, x, ndim)
-  if extra(t, x) == 0 or x:dim() >= ndim then return t end
+  if extra(t, x) == 0 or dim_of(x) >= ndim then return t end
   local shape = x.shape
   for _ = #shape + 1, ndim do table.insert(shape, 1, 1) end
   return t:reshape(leading(t, x, shape))

@@ -14,31 +14,62 @@ local function key_before(a, b)
   return tostring(a) < tostring(b)
 end
 
+local function sorted_keys(v)
+  local keys, plain = {}, true
+  for k in pairs(v) do
+    keys[#keys + 1] = k
+    plain = plain and type(k) == "string"
+  end
+  if plain then table.sort(keys) else table.sort(keys, key_before) end
+  return keys
+end
+
+-- map over one structure, the common case
+local function map_one(fn, v)
+  if is_tensor(v) then return fn(v) end
+  if type(v) ~= "table" then return v end
+  local keys, copy = sorted_keys(v), {}
+  for i = 1, #keys do copy[keys[i]] = map_one(fn, v[keys[i]]) end
+  return copy
+end
+
 --- fn(tensor, ...) over every tensor of a structure, in a fixed order, as the same
 -- structure; further structures are walked along.  What is no tensor stays.
 function M.map(fn, v, ...)
+  local others = table.pack(...)
+  if others.n == 0 then return map_one(fn, v) end
   if is_tensor(v) then return fn(v, ...) end
   if type(v) ~= "table" then return v end
-  local keys, copy = {}, {}
-  for k in pairs(v) do keys[#keys + 1] = k end
-  table.sort(keys, key_before)
-  for _, k in ipairs(keys) do
-    local others = table.pack(...)
-    for i = 1, others.n do others[i] = type(others[i]) == "table" and others[i][k] or nil end
-    copy[k] = M.map(fn, v[k], table.unpack(others, 1, others.n))
+  local copy, inner = {}, {}
+  for _, k in ipairs(sorted_keys(v)) do
+    for i = 1, others.n do
+      inner[i] = type(others[i]) == "table" and others[i][k] or nil
+    end
+    copy[k] = M.map(fn, v[k], table.unpack(inner, 1, others.n))
   end
   return copy
 end
 
 --- Is t of a type that can be differentiated by?
-function M.is_real(t) return t.dtype == "f32" or t.dtype == "f64" end
+function M.is_real(t)
+  local dtype = t.dtype
+  return dtype == "f32" or dtype == "f64"
+end
 
---- The f32 and f64 tensors of a structure, as a list in the order of map.
-function M.leaves(v)
-  local list = {}
-  M.map(function(t) if M.is_real(t) then list[#list + 1] = t end end, v)
+local is_real = M.is_real
+
+local function add_leaves(list, v)
+  if is_tensor(v) then
+    if is_real(v) then list[#list + 1] = v end
+  elseif type(v) == "table" then
+    local keys = sorted_keys(v)
+    for i = 1, #keys do add_leaves(list, v[keys[i]]) end
+  end
   return list
 end
+
+--- The f32 and f64 tensors of a structure, as a list in the order of map.
+function M.leaves(v) return add_leaves({}, v) end
 
 --- The structure of v with these in the places of its leaves.
 function M.replace(v, list)
