@@ -84,3 +84,8 @@ for _, r in ipairs { { models.LinearRegression(), onehot }, { models.Ridge(), on
   other(model.class.name .. " fit", model, function(m) m:fit(x, target) end,
     function(m) return m:score(x, target) end)
 end
+
+-- As many steps as bring the loss below what scikit-learn has after its 100.
+other("SoftmaxRegression fit", models.SoftmaxRegression { max_steps = 50 },
+  function(m) m:fit(x, y) end,
+  function(m) return ("loss %.5f, accuracy %.4f"):format(m.objective, m:score(tx, ty)) end)

@@ -19,6 +19,7 @@ local parts = { -- estimator = the module that returns it, or the module and a f
   SoftmaxRegression = { "mare.models.logistic", "SoftmaxRegression" },
   Perceptron = "mare.models.perceptron",
   LinearSVM = "mare.models.svm",
+  OneVsRest = "mare.models.one_vs_rest",
   NaiveBayes = "mare.models.naive_bayes",
   KMeans = "mare.models.kmeans",
   KNN = { "mare.models.knn", "KNN" },

@@ -1,0 +1,93 @@
+-- OneVsRest: classes one against the rest, several labels a row.
+
+local mare = require "mare"
+local models = mare.models
+local O, L = models.OneVsRest, models.LogisticRegression
+
+local function fails(pattern, f, ...)
+  local ok, message = pcall(f, ...)
+  assert.is_false(ok)
+  assert.truthy(message:find(pattern, 1, true), message .. "\n  should contain: " .. pattern)
+  assert.truthy(message:find("one_vs_rest_spec.lua:", 1, true), message)
+end
+
+local iris = assert(mare.data.iris())
+local x, y = iris.x:to "f64", iris.y
+
+describe("OneVsRest", function()
+  it("fits one classifier for each class", function()
+    local m = O { estimator = L { tol = 1e-9 } }:fit(x, y)
+    assert.same({ 150, 3 }, m:decision(x).shape)
+    local p = m:predict_proba(x)
+    assert.is_true((p:sum(2) - 1):abs():max():item() < 1e-12)
+    local best = {}
+    for k = 1, 3 do
+      local one = L { tol = 1e-9 }:fit(x, y:eq(k):to "i64")
+      assert.is_true((one:decision(x) - m:decision(x):select(2, k)):abs():max():item() < 1e-12)
+      best[k] = one:decision(x)
+    end
+    assert.same(mare.stack(best, 2):argmax(2):totable(), m:predict(x):totable())
+    assert.is_true(m:score(x, y) > 0.9)
+    -- LinearSVM does so by itself
+    local svm = models.LinearSVM { tol = 1e-9 }
+    assert.same(svm:clone():fit(x, y):predict(x):totable(),
+      O { estimator = svm }:fit(x, y):predict(x):totable())
+  end)
+
+  it("fits one classifier for two classes", function()
+    local two, labels = x:narrow(1, 51, 100), y:narrow(1, 51, 100) * 10
+    local m = O { estimator = L() }:fit(two, labels)
+    local one = L():fit(two, labels)
+    assert.equal(1, #m.parts)
+    assert.same(one:predict(two):totable(), m:predict(two):totable())
+    assert.is_true((one:predict_proba(two) - m:predict_proba(two)):abs():max():item() < 1e-12)
+    assert.same({ 100 }, m:decision(two).shape)
+    assert.equal(one:score(two, labels), m:score(two, labels:totable()))
+  end)
+
+  it("takes a matrix of labels", function()
+    local rows = {}
+    for i, label in ipairs(y:totable()) do
+      rows[i] = { label == 1 and 1 or 0, label ~= 3 and 1 or 0, 1, x[{ i, 1 }]:item() > 5.8 and 1 or 0 }
+    end
+    local targets = mare.tensor(rows, "u8")
+    for _, given in ipairs { targets, targets:to "f32", rows } do
+      local m = O { estimator = L { C = 100 } }:fit(x, given)
+      local got = m:predict(x)
+      assert.same({ 150, 4 }, got.shape)
+      assert.equal("i64", got.dtype)
+      assert.is_true(got:eq(targets:to "i64"):to "f64":mean():item() > 0.97)
+      local all = got:eq(targets:to "i64"):all(2):to "f64":mean():item()
+      assert.equal(all, m:score(x, given))
+      assert.equal(1, got:select(2, 3):min():item())
+      assert.same({ constant = 1 }, m.parts[3])
+      local p = m:predict_proba(x)
+      assert.same(got:totable(), p:gt(0.5):to "i64":totable())
+      assert.same(L { C = 100 }:fit(x, targets:select(2, 4):to "i64"):predict_proba(x):select(2, 2):totable(),
+        p:select(2, 4):totable())
+      local back = assert(models.load { string = m:save() })
+      assert.same(p:totable(), back:predict_proba(x):totable())
+      assert.same(got:totable(), back:predict(x):totable())
+    end
+  end)
+
+  it("refuses", function()
+    local m = O { estimator = L() }:fit(x, y)
+    local parts = m.parts
+    fails("estimator is missing", function() O():fit(x, y) end)
+    fails("estimator: a classifier such as", O, { estimator = 3 })
+    fails("estimator: a classifier expected, got Ridge", O, { estimator = models.Ridge() })
+    fails("0 and 1; 2 is neither", m.fit, m, x, mare.full({ 150, 2 }, 2))
+    fails("all labels are 1", m.fit, m, x, y:narrow(1, 1, 50))
+    fails("every column is all 0 or all 1", m.fit, m, x, mare.zeros(150, 2))
+    fails("50 labels for 150 rows", m.fit, m, x, mare.eye(50):narrow(2, 1, 2))
+    fails("labels are whole numbers; #1 is 0.5", m.fit, m, x, { 0.5 })
+    fails("expected, got f64 tensor of shape 150", m.fit, m, x, y:to "f64")
+    fails("needs a fitted model", function() O { estimator = L() }:predict(x) end)
+    fails("3 columns (shape 1x3)", m.predict, m, mare.zeros(1, 3))
+    fails("has no partial_fit", m.partial_fit, m, x, y)
+    fails("nan in row 1", m.fit, m, x * (0 / 0), y)
+    assert.equal(parts, m.parts)
+    assert.is_nil((models.load { string = m:save():gsub("LogisticRegression", "LogisticRegressiom") }))
+  end)
+end)
