@@ -226,6 +226,45 @@ describe("Least squares", function()
   end)
 end)
 
+describe("Ridge.path", function()
+  it("is what single fits give", function()
+    local a, b = synthetic(18, 40, 5)
+    local w = mare.arange(1, 40, "f64")
+    for _, targets in ipairs { b, mare.stack({ b, b:square() }, 2) } do
+      for _, opts in ipairs { {}, { weights = w }, { intercept = false } } do
+        opts.lambdas = { 0.1, 100, 0 }
+        local p = R.path(a, targets, opts)
+        assert.same({ 100, 0.1, 0 }, p.lambdas:totable())
+        for i, lambda in ipairs(p.lambdas:totable()) do
+          local m = R { lambda = lambda, intercept = opts.intercept }
+          m:fit(a, targets, { weights = opts.weights })
+          near(1e-9, p.weight[i], m.weight:totable())
+          near(1e-9, p.bias[i] + 1, targets:dim() == 1 and m.bias:item() + 1 or (m.bias + 1):totable())
+        end
+      end
+    end
+  end)
+
+  it("begins near no weights and has no NaN where columns depend on each other", function()
+    local a, b = synthetic(19, 40, 5, "f32")
+    local p = R.path(mare.cat({ a, a }, 2), b, { count = 7 })
+    assert.same({ { 7, 10 }, { 7 }, "f32" }, { p.weight.shape, p.bias.shape, p.weight.dtype })
+    assert.is_true(p.weight[1]:abs():max():item() < 1)
+    assert.equal(0, p.weight:ne(p.weight):any():item())
+    p = R.path(mare.cat({ a, a }, 2), b, { lambdas = { 0 } })
+    near(1e-4, p.weight[1], L():fit(mare.cat({ a, a }, 2), b).weight:totable())
+    p = R.path(mare.ones(5, 2), { 1, 2, 3, 4, 5 })
+    assert.equal(0, p.weight:abs():max():item())
+  end)
+
+  it("refuses what makes no sense", function()
+    local a, b = synthetic(20, 20, 2)
+    fails("lambdas: #1 is -1, not a number of at least 0", R.path, a, b, { lambdas = { -1 } })
+    fails("unknown setting 'lamdas'", R.path, a, b, { lamdas = { 1 } })
+    fails("bad argument #2 to 'path' (targets 19 for 20 rows)", R.path, a, b:narrow(1, 1, 19))
+  end)
+end)
+
 describe("Gradient descent", function()
   it("follows the path of the plain steps", function()
     local a, b = synthetic(7, 25, 2)
@@ -401,6 +440,73 @@ describe("Linear models refuse", function()
       local m = make():fit(a:narrow(1, 1, 1), b:narrow(1, 1, 1))
       near(1e-12, m:predict(a:narrow(1, 1, 1)), { b[1]:item() })
       assert.same({ 0, 0, 0 }, m.weight:totable())
+    end
+  end)
+end)
+
+describe("A fit that is broken off", function()
+  local function all(a, b)
+    local list = {}
+    for _, settings in ipairs { {}, { solver = "qr" }, { solver = "normal" },
+      { solver = "gd", steps = 50, trace = true }, { solver = "sgd" } } do
+      list[#list + 1] = L(settings):fit(a, b)
+    end
+    for _, make in ipairs { R, models.Lasso, models.ElasticNet, models.HuberRegression } do
+      list[#list + 1] = make { lambda = 0.5 }:fit(a, b)
+    end
+    return list
+  end
+  local a, b = synthetic(21, 200, 6)
+  local a2, b3 = a * 2, b * 3
+
+  it("by the user leaves what was learned, and nothing else", function()
+    for _, m in ipairs(all(a, b)) do
+      local before, stopped = m.weight:totable(), 0
+      collectgarbage()
+      collectgarbage()
+      local live = mare.memory().live
+      for _, count in ipairs { 50, 300, 600, 1500 } do
+        local done = false
+        local _, message = pcall(function()
+          debug.sethook(function()
+            debug.sethook()
+            error "interrupted"
+          end, "", count)
+          m:fit(a2, b3)
+          done = true
+          debug.sethook()
+        end)
+        debug.sethook()
+        if not done then
+          stopped = stopped + 1
+          assert.truthy(message:find("interrupted", 1, true), message)
+          assert.same(before, m.weight:totable())
+        end
+      end
+      assert.is_true(stopped > 0)
+      m:fit(a, b)
+      near(0.05, m.weight, before)
+      collectgarbage()
+      collectgarbage()
+      assert.is_true(mare.memory().live <= live + 20000)
+    end
+  end)
+
+  it("by a lack of memory does the same", function()
+    for _, m in ipairs(all(a, b)) do
+      local before, failed = m.weight:totable(), 0
+      for extra = 1000, 40000, 3000 do
+        collectgarbage()
+        mare.memory_limit(mare.memory().live + extra)
+        local ok, message = pcall(m.fit, m, a, b)
+        mare.memory_limit()
+        if not ok then
+          failed = failed + 1
+          assert.truthy(message:find("memory", 1, true), message)
+          assert.same(before, m.weight:totable())
+        end
+      end
+      assert.is_true(failed > 0)
     end
   end)
 end)

@@ -5,6 +5,7 @@ local mare_core = require "mare.core"
 local check = require "mare.check"
 local estimator = require "mare.models.estimator"
 local regression = require "mare.models.regression"
+local paths = require "mare.models.paths"
 
 local core, routines = mare_core.functions, mare_core.routines
 
@@ -85,50 +86,18 @@ local function largest_lambda(s, form)
   return largest / ratio(s)
 end
 
-local function check_list(list)
-  if core.is_tensor(list) and list:dim() == 1 then list = list:to "f64":totable() end
-  if type(list) ~= "table" or #list == 0 then
-    check.argument(3, "path", "lambdas: list of numbers expected, got %s", check.kind(list))
-  end
-  for i, v in ipairs(list) do
-    if type(v) ~= "number" or not (v >= 0 and v < math.huge) then
-      check.argument(3, "path", "lambdas: #%d is %s, not a number of at least 0", i, tostring(v))
-    end
-  end
-  list = table.move(list, 1, #list, 1, {})
-  table.sort(list, function(a, b) return a > b end)
-  return list
-end
-
 -- The penalties in descending order.
 local function lambdas_of(s, form, opts)
-  if opts.lambdas ~= nil then return check_list(opts.lambdas) end
-  local count = check.count(3, "path", opts.count or 100, 1)
-  local least = check.number(3, "path", opts.least, 1e-3, 0, 1, "least")
-  if ratio(s) == 0 then check.argument(3, "path", "with l1_ratio 0 lambdas must be given") end
-  local list, top = {}, largest_lambda(s, form)
-  for i = 1, count do list[i] = top * least ^ (count > 1 and (i - 1) / (count - 1) or 0) end
-  return list
-end
-
--- The estimator of the settings among the options, and the data.
-local function prepare(class, x, y, opts)
-  local own = { lambdas = true, count = true, least = true, weights = true }
-  local given = {}
-  if opts ~= nil and type(opts) ~= "table" then
-    check.argument(3, "path", "table of options expected, got %s", check.kind(opts))
+  if opts.lambdas == nil and ratio(s) == 0 then
+    check.argument(3, "path", "with l1_ratio 0 lambdas must be given")
   end
-  for k, v in pairs(opts or {}) do
-    if not own[k] then given[k] = v end
-  end
-  local self = class(given)
-  return self, estimator.gather(self, "path", x, y, { weights = opts and opts.weights })
+  return paths.lambdas(opts, 1e-3, function() return largest_lambda(s, form) end)
 end
 
 local function walk(s, m, form, lambdas)
   local W, t = core.zeros({ m.d, m.k }, "f64"), #lambdas
   local all = core.empty({ t, m.k, m.d }, "f64")
-  local out = { lambdas = core.tensor(lambdas, "f64"), steps = {}, gaps = {}, converged = true }
+  local out = { lambdas = lambdas, steps = {}, gaps = {}, converged = true }
   for i, lambda in ipairs(lambdas) do
     local scope <close> = core.scope() -- luacheck: ignore
     local said = descend_all(s, m, form, W, lambda)
@@ -136,21 +105,16 @@ local function walk(s, m, form, lambdas)
     out.steps[i], out.gaps[i] = said.steps, said.gap
     out.converged = out.converged and said.converged
   end
-  out.bias = m.y_mean - all:matmul(m.mean:reshape(-1))
-  out.weight, out.nonzero = all, all:ne(0):to "i64":sum(3)
-  for _, name in ipairs { "weight", "bias", "nonzero" } do
-    if m.single then out[name] = out[name]:select(2, 1):contiguous() end
-    if name ~= "nonzero" then out[name] = out[name]:to(m.x.dtype) end
-  end
-  return out
+  out.nonzero = all:ne(0):to "i64":sum(3)
+  if m.single then out.nonzero = out.nonzero:reshape(-1) end
+  return paths.result(m, all, out)
 end
 
 local function path(class, x, y, opts)
   return estimator.lasting(function()
-    local self, data = prepare(class, x, y, opts)
-    local m = regression.center(data, self.settings.intercept)
+    local s, m = paths.start(class, x, y, opts)
     local form = form_of(m)
-    return walk(self.settings, m, form, lambdas_of(self.settings, form, opts or {}))
+    return walk(s, m, form, lambdas_of(s, form, opts or {}))
   end)
 end
 

@@ -6,7 +6,7 @@ local descent = require "mare.models.descent"
 
 local solvers = {}
 
-local SMALL = 2 ^ 28 -- multiplications for which QR is no matter
+local SMALL = 2 ^ 24 -- multiplications for which QR is no matter
 
 function solvers.qr(self, data)
   local m = regression.center(data, self.settings.intercept)

@@ -158,13 +158,13 @@ function M.normal(m, gram, lambda)
   return refine(m, solve, root, penalty), rank
 end
 
--- What counts as 0 beside the largest singular value.
-local function cut_of(m) return 8 * math.sqrt(m.d) * epsilon[m.x.dtype] end
+--- What counts as 0 beside the largest singular value.
+function M.cut_of(m) return 8 * math.sqrt(m.d) * epsilon[m.x.dtype] end
 
 --- The shortest W (d, k), and the rank, from the eigenvalues of the Gram matrix.
 function M.shortest(m, gram, rcond)
   local values, v = linalg.eigh(gram)
-  local keep = values:gt(values:max():item() * (rcond and rcond ^ 2 or cut_of(m)))
+  local keep = values:gt(values:max():item() * (rcond and rcond ^ 2 or M.cut_of(m)))
   local inverse = ops.where(keep, 1 / ops.where(keep, values, 1), 0):unsqueeze(2)
   local W = v:matmul(v:t():matmul(M.slope(m)) * inverse)
   return W, math.tointeger(keep:to "i64":sum():item())
@@ -204,7 +204,7 @@ end
 function M.qr(m, lambda, rcond)
   local r = triangle(m, lambda)
   local a, b = r:narrow(2, 1, m.d):contiguous(), r:narrow(2, m.d + 1, m.k):contiguous()
-  local W, rank, s = linalg.lstsq(a, b, rcond or cut_of(m))
+  local W, rank, s = linalg.lstsq(a, b, rcond or M.cut_of(m))
   return W, math.tointeger(rank:item()), s
 end
 

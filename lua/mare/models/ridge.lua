@@ -3,7 +3,9 @@
 local core = require "mare.core".functions
 local estimator = require "mare.models.estimator"
 local regression = require "mare.models.regression"
+local paths = require "mare.models.paths"
 local linalg = require "mare.linalg"
+local ops = require "mare.ops".ops
 
 -- W (d, k) of fewer rows than columns: x' a with (x x' + lambda I) a = y; nil if lambda is
 -- too small for that.
@@ -47,6 +49,25 @@ local function fit(self, data)
   return regression.result(m, W, { method = method })
 end
 
+-- For every penalty at once: with x' x = v diag(s) v', W is v diag(1 / (s + lambda)) v' x' y.
+local function path(x, y, opts)
+  return estimator.lasting(function()
+    local _, m = paths.start(estimator.kinds.Ridge, x, y, opts)
+    local s, v = linalg.eigh(regression.gram(m))
+    s = s:clamp(0, math.huge)
+    local top = s:max():item()
+    local lambdas = paths.lambdas(opts or {}, 1e-6, function() return 10 * top * m.sum end)
+    local c, all = v:t():matmul(regression.slope(m)), core.empty({ #lambdas, m.k, m.d }, "f64")
+    for i, lambda in ipairs(lambdas) do
+      local scope <close> = core.scope() -- luacheck: ignore
+      local t = s + lambda / m.sum
+      local inverse = ops.where(t:gt(top * regression.cut_of(m)), 1 / t, 0)
+      all:select(1, i):copy_(v:matmul(c * inverse:unsqueeze(2)):t())
+    end
+    return paths.result(m, all, { lambdas = lambdas })
+  end)
+end
+
 --- Ridge regression: linear least squares with a penalty, sum of w (y - x.weight - bias)^2 +
 -- lambda |weight|^2 is made least.  The bias is not penalised.
 --
@@ -63,6 +84,14 @@ end
 --     local m = mare.models.Ridge { lambda = 10 }:fit(x, y)
 --     print(m:score(x, y), m.weight, m.bias)
 --
+-- Ridge.path(x, y, opts) has the answers for many lambdas from one factorisation.  Options:
+-- lambdas, a list; or count (100) of them, from ten times the largest eigenvalue of x' x to
+-- `least` (1e-6) times that; weights, intercept.  Returns, by descending lambdas (t): weight
+-- (t, d), bias (t); for targets (n, k) weight (t, k, d), bias (t, k).  Directions in which the
+-- rows, and the penalty, are nothing beside their largest extent get no weight.
+--
+--     local p = mare.models.Ridge.path(x, y, { lambdas = { 100, 10, 1, 0.1 } })
+--
 -- A. E. Hoerl and R. W. Kennard 1970, Ridge regression: biased estimation for nonorthogonal
 -- problems.
 return estimator.define {
@@ -71,5 +100,5 @@ return estimator.define {
     { "solver", "auto", one_of = { "auto", "normal", "qr" } } },
   learned = regression.fields { method = "string" },
   fit = fit, predict = regression.predict, verify = regression.verify,
-  methods = regression.methods,
+  methods = regression.methods, path = path,
 }
