@@ -9,8 +9,9 @@ local M = { Module = Module, init = require "mare.nn.initial", is_module = Modul
 
 local known = require "mare.nn.rebuild".classes
 
-for _, part in ipairs { "mare.nn.layers", "mare.nn.activations" } do
-  for name, class in pairs(require(part)) do M[name], known[name] = class, class end
+for _, part in ipairs { "layers", "activations", "convolution", "normalization", "recurrent",
+  "attention" } do
+  for name, class in pairs(require("mare.nn." .. part)) do M[name], known[name] = class, class end
 end
 
 -- -- loading -------------------------------------------------------------------------------
