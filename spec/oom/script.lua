@@ -37,6 +37,15 @@ local solved = la.solve_triangular(l, la.solve(tracked, b:t()))
 ;(solved:sum() + la.det(la.inv(tracked)) + vectors[1]:sum()):backward()
 assert(not pcall(la.inv, mare.zeros(2, 2)))
 
+-- estimators that group rows
+local rows = mare.randn(12, 3)
+use(mare.models.KMeans { k = 2, restarts = 2 }:fit(rows):transform(rows))
+use(mare.models.KMeans { k = 2, batch = 4, steps = 2 }:fit(rows):predict(rows))
+use(mare.models.PCA { components = 2, solver = "randomised", oversample = 1 }:fit(rows):score(rows))
+use(mare.models.PCA():fit(rows):transform(rows))
+use(mare.models.GaussianMixture { k = 2, steps = 2 }:fit(rows):sample(3))
+use(mare.models.KNN { k = 2, metric = "cosine" }:fit(rows, mare.arange(1, 12, "i64")):predict(rows))
+
 -- a user's error in the middle
 local ok = pcall(function()
   local s <close> = mare.scope()

@@ -129,6 +129,7 @@ static mare_Status nearest_centers(mare_Heap *h, mare_Values *v) {
             .codes = integers(&v->t[4]), .n = x->shape[0], .d = x->shape[1],
             .centers = v->t[1].shape[0]};
   const bool sums = v->t[5].storage && v->t[6].storage;
+  if (p.n == 0 || p.centers == 0) return MARE_BADARG;
   p.size = 1 + p.centers * (1 + p.d);
   const int64_t pieces = pass_pieces(&p);
   p.share = (p.n + pieces - 1) / pieces;
@@ -145,9 +146,18 @@ static mare_Status nearest_centers(mare_Heap *h, mare_Values *v) {
 
 /* -- distances --------------------------------------------------------------------- */
 
-enum { SHARE = 16, CHUNK = 256, LANES = 8 }; /* rows of a piece, columns at a time */
+/*
+** Rows of x are taken SHARE at a time and CHUNK columns of them, as doubles, so that a
+** row of y is converted once for all of them.  A piece goes through SPAN rows of y.
+*/
+enum { SHARE = 16, CHUNK = 256, SPAN = 1024, LANES = 8 };
 
 typedef double Partial(int64_t d, const double *a, const double *b);
+
+#ifndef __clang__
+#pragma GCC push_options
+#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
+#endif
 
 static double total(const double *part) {
   double s = 0;
@@ -169,7 +179,12 @@ static double product(int64_t d, const double *a, const double *b) {
   return total(part);
 }
 
+#ifndef __clang__
+#pragma GCC pop_options
+#endif
+
 static Partial *const partials[] = {NULL, manhattan, product};
+static const double ones[CHUNK] = {[0 ... CHUNK - 1] = 1};
 
 typedef struct Pairs {
   const mare_BayesKernels *k;
@@ -177,41 +192,57 @@ typedef struct Pairs {
   const int64_t *index;     /* (n, j): rows of y, from 1; or NULL: all of them */
   Partial *partial;         /* NULL: squared differences */
   double *out;              /* (n, j) */
-  int64_t j;
+  int64_t j, span, spans;   /* columns of out in a piece; how many times that */
 } Pairs;
 
-/* a = columns first ... of a row as doubles, with zeros up to a multiple of LANES */
-static void chunk_of(const Pairs *p, const mare_Tensor *t, int64_t row, int64_t first,
-                     int64_t d, double *a) {
-  memset(a, 0, CHUNK * sizeof *a);
+/* a = d columns of a row from the first as doubles, and zeros up to whole LANES */
+static void load(const Pairs *p, const mare_Tensor *t, int64_t row, int64_t first,
+                 int64_t d, double *a) {
+  memset(a, 0, (size_t)((d + LANES - 1) / LANES * LANES) * sizeof *a);
   p->k->flush(d, row_of(t, row) + first * (int64_t)mare_sizeof[t->dtype], a);
 }
 
-static double pair(const Pairs *p, int64_t row, int64_t first, int64_t d,
-                   const double *a) {
-  double b[CHUNK];
-  if (p->partial == NULL) {
-    const size_t at = (size_t)first * mare_sizeof[p->y->dtype];
-    for (int64_t j = 0; j < d; j++) b[j] = 1;
-    return p->k->distance(d, row_of(p->y, row) + at, a, b);
-  }
-  chunk_of(p, p->y, row, first, d, b);
+/* a: d columns of row i of x; b: those of a row of y */
+static double pair(const Pairs *p, int64_t i, int64_t first, int64_t d, const double *a,
+                   const double *b) {
+  const char *x = row_of(p->x, i) + first * (int64_t)mare_sizeof[p->x->dtype];
+  if (p->partial == NULL) return p->k->distance(d, x, b, ones);
   return p->partial((d + LANES - 1) / LANES * LANES, a, b);
+}
+
+/* a tile of out: rows i ... and columns j ... */
+typedef struct Tile {
+  int64_t i, rows, j, end;
+} Tile;
+
+/* the tile += the sums over d columns of the rows in a with rows of y */
+static void add_chunk(const Pairs *p, const Tile *t, double (*a)[CHUNK], int64_t first,
+                      int64_t d) {
+  double b[CHUNK], *out = p->out + t->i * p->j;
+  for (int64_t j = t->j; p->index == NULL && j < t->end; j++) {
+    load(p, p->y, j, first, d, b);
+    for (int64_t r = 0; r < t->rows; r++)
+      out[r * p->j + j] += pair(p, t->i + r, first, d, a[r], b);
+  }
+  for (int64_t at = 0; p->index && at < t->rows * p->j; at++) {
+    load(p, p->y, p->index[t->i * p->j + at] - 1, first, d, b);
+    out[at] += pair(p, t->i + at / p->j, first, d, a[at / p->j], b);
+  }
 }
 
 static void pairs_piece(void *ctx, int64_t piece) {
   const Pairs *p = ctx;
-  const int64_t n = p->x->shape[0], d = p->x->shape[1];
-  double a[CHUNK];
-  for (int64_t i = piece * SHARE; i < at_most(n, (piece + 1) * SHARE); i++) {
-    double *out = p->out + i * p->j;
-    memset(out, 0, (size_t)p->j * sizeof *out);
-    for (int64_t first = 0; first < d; first += CHUNK) {
-      const int64_t columns = at_most(CHUNK, d - first);
-      chunk_of(p, p->x, i, first, columns, a);
-      for (int64_t j = 0; j < p->j; j++)
-        out[j] += pair(p, p->index ? p->index[i * p->j + j] - 1 : j, first, columns, a);
-    }
+  const int64_t d = p->x->shape[1], i = piece / p->spans * SHARE;
+  const int64_t j = piece % p->spans * p->span;
+  const Tile t = {i, at_most(SHARE, p->x->shape[0] - i), j, at_most(p->j, j + p->span)};
+  double a[SHARE][CHUNK];
+  for (int64_t r = 0; r < t.rows; r++)
+    memset(p->out + (i + r) * p->j + j, 0, (size_t)(t.end - j) * sizeof *p->out);
+  for (int64_t first = 0; first < d; first += CHUNK) {
+    const int64_t columns = at_most(CHUNK, d - first);
+    for (int64_t r = 0; p->partial && r < t.rows; r++)
+      load(p, p->x, i + r, first, columns, a[r]);
+    add_chunk(p, &t, a, first, columns);
   }
 }
 
@@ -224,12 +255,14 @@ static mare_Status pair_sums(mare_Heap *h, mare_Values *v) {
   const int64_t *index = integers(&v->t[2]);
   const int which = (int)v->n[3];
   (void)h;
-  if (which < 0 || which > 2 || (index == NULL && j != m)) return MARE_BADARG;
+  if (which < 0 || which > 2 || (index == NULL && j != m) || j == 0) return MARE_BADARG;
   for (int64_t i = 0; index && i < n * j; i++)
     if (index[i] < 1 || index[i] > m) return MARE_BADARG;
   Pairs p = {mare_bayes_kernels(v->t[0].dtype), &v->t[0], &v->t[1], index,
-             partials[which], doubles(&v->t[4]), j};
-  mare_parallel((n + SHARE - 1) / SHARE, pairs_piece, &p);
+             partials[which], doubles(&v->t[4]), j, j, 1};
+  if (index == NULL) p.span = at_most(j, SPAN);
+  p.spans = (j + p.span - 1) / p.span;
+  mare_parallel((n + SHARE - 1) / SHARE * p.spans, pairs_piece, &p);
   return MARE_OK;
 }
 
@@ -291,6 +324,7 @@ static mare_Status scatter_times(mare_Heap *h, mare_Values *v) {
                .n = x->shape[0], .d = x->shape[1], .m = v->t[3].shape[1]};
   const int64_t pieces = at_most(16, (s.n + 2 * BLOCK - 1) / (2 * BLOCK));
   const int64_t dm = s.d * s.m;
+  if (s.n == 0) return MARE_BADARG;
   double *z = doubles(&v->t[4]);
   s.share = (s.n + pieces - 1) / pieces;
   s.reals = (size_t)(BLOCK * (s.d + s.m) + dm);

@@ -37,6 +37,13 @@ end
 -- and why not.
 function M.matrix(v) return core.hold(matrix, v) end
 
+--- Closes the tensors of a table, where what replaces them is there.
+function M.close(t)
+  for _, v in pairs(t or {}) do
+    if core.is_tensor(v) then v:close() end
+  end
+end
+
 -- -- random numbers -------------------------------------------------------------------
 
 local Restore = { __close = function(t) core.rng_state(t.key, t.counter) end }
@@ -97,14 +104,33 @@ function M.random_rows(x, k)
   return x:index_select(1, core.randperm(x:size(1)):narrow(1, 1, k))
 end
 
+-- Squared distances below this part of the sizes are those of equal rows.
+local TOLERANCE = { f32 = 1e-5, f64 = 1e-12 }
+
+--- What plus_plus knows of rows x: their mean (d), and squared distances from it (n, 1), f64.
+function M.about(x)
+  local mean = x:mean(1)
+  return { mean = mean, squares = M.squared_distances(x, mean:unsqueeze(1)) }
+end
+
+-- Squared distances (n, m), f64, from rows (m, d), by a product.
+local function apart(x, rows, about)
+  local w = rows - about.mean
+  local exact = w:to "f64"
+  local squares = exact:square():sum(2)
+  local d = ops.linear(x, w):to "f64" * -2 + about.squares +
+    (squares + exact:matmul(about.mean:to "f64") * 2)
+  return ops.relu(d - (about.squares + squares) * TOLERANCE[x.dtype])
+end
+
 -- The best of some candidate rows, and how far all rows then are from their nearest center.
-local function best_candidate(x, weights, at, nearest)
+local function best_candidate(x, weights, at, nearest, about)
   local rows = x:index_select(1, at)
-  local with = M.squared_distances(x, rows) -- (n, candidates)
+  local with = apart(x, rows, about)
   if nearest then with = ops.minimum(with, nearest:unsqueeze(2)) end
   local total = (weights and with * weights:unsqueeze(2) or with):sum(1)
   local best = total:argmin():item()
-  return rows:narrow(1, best, 1):clone(), with:select(2, best):contiguous()
+  return rows:narrow(1, best, 1):clone(), with:select(2, best):clone()
 end
 
 -- What the next center is drawn by: never one that is there already while others are left.
@@ -115,15 +141,16 @@ local function chances(x, weights, nearest)
 end
 
 --- k rows of x far from each other: each is drawn with a chance in proportion to its squared
--- distance from those there are, and is the best of a few such draws.
+-- distance from those there are, and is the best of a few such draws.  about: M.about(x).
 -- D. Arthur and S. Vassilvitskii 2007, k-means++: the advantages of careful seeding.
-function M.plus_plus(x, k, weights)
+function M.plus_plus(x, k, weights, about)
   local trials = 2 + math.floor(math.log(k))
   local rows, nearest = {}, nil
   for c = 1, k do
     local scope <close> = core.scope()
     local at = M.draw(chances(x, weights, nearest), c == 1 and 1 or trials)
-    local row, near = best_candidate(x, weights, at, nearest)
+    local row, near = best_candidate(x, weights, at, nearest, about)
+    if nearest then nearest:close() end
     rows[c], nearest = scope:keep(row), scope:keep(near)
   end
   return ops.cat(rows, 1)

@@ -147,11 +147,16 @@ local function check_k(self, data, name)
   return k
 end
 
-local function first_centers(self, x, weights, k)
+-- What all starts may know of the rows.
+local function about(self, x)
+  return self.settings.init == "k-means++" and cluster.about(x) or nil
+end
+
+local function first_centers(self, x, weights, k, known)
   local init = self.settings.init
   if core.is_tensor(init) then return init end
   if init == "random" then return cluster.random_rows(x, k):to "f64" end
-  return cluster.plus_plus(x, k, weights):to "f64"
+  return cluster.plus_plus(x, k, weights, known):to "f64"
 end
 
 local function restarts_of(self)
@@ -164,7 +169,10 @@ local function best_of(count, f)
   for _ = 1, count do
     local scope <close> = core.scope()
     local result = f()
-    if not best or result.inertia < best.inertia then best = scope:keep(result) end
+    if not best or result.inertia < best.inertia then
+      cluster.close(best)
+      best = scope:keep(result)
+    end
   end
   return best
 end
@@ -172,8 +180,9 @@ end
 local function fit_whole(self, data, k)
   local _, variance = cluster.moments(data.x, data.weights, data.check)
   local tol = self.settings.tol * variance:mean():item()
+  local known = about(self, data.x)
   return best_of(restarts_of(self), function()
-    return run(self, data, first_centers(self, data.x, data.weights, k), tol)
+    return run(self, data, first_centers(self, data.x, data.weights, k, known), tol)
   end)
 end
 
@@ -227,6 +236,7 @@ local function batches(self, data, centers)
   local size = math.min(self.settings.batch, data.n)
   local counts, stop = core.zeros(centers:size(1), "f64"), watcher(data.n, size)
   local number = 0
+  centers = centers:clone() -- a setting stays as it is
   for _ = 1, self.settings.steps do
     local order = core.randperm(data.n)
     for first = 1, data.n - size + 1, size do
@@ -235,6 +245,7 @@ local function batches(self, data, centers)
       local c, n, inertia = batch_step(x, w, centers, counts)
       number = number + 1
       if number % 10 == 0 then c, n = revive(x, c, n) end
+      cluster.close { centers, counts }
       centers, counts = scope:keep(c), scope:keep(n)
       if stop(inertia / size) then return centers, number, true end
     end
@@ -247,8 +258,9 @@ local function best_start(self, data, k)
   local at = core.randperm(data.n):narrow(1, 1, math.min(data.n,
     math.max(3 * self.settings.batch, 3 * k)))
   local x, w = take(data, at)
+  local known = about(self, x)
   return best_of(restarts_of(self), function()
-    local centers = first_centers(self, x, w, k)
+    local centers = first_centers(self, x, w, k, known)
     return { centers = centers, inertia = inertia_of(x, w, centers, nearest(x, centers)) }
   end).centers
 end
@@ -277,7 +289,7 @@ local function partial(self, data, before)
   local centers, counts = before and before.centers, before and before.counts
   if not before then
     local k = check_k(self, data, "partial_fit")
-    centers = first_centers(self, data.x, data.weights, k)
+    centers = first_centers(self, data.x, data.weights, k, about(self, data.x))
     counts = core.zeros(k, "f64")
   end
   local inertia

@@ -122,7 +122,7 @@ function maximise.full(fit, counts, means, _, parts)
     routines.class_covariances(fit.x, fit.ones, parts[j], counts:narrow(1, j, 1),
       means:narrow(1, j, 1), out:narrow(1, j, 1))
   end
-  return out + core.eye(d, "f64") * fit.reg
+  return out:add_(core.eye(d, "f64") * fit.reg)
 end
 
 -- That of all rows less that of the means.
@@ -178,7 +178,9 @@ local function climb(fit, parts, settings)
   for step = 1, settings.steps do
     local scope <close> = core.scope()
     local more, mean = expect(fit, m)
-    m = scope:keep(model_of(fit, more, m))
+    local next = scope:keep(model_of(fit, more, m))
+    cluster.close(m)
+    m = next
     m.log_likelihood, m.steps = mean, step
     if math.abs(mean - last) < settings.tol then
       m.converged, m.reason = true, "tol"
@@ -247,7 +249,10 @@ local function fit(self, data)
   for _ = 1, restarts do
     local scope <close> = core.scope()
     local m = climb(shared, first_parts(self, data, k), self.settings)
-    if not best or m.log_likelihood > best.log_likelihood then best = scope:keep(m) end
+    if not best or m.log_likelihood > best.log_likelihood then
+      cluster.close(best)
+      best = scope:keep(m)
+    end
   end
   ready[shared.kind](best, data.x.dtype) -- the last step's covariances have inverses
   best.dtype = data.x.dtype

@@ -42,6 +42,7 @@ local learned_fields = { mean = "f64 d", components = "f64 k d", explained_varia
 
 local SMALL, LONG = 1 << 22, 32767 -- values, and rows, whose singular values are computed
 local POWER, RANDOM = 6, 8 -- steps with a sample; random columns after these
+local ROWS = 1024 -- of which score computes densities at a time
 
 local function centred(data, mean)
   local x = data.x:to "f64" - mean
@@ -236,19 +237,29 @@ function methods:fit_transform(x, opts)
   return self:fit(x, opts):transform(x)
 end
 
--- Log densities (n), f64, of rows under the Gaussian model that the components make.
-local function log_density(data, learned)
-  local d, k = data:size(2), learned.components:size(1)
-  local v, noise = learned.explained_variance, learned.noise_variance
+-- The sum of the log densities of some rows under the Gaussian that the components make, but
+-- for the constant.
+local function distances(x, learned)
+  local d, k = x:size(2), learned.components:size(1)
+  x = x:to "f64" - learned.mean
+  local z = x:matmul(learned.components:t())
+  local far = (z:square() / learned.explained_variance):sum()
+  if k < d then far = far + (x:square():sum() - z:square():sum()) / learned.noise_variance end
+  return far:item()
+end
+
+local function mean_log_density(x, learned)
+  local n, d, k = x:size(1), x:size(2), learned.components:size(1)
+  local v, noise, sum = learned.explained_variance, learned.noise_variance, 0
   if v:min():item() <= 0 or noise <= 0 and k < d then
     check.fail("PCA: 'score' needs variance in every direction; give fewer components")
   end
-  local x = data:to "f64" - learned.mean
-  local z = x:matmul(learned.components:t())
-  local far = (z:square() / v):sum(2)
-  if k < d then far = far + (x:square():sum(2) - z:square():sum(2)) / noise end
+  for first = 1, n, ROWS do
+    local _ <close> = core.scope()
+    sum = sum + distances(x:narrow(1, first, math.min(ROWS, n - first + 1)), learned)
+  end
   local logs = v:log():sum():item() + (k < d and (d - k) * math.log(noise) or 0)
-  return (far + (logs + d * math.log(2 * math.pi))) * -0.5
+  return (sum / n + logs + d * math.log(2 * math.pi)) * -0.5
 end
 
 --- The mean log density of rows x (n, d) under the Gaussian whose covariance has the learned
@@ -256,7 +267,7 @@ end
 -- M. E. Tipping and C. M. Bishop 1999, Mixtures of probabilistic principal component analyzers.
 function methods:score(x)
   return run_method(self, "score", x, function(data, learned)
-    return log_density(data, learned):mean():item()
+    return mean_log_density(data, learned)
   end)
 end
 
