@@ -194,6 +194,9 @@ define { name = "matmul", kind = "bilinear", doc = "matrix product; vectors, mat
     return ga, M.sum_to(ops.matmul(swapped(ma), g), mb.shape):reshape(b.shape)
   end,
   jvp = function(t, y, a, b)
+    if dim_of(a) == 2 and dim_of(b) == 2 then
+      return plus(t[1] and ops.matmul(t[1], b), t[2] and ops.matmul(a, t[2]))
+    end
     local ma, mb = matrices(a, b)
     local ndim = math.max(ma:dim(), mb:dim())
     -- a product with t, the tangent of v, in the place of m
@@ -218,8 +221,10 @@ define { name = "matmul", kind = "bilinear", doc = "matrix product; vectors, mat
 
 define { name = "linear", doc = "x w' + bias, with w (out, in) and bias (out) or none",
   vjp = function(g, _, x, w, bias)
-    local n = #x.shape
-    local rows_g, rows_x = g:reshape(-1, g.shape[n]), x:reshape(-1, x.shape[n])
+    local rows_g, rows_x = g, x
+    if dim_of(x) ~= 2 then
+      rows_g, rows_x = g:reshape(-1, size_of(g, -1)), x:reshape(-1, size_of(x, -1))
+    end
     return ops.matmul(g, w), ops.matmul(rows_g:t(), rows_x),
       bias and M.sum_to(rows_g, bias.shape)
   end,
