@@ -1,0 +1,75 @@
+-- 03-descent.lua -- rolling down a curve, and why one start is not enough.
+-- ids: A5 A7
+-- expect: -4.82 -4.81
+--
+-- What is asked.  Where is a function smallest?  Descent answers with steps against the
+-- slope: x <- x - eta f'(x).  On (x - 1)^2 + 1 it comes to rest at the only minimum.
+-- x sin x has several valleys between -5 and 7: where descent ends depends on where it
+-- began, so it is begun again from other places and the best end is kept.
+
+local mare = require "mare"
+local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
+local plot, minimize = mare.plot, mare.optim.minimize
+
+local args = lesson.options("03-descent.lua", "Gradient descent on functions of one number.",
+  { eta = 0.05, steps = 1000, restarts = 10 })
+
+-- The places that a descent visited, from its trace.
+local function places(trace, most)
+  local list = {}
+  for k = 0, math.min(#trace, most) do
+    local x = trace[k].x
+    list[#list + 1] = mare.is_tensor(x) and x:item() or x
+  end
+  return list
+end
+
+lesson.title "(x - 1)^2 + 1 from x = 6"
+local function parabola(x) return (x - 1) ^ 2 + 1 end
+local x, f, trace = minimize(parabola, 6.0, { method = "gd", lr = args.eta, steps = args.steps,
+  trace = true })
+local steps = places(trace, 60)
+print(("first steps: %g, %g, %g; after %d steps x = %.6f, f = %.6f"):format(steps[2], steps[3],
+  steps[4], args.steps, x, f))
+lesson.picture(plot.function_steps(parabola, steps, { title = "descent on (x - 1)^2 + 1",
+  xlabel = "x", ylabel = "f", x = { -2, 7 } }), "03-descent-parabola")
+
+-- Descent may also stop by itself: when the slope is (nearly) zero, or when the value no
+-- longer falls.  The trace says which it was.
+local _, _, early = minimize(parabola, 6.0, { method = "gd", lr = args.eta, steps = args.steps,
+  tol = 1e-6, trace = true })
+print(("with a tolerance of 1e-6 it stops after %d steps, because of the %s"):format(#early,
+  early.reason))
+
+lesson.title "x sin x on [-5, 7]"
+local function waves(v) return mare.is_tensor(v) and v * v:sin() or v * math.sin(v) end
+local one, value, path = minimize(waves, 1.0, { method = "gd", lr = args.eta, steps = args.steps,
+  trace = true, bounds = { -5, 7 } })
+print(("from x = 1 descent ends at x = %.4f, f = %.4f"):format(one, value))
+local best, least = minimize(waves, 1.0, { method = "gd", lr = args.eta, steps = args.steps,
+  bounds = { -5, 7 }, restarts = args.restarts, seed = args.seed })
+print(("with %d more starts the best end is x = %.4f, f = %.4f"):format(args.restarts, best, least))
+lesson.picture(plot.function_steps(waves, places(path, 60), { title = "one descent on x sin x",
+  xlabel = "x", ylabel = "f", x = { -5, 7 } }), "03-descent-waves")
+
+lesson.title "two numbers: a long valley"
+-- Rosenbrock's function: the valley is found at once, its lowest place only slowly.
+local function valley(p) return (1 - p[1]) ^ 2 + 10 * (p[2] - p[1] ^ 2) ^ 2 end
+local start = mare.tensor({ -1.5, 2 }, "f64")
+local p, _, route = minimize(valley, start, { method = "gd", lr = 0.004, steps = args.steps,
+  trace = true })
+local q, _, quick = minimize(valley, start, { method = "lbfgs", trace = true })
+print(("gradient descent, %d steps: (%.3f, %.3f); L-BFGS, %d steps: (%.3f, %.3f)"):format(#route,
+  p[1]:item(), p[2]:item(), #quick, q[1]:item(), q[2]:item()))
+local function points(t)
+  local list = {}
+  for k = 0, #t, math.max(1, #t // 100) do list[#list + 1] = t[k].x end
+  return mare.stack(list, 1)
+end
+lesson.picture(plot.contour(function(a, b) return (1 - a) ^ 2 + 10 * (b - a * a) ^ 2 end,
+  { x = { -2, 2 }, y = { -1, 3 }, levels = { 0.5, 2, 8, 20, 50, 100, 200 }, title = "two descents",
+    xlabel = "x1", ylabel = "x2",
+    paths = { ["gradient descent"] = points(route), ["L-BFGS"] = points(quick) } }),
+  "03-descent-valley")
+
+lesson.key("minimum of x sin x", least)
