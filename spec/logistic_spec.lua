@@ -288,7 +288,8 @@ describe("LogisticRegression without a penalty", function()
     _G.warn = function(...) messages[#messages + 1] = table.concat { ... } end
     local ok, value = pcall(f)
     _G.warn = old
-    return assert(ok, value) and value, messages
+    if not ok then error(value, 0) end
+    return value, messages
   end
 
   it("warns of classes that a plane separates, and of no others", function()
@@ -317,6 +318,38 @@ describe("LogisticRegression without a penalty", function()
     end)
     assert.same({}, messages)
     assert.is_true(m.converged)
+  end)
+
+  it("warns of classes that a plane separates but for rows on it", function()
+    local x = f64 { { -2 }, { -1 }, { 0 }, { 0 }, { 1 }, { 2 } }
+    for _, kind in ipairs { L, S } do
+      for _, solver in ipairs { "lbfgs", "newton" } do
+        local m, messages = captured(function()
+          return kind { penalty = "none", solver = solver }:fit(x, { 0, 0, 0, 1, 1, 1 })
+        end)
+        assert.equal("separable", m.reason)
+        assert.truthy(messages[1]:find("but for rows on it", 1, true))
+      end
+    end
+    -- class 1 of iris alone is separable from the others: so are three classes in part
+    local m = captured(function() return S { penalty = "none" }:fit(table.unpack(sets.iris)) end)
+    assert.equal("separable", m.reason)
+    local _, messages = captured(function()
+      for seed = 1, 40 do -- none where classes overlap
+        mare.seed(seed)
+        local n, d = 30 + 10 * seed, seed % 5 + 1
+        local rows = mare.randn({ n, d }, "f64") * 10 ^ (seed % 7 - 3)
+        local noise = mare.randn({ n }, "f64") * (rows:std():item() * 0.3 * d ^ 0.5)
+        local labels = (rows:sum(2) + noise):gt(0):to "i64"
+        local fitted = L { penalty = "none", solver = seed % 2 == 0 and "lbfgs" or "newton" }
+          :fit(rows, labels)
+        local separable = fitted:score(rows, labels) == 1
+        assert.equal(separable, fitted.reason == "separable", seed)
+        if not separable then assert.is_nil(fitted.warning) end
+      end
+      return true
+    end)
+    assert.is_true(#messages < 5)
   end)
 end)
 

@@ -293,19 +293,37 @@ function Problem:objective(w, b)
   return value
 end
 
+-- By how much z prefers each row's class, at least and at most: two numbers.  A row of weight
+-- 0 does not count.
+local function margins(self, z)
+  local low, high
+  if self.r == 1 then
+    low = (z * (self.t.of * 2 - 1)):reshape(-1)
+    high = low
+  else
+    local own = z:gather(2, self.t.y:unsqueeze(2))
+    local others = z - self.t.of * 1e30
+    low = own:reshape(-1) - others:max(2)
+    high = own:reshape(-1) - z:min(2)
+  end
+  if self.weights then
+    local kept = self.weights:gt(0):nonzero():reshape(-1)
+    low, high = low:index_select(1, kept), high:index_select(1, kept)
+  end
+  return low:min():item(), high:max():item()
+end
+
 --- Do the scores tell every row's class?
 function Problem:separates(w, b)
   local _ <close> = core.scope()
-  local z = ops.linear(self.x, w, b)
-  local right
-  if self.r == 1 then
-    right = (z * (self.t.of * 2 - 1)):gt(0)
-  else
-    local own = z:gather(2, self.t.y:unsqueeze(2))
-    right = z:ge(own):to "i64":sum(2):eq(1)
-  end
-  if self.weights then right = right:reshape(-1):logical_or(self.weights:eq(0)) end
-  return right:all():item() ~= 0
+  return (margins(self, ops.linear(self.x, w, b))) > 0
+end
+
+--- Is the way from w0, b0 to w1, b1 one on which no row gets worse, and some much better?
+function Problem:recedes(w0, b0, w1, b1)
+  local _ <close> = core.scope()
+  local low, high = margins(self, ops.linear(self.x, w1 - w0, b1 - b0))
+  return high > 0.01 and low > -1e-3 * high
 end
 
 return M

@@ -5,6 +5,7 @@ local mare_core = require "mare.core"
 local check = require "mare.check"
 local estimator = require "mare.models.estimator"
 local linear_fit = require "mare.models.linear_fit"
+local solvers = require "mare.models.linear_solvers"
 
 local core, ops = mare_core.functions, mare_core.ops
 
@@ -26,16 +27,33 @@ local function check_solvable(self)
   end
 end
 
--- Without a penalty the likelihood of classes that a plane separates has no maximum: the
--- weights grow until the solver stops.  The certificate is the plane.
+-- Without a penalty the likelihood has no maximum where a plane separates the classes, or all
+-- rows but those on it: the weights grow until the solver stops.  The certificate is the plane:
+-- the one found, or the way on which further steps go.
+-- A. Albert and J. A. Anderson 1984, On the existence of maximum likelihood estimates in
+-- logistic regression models.
+local function is_separated(self, problem, learned)
+  local w, b = learned.weights, learned.bias
+  if problem:separates(w, b) then return "the classes are separable by a plane" end
+  if solvers.is_optimizer(self.settings.solver) then return nil end
+  -- first steps that settle what has a minimum, then some that show where the rest goes
+  local further = { solver = problem.n <= 1000 and "newton" or "lbfgs", max_steps = 6,
+    tol = self.settings.tol * 1e-4 }
+  w, b = solvers.solve(problem, w, b, further)
+  local w1, b1 = solvers.solve(problem, w, b, further)
+  return problem:recedes(w, b, w1, b1)
+    and "a plane separates the classes but for rows on it" or nil
+end
+
 local function warn_separated(self, problem, learned)
   local s = self.settings
   if s.loss ~= "cross_entropy" or problem.l1 > 0 or problem.l2 > 0 then return end
-  if not problem:separates(learned.weights, learned.bias) then return end
+  local why = is_separated(self, problem, learned)
+  if not why then return end
   learned.converged, learned.reason = false, "separable"
-  learned.warning = ("%s: the classes are separable by a plane, so that the likelihood grows " ..
-    "with the weights without end; they stand where the solver stopped (largest %.3g); give " ..
-    "a penalty"):format(self.class.name, learned.weights:abs():max():item())
+  learned.warning = ("%s: %s, so that the likelihood grows with the weights without end; they " ..
+    "stand where the solver stopped (largest %.3g); give a penalty"):format(self.class.name, why,
+    learned.weights:abs():max():item())
   warn("mare: ", learned.warning)
 end
 
@@ -105,8 +123,8 @@ local M = {}
 -- Learned: weights (r, d) and bias (r), of x's type, r = 1 for two classes; objective, the
 -- value above; steps (epochs of optimizers); converged and reason: "gradient", "value" and "step"
 -- (the minimum, as exactly as the type allows), "steps", "epochs", "line search",
--- "separable".  The last says that nothing penalised weights of classes that a plane
--- separates: m.warning explains, and Lua's warn is called.
+-- "separable".  The last says that nothing penalised the weights of classes that a plane
+-- separates, which therefore have no best values: m.warning explains, and Lua's warn is called.
 --
 -- Rows x (n, d) are f32 or f64, u8 images become f32 in 0..1.  Columns need no scaling for
 -- "lbfgs" and "newton"; a constant column gets weight 0.  partial_fit is an epoch of an
