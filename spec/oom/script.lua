@@ -26,6 +26,18 @@ w.grad = nil
 local first = mare.grad(function(z) return (z * z * z):sum() end)
 mare.grad(function(x) return first(x):sum() end)(b)
 
+-- forwards, and both ways
+local function cubes(x)
+  local s <close> = mare.scope()
+  return s:keep((x * x * x):tanh() + x:matmul(x))
+end
+mare.jvp(function(x) return (mare.jvp(cubes, x, a)) end, a, a)
+mare.hessian(function(x) return (x * x):sum() ^ 2 end, b)
+mare.critical_point(function(x) return x[1] * x[2] end, mare.zeros({ 2 }, "f64"))
+for _, method in ipairs { "lbfgs", "nelder_mead" } do
+  optim.minimize(function(x) return (x - 1) ^ 2 end, 3, { method = method, steps = 2 })
+end
+
 -- linear algebra
 local la = mare.linalg
 local spd = a:matmul(a:t()) + mare.eye(4, "f64")
