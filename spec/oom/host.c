@@ -136,13 +136,47 @@ void *__wrap_mare_scratch(mare_Heap *h, size_t nbytes) {
 
 /* -- one run ------------------------------------------------------------------------ */
 
+/*
+** Pushes the chunk of a file, or an error; it is read at once, by C alone: a child
+** that is forked in the middle would move the position of the parent in the file.
+*/
+static int load_whole(lua_State *L, const char *path) {
+  static char text[1 << 20];
+  FILE *f = fopen(path, "rb");
+  size_t n = f ? fread(text, 1, sizeof text, f) : 0;
+  if (f) fclose(f);
+  if (n == 0 || n == sizeof text) {
+    lua_pushfstring(L, "%s: not read", path);
+    return LUA_ERRFILE;
+  }
+  return luaL_loadbuffer(L, text, n, lua_pushfstring(L, "@%s", path));
+}
+
+/* searcher(name): instead of the one that package has for files of Lua */
+static int search(lua_State *L) {
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "searchpath");
+  lua_pushvalue(L, 1);
+  lua_getfield(L, 2, "path");
+  lua_call(L, 2, 2);
+  if (lua_isnil(L, -2)) return 1; /* why not */
+  lua_settop(L, 3);
+  if (load_whole(L, lua_tostring(L, 3)) != LUA_OK) return lua_error(L);
+  lua_pushvalue(L, 3);
+  return 2;
+}
+
 static int body(lua_State *L) {
   luaL_openlibs(L);
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "searchers");
+  lua_pushcfunction(L, search);
+  lua_rawseti(L, -2, 2);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, luaopen_mare_core);
   lua_setfield(L, -2, "mare.core");
   lua_settop(L, 0);
-  if (luaL_loadfile(L, script) != LUA_OK) return lua_error(L);
+  if (load_whole(L, script) != LUA_OK) return lua_error(L);
   lua_call(L, 0, 0);
   return 0;
 }
