@@ -103,6 +103,14 @@ local function count_pairs(p, t, classes)
   return counts, classes
 end
 
+-- The object from counts[t][p].
+local function from_counts(names, counts, classes)
+  local self = { table = counts, classes = classes, names = {} }
+  for i = 1, classes do self.names[i] = tostring(names and names[i] or i) end
+  self.counts = mare.tensor(counts, "i64")
+  return setmetatable(self, Confusion)
+end
+
 --- How often each class was taken for each: an object whose .counts is (classes,
 -- classes) i64 with a row for each true class and a column for each predicted one.
 -- print shows it as a table.  Options: classes (the largest label), names (a list).
@@ -113,12 +121,21 @@ function M.confusion(prediction, target, opts)
   local classes = opts.classes or opts.names and #opts.names
   if classes then check.count(3, "confusion", classes) end
   local p, t = label_pair("confusion", prediction, target)
-  local counts
-  counts, classes = count_pairs(p, t, classes)
-  local self = { table = counts, classes = classes, names = {} }
-  for i = 1, classes do self.names[i] = tostring(opts.names and opts.names[i] or i) end
-  self.counts = mare.tensor(counts, "i64")
-  return setmetatable(self, Confusion)
+  return from_counts(opts.names, count_pairs(p, t, classes))
+end
+
+--- The counts of this table and of another one together; the larger number of classes.
+function Confusion:merge(other)
+  if getmetatable(other) ~= Confusion then
+    check.argument(1, "merge", "confusion table expected, got %s", check.kind(other))
+  end
+  local counts, classes = {}, math.max(self.classes, other.classes)
+  for i = 1, classes do
+    local a, b = self.table[i] or {}, other.table[i] or {}
+    counts[i] = {}
+    for j = 1, classes do counts[i][j] = (a[j] or 0) + (b[j] or 0) end
+  end
+  return from_counts(self.classes == classes and self.names or other.names, counts, classes)
 end
 
 -- For one class: right, predicted as it, truly it.
@@ -215,24 +232,35 @@ local averages = {
   end,
 }
 
-local function class_metric(name)
-  local kind = kinds[name]
-  return function(prediction, target, opts)
-    check.options(3, name, opts, { average = true, classes = true, positive = true })
-    opts = opts or {}
-    local average = averages[opts.average or "macro"]
-    if not average then
-      check.argument(3, name, "unknown average '%s'; known: %s", tostring(opts.average),
-        check.names(averages))
-    end
-    local confusion = M.confusion(prediction, target, { classes = opts.classes })
+local function class_options(position, name, opts)
+  check.options(position, name, opts, { average = true, classes = true, positive = true })
+  opts = opts or {}
+  if not averages[opts.average or "macro"] then
+    check.argument(position, name, "unknown average '%s'; known: %s", tostring(opts.average),
+      check.names(averages))
+  end
+  return opts
+end
+
+for name, kind in pairs(kinds) do
+  --- c:precision(opts), c:recall(opts), c:f1(opts): as the metrics of these names.
+  Confusion[name] = function(self, opts)
+    opts = class_options(1, name, opts)
     local values, truths = {}, {}
-    for i = 1, confusion.classes do
-      local hit, predicted, truth = tallies(confusion, i)
+    for i = 1, self.classes do
+      local hit, predicted, truth = tallies(self, i)
       values[i], truths[i] = kind(hit, predicted, truth), truth
     end
     if opts.positive then return values[opts.positive] or 0.0 end
-    return average(values, truths, kind, confusion)
+    return averages[opts.average or "macro"](values, truths, kind, self)
+  end
+end
+
+local function class_metric(name)
+  return function(prediction, target, opts)
+    opts = class_options(3, name, opts)
+    local confusion = M.confusion(prediction, target, { classes = opts.classes })
+    return confusion[name](confusion, opts)
   end
 end
 
@@ -385,5 +413,8 @@ function M.r2(prediction, target)
 end
 
 for name, f in pairs(require "mare.curves") do M[name] = f end
+
+--- Metrics of what comes in batches: see stream.lua.
+function M.stream(list) return require "mare.stream".new(list) end
 
 return M

@@ -1,11 +1,14 @@
 -- dataset.lua -- rows of inputs and targets, and batches of them.
 --
 -- A data set is a choice of rows (an i64 tensor) from x and y, so that parts of a
--- data set share its memory.  Images stay u8 until they are in a batch, where they
--- become f32 in 0..1.
+-- data set share its memory.  x and y are tensors, or lists of tensors where there are
+-- several inputs.  Images stay u8 until they are in a batch, where they become f32 in 0..1.
+--
+-- What a data set and its iterators keep for themselves is made outside the user's scopes.
 
 local core = require "mare.core".functions
 local check = require "mare.check"
+local sampling = require "mare.data.sampling"
 
 local M = {}
 
@@ -13,14 +16,15 @@ local Dataset = {}
 
 local function make(x, y, rows, about)
   return setmetatable({ source = x, target = y, rows = rows, classes = about.classes,
-    features = about.features }, Dataset)
+    features = about.features, weights = about.weights, augmentation = about.augmentation },
+    Dataset)
 end
 
 -- -- making ---------------------------------------------------------------------------
 
 local function check_rows(position, t)
   if not core.is_tensor(t) then
-    check.argument(position, "dataset", "tensor expected, got %s", type(t))
+    check.argument(position, "dataset", "tensor or list of tensors expected, got %s", type(t))
   elseif t:isclosed() then
     check.argument(position, "dataset", "the tensor is closed")
   elseif t:dim() < 1 then
@@ -29,18 +33,41 @@ local function check_rows(position, t)
   return t:iscontiguous() and t:detach() or t:contiguous():detach()
 end
 
---- A data set of the rows of x and, with targets, of y.  Options: classes and
--- features, lists of names that go along.
--- `local ds = data.dataset(x, labels)`
+-- A tensor, or a list of tensors with one number of rows; and that number.
+local function check_source(position, v)
+  if core.is_tensor(v) or type(v) ~= "table" or M.is_dataset(v) or v[1] == nil then
+    v = check_rows(position, v)
+    return v, v:size(1)
+  end
+  local list = {}
+  for i, t in ipairs(v) do
+    list[i] = check_rows(position, t)
+    if list[i]:size(1) ~= list[1]:size(1) then
+      check.argument(position, "dataset", "tensor %d has %d rows, the first %d", i,
+        list[i]:size(1), list[1]:size(1))
+    end
+  end
+  return list, list[1]:size(1)
+end
+
+local function new(x, y, opts)
+  local n, count
+  x, n = check_source(1, x)
+  if y ~= nil then y, count = check_source(2, y) end
+  if y and count ~= n then
+    check.argument(2, "dataset", "%d rows of targets for %d rows of inputs", count, n)
+  end
+  return make(x, y, core.arange(1, n, "i64"), { classes = opts.classes, features = opts.features })
+end
+
+--- A data set of the rows of x and, with targets, of y: tensors, or lists of them where a model
+-- has several inputs (or outputs); a batch then has lists too.  Nothing is copied, so that
+-- tensors mapped from a file may be larger than memory.  Options: classes and features, lists
+-- of names that go along.
+-- `local ds = data.dataset(x, labels)  data.dataset({ images, numbers }, labels)`
 function M.new(x, y, opts)
   check.options(3, "dataset", opts, { classes = true, features = true })
-  x = check_rows(1, x)
-  y = y ~= nil and check_rows(2, y) or nil
-  local n = x:size(1)
-  if y and y:size(1) ~= n then
-    check.argument(2, "dataset", "%d rows of targets for %d rows of inputs", y:size(1), n)
-  end
-  return make(x, y, core.arange(1, n, "i64"), opts or {})
+  return core.hold(new, x, y, opts or {})
 end
 
 --- Is v a data set?
@@ -50,9 +77,13 @@ function M.is_dataset(v) return getmetatable(v) == Dataset end
 
 function Dataset:__len() return self.rows:size(1) end
 
--- Rows first .. first + n - 1 of t in the order of `rows`.
+-- Rows first .. first + n - 1 of t (a tensor, a list of them or nil) in the order of `rows`.
 local function gather(t, rows, first, n, convert)
-  return t and core.batch(t, rows, first, n, convert)
+  if core.is_tensor(t) then return core.batch(t, rows, first, n, convert) end
+  if t == nil then return nil end
+  local out = {}
+  for i, one in ipairs(t) do out[i] = core.batch(one, rows, first, n, convert) end
+  return out
 end
 
 -- The inputs and targets as whole tensors of their own type, made when first asked for.
@@ -65,7 +96,7 @@ function Dataset:__index(key)
   local method = Dataset[key]
   if method ~= nil then return method end
   if whole[key] == nil then return nil end
-  local value = whole[key](self)
+  local value = core.hold(whole[key], self)
   rawset(self, key, value)
   return value
 end
@@ -82,10 +113,15 @@ local function as_rows(name, rows, n)
   return rows:iscontiguous() and rows or rows:contiguous()
 end
 
--- The part of a data set that these rows of it are (an i64 tensor, checked).
-local function part(self, rows)
-  return make(self.source, self.target, core.batch(self.rows, rows, 1, rows:numel()), self)
+-- Some rows (an i64 tensor, checked) of a data set, outside scopes.
+local function cut(self, rows)
+  local n = rows:numel()
+  return make(self.source, self.target, core.batch(self.rows, rows, 1, n), {
+    classes = self.classes, features = self.features, augmentation = self.augmentation,
+    weights = self.weights and core.batch(self.weights, rows, 1, n) })
 end
+
+local function part(self, rows) return core.hold(cut, self, rows) end
 
 --- A data set of some of the rows, in the order given: a list or an i64 tensor.
 -- It shares memory with this one.
@@ -105,6 +141,78 @@ function Dataset:with_inputs(x)
   end
   return M.new(x, self.y, { classes = self.classes, features = self.features })
 end
+
+-- -- chance ---------------------------------------------------------------------------
+
+local function with(self, about)
+  return make(self.source, self.target, self.rows, { classes = self.classes,
+    features = self.features, weights = about.weights, augmentation = about.augmentation })
+end
+
+-- The targets as labels 1..K, and K; otherwise an error.
+local function labels_of(self, position, name)
+  local y = self.target
+  if not core.is_tensor(y) or y:dim() ~= 1 or y.dtype ~= "i64" and y.dtype ~= "u8" then
+    check.argument(position, name, "labels (one whole number a row) are needed; targets are %s",
+      not y and "absent" or core.is_tensor(y) and y.dtype .. " " .. check.shape(y) or "a list")
+  end
+  local labels = self.y:to "i64"
+  if labels:numel() == 0 or labels:min():item() < 1 then
+    check.argument(position, name, labels:numel() == 0 and "the data set has no rows"
+      or "labels begin at 1")
+  end
+  return labels, math.max(labels:max():item(), self.classes and #self.classes or 0)
+end
+
+--- Weights of the classes, f32 (K), that make all count alike: n / (classes * rows of the
+-- class); 0 for one that does not occur.
+-- `mare.loss.cross_entropy(scores, labels, { weight = train:class_weights() })`
+function Dataset:class_weights()
+  local labels, classes = labels_of(self, 1, "class_weights")
+  local scope <close> = core.scope()
+  return scope:keep(sampling.class_weights(labels, classes))
+end
+
+--- A data set whose batches draw their rows, with replacement and as many as there are, with a
+-- chance in proportion to weights (n): a tensor or a list, or "balanced": every class alike.
+-- It shares memory with this one; seed and epoch say what is drawn.
+-- `mare.train.fit(model, { data = train:weighted "balanced", ... })`
+function Dataset:weighted(weights)
+  local w
+  if weights == "balanced" then
+    local labels, classes = labels_of(self, 1, "weighted")
+    w = core.hold(function()
+      return sampling.class_weights(labels, classes):to("f64"):index_select(1, labels)
+    end)
+  else
+    w = core.hold(sampling.check_weights, 1, "weighted", weights, #self)
+  end
+  return with(self, { weights = w, augmentation = self.augmentation })
+end
+
+--- A data set whose batches are varied.  Of images (n, h, w) or (n, channels, h, w): shift
+-- (pixels, each way; what comes in is `fill`, 0), flip = true (half of them, left to right),
+-- noise (standard deviation; also for other inputs).  Or a function (x, y) -> x, y of a batch;
+-- mare's random numbers in it depend on seed, epoch and batch, so that a run can be repeated
+-- and resumed.  It shares memory with this one; train.evaluate looks at the rows as they are.
+-- `local varied = train:augment { shift = 2, flip = true, noise = 0.02 }`
+function Dataset:augment(how)
+  local f = how
+  if type(how) == "table" and getmetatable(how) == nil then
+    local x = self.source
+    if not core.is_tensor(x) or x.dtype == "i64" then
+      check.argument(1, "augment", "one input of u8, f32 or f64 is needed; for %s give a function",
+        core.is_tensor(x) and "i64" or "several")
+    end
+    f = sampling.augmentation(how, x:dim())
+  else
+    check.callable(1, "augment", how)
+  end
+  return with(self, { weights = self.weights, augmentation = f })
+end
+
+--- The data set without weights and variation.
+function Dataset:plain() return with(self, {}) end
 
 -- -- order ----------------------------------------------------------------------------
 
@@ -140,9 +248,9 @@ end
 local function check_labels(self, position, name)
   if not self.target then
     check.argument(position, name, "stratify needs targets; this data set has none")
-  elseif self.target:dim() ~= 1 then
+  elseif not core.is_tensor(self.target) or self.target:dim() ~= 1 then
     check.argument(position, name, "stratify needs one label a row; targets are %s",
-      check.shape(self.target))
+      core.is_tensor(self.target) and check.shape(self.target) or "a list")
   end
 end
 
@@ -248,6 +356,24 @@ end
 
 -- -- batches --------------------------------------------------------------------------
 
+local SHUFFLE = 0 -- among the numbers of batches, the one that stands for drawing the rows
+
+-- The rows of an epoch in their order.
+local function order_of(self, opts)
+  local n = #self
+  if self.weights and n > 0 then
+    local _ <close> = sampling.seeded(opts.seed, opts.epoch or 0, SHUFFLE)
+    return core.batch(self.rows, sampling.draw(self.weights, core.rand(n, "f64")), 1, n)
+  end
+  if opts.shuffle then return core.batch(self.rows, permutation(n, opts), 1, n) end
+  return self.rows
+end
+
+local function varied(self, opts, number, x, y)
+  local _ <close> = sampling.seeded(opts.seed, opts.epoch or 0, number)
+  return self.augmentation(x, y)
+end
+
 --- Iterates over batches of inputs and targets.  u8 inputs become f32 in 0..1.
 -- Options: size (32), shuffle (false), seed, epoch (a number: with the same seed, each
 -- epoch has an order of its own), drop_last (false: the last batch may be smaller), skip
@@ -258,23 +384,30 @@ function Dataset:batches(opts)
     skip = true })
   local size = check.count(1, "batches", opts.size or 32)
   if opts.epoch ~= nil then check.count(1, "batches", opts.epoch, 0) end
-  local n, source, target, rows = #self, self.source, self.target, self.rows
-  if opts.shuffle then rows = core.batch(rows, permutation(n, opts), 1, n) end
-  local first, batch = 1 + size * check.count(1, "batches", opts.skip or 0, 0), core.batch
+  local n, number = #self, check.count(1, "batches", opts.skip or 0, 0)
+  local rows = core.hold(order_of, self, opts)
   return function()
-    local count = n - first + 1
-    if count > size then count = size end
+    local first = 1 + size * number
+    local count = math.min(size, n - first + 1)
     if count <= 0 or (opts.drop_last and count < size) then return nil end
-    local x, y = batch(source, rows, first, count, true), nil
-    if target then y = batch(target, rows, first, count, false) end
-    first = first + count
+    number = number + 1
+    local x = gather(self.source, rows, first, count, true)
+    local y = gather(self.target, rows, first, count, false)
+    if self.augmentation then return varied(self, opts, number, x, y) end
     return x, y
   end
 end
 
 -- -- words ----------------------------------------------------------------------------
 
-local function describe(t, n)
+local describe
+
+function describe(t, n)
+  if not core.is_tensor(t) then
+    local list = {}
+    for i, one in ipairs(t) do list[i] = describe(one, n) end
+    return "{ " .. table.concat(list, ", ") .. " }"
+  end
   local shape = t.shape
   shape[1] = n
   return ("%s %s"):format(check.shape(shape), t.dtype)
@@ -284,6 +417,8 @@ function Dataset:__tostring()
   local text = ("data set of %d rows: x %s"):format(#self, describe(self.source, #self))
   if self.target then text = ("%s, y %s"):format(text, describe(self.target, #self)) end
   if self.classes then text = ("%s, %d classes"):format(text, #self.classes) end
+  if self.weights then text = text .. ", weighted" end
+  if self.augmentation then text = text .. ", varied" end
   return text
 end
 

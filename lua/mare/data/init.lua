@@ -17,6 +17,7 @@ local M = {
 
 local later = { -- field = the module and the field of it; loaded when first used
   csv = { "mare.data.frame", "csv" },
+  generator = { "mare.data.generator", "new" },
   frame = { "mare.data.frame", "new" }, is_frame = { "mare.data.frame", "is_frame" },
   Standardize = { "mare.data.scale", "Standardize" }, MinMax = { "mare.data.scale", "MinMax" },
   Normalize = { "mare.data.scale", "Normalize" }, PCAWhiten = { "mare.data.scale", "PCAWhiten" },

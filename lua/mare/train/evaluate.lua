@@ -85,6 +85,7 @@ end
 -- The outputs of model over data, as a list of batches, and the targets.
 local function outputs(name, model, data, size)
   local predictions, targets = {}, {}
+  if mare.data.is_dataset(data) then data = data:plain() end
   for x, y in M.batches(name, data, { size = size }) do
     local piece <close> = mare.scope()
     predictions[#predictions + 1] = piece:keep(model(x))

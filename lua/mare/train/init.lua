@@ -232,7 +232,7 @@ end
 local function open_epoch(run)
   local at = run.at
   local fetch = evaluate.batches("fit", run.data, { size = at.size, shuffle = run.shuffle,
-    seed = run.shuffle and at.seed or nil, epoch = at.epoch, drop_last = run.drop_last,
+    seed = at.seed, epoch = at.epoch, drop_last = run.drop_last,
     skip = run.own and at.batch or nil })
   if not run.own then
     for _ = 1, at.batch do fetch() end
