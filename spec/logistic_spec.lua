@@ -192,6 +192,22 @@ describe("LogisticRegression", function()
     for i, label in ipairs(m:predict(x):totable()) do assert.equal(p[i] > 0.9 and 3 or 2, label) end
   end)
 
+  it("takes weights of rows in f32, and rows of which a class has none", function()
+    local w, none = {}, {}
+    for i = 1, 100 do w[i], none[i] = i % 3, i > 50 and 1 or 0 end
+    for _, s in ipairs { {}, { solver = "newton" }, { penalty = "l1" },
+      { solver = "adam", lr = 0.02, batch = 100, epochs = 5000 } } do
+      local small, full = L(s), L(s)
+      small:fit(x:to "f32", y, { weights = w })
+      full:fit(x, y, { weights = w })
+      assert.is_true(math.abs(small.objective / full.objective - 1) < 1e-4)
+      full:fit(x, y, { weights = none })
+      assert.is_true(full.objective < 0.01)
+    end
+    assert.equal(1, L { C = math.huge }:fit(iris.x:narrow(1, 1, 100), iris.y:narrow(1, 1, 100))
+      :score(iris.x:narrow(1, 1, 100), iris.y:narrow(1, 1, 100)))
+  end)
+
   it("counts a row as often as its weight says", function()
     local w = {}
     for i = 1, 100 do w[i] = i <= 30 and 2 or 1 end
@@ -369,12 +385,35 @@ describe("LogisticRegression refuses", function()
     fails("no values", m.fit, m, mare.zeros({ 0, 3 }), {})
     fails("50 labels for 100 rows", m.fit, m, x, y:narrow(1, 1, 50))
     fails("squares overflow", m.fit, m, f64 { { 1e200 }, { -1e200 } }, { 1, 2 })
+    fails("the loss or its gradient is not finite", m.fit, m, x:to "f32" * 1e37, y)
+    fails("C = 1e-50 is too small for f32", function() L { C = 1e-50 }:fit(x:to "f32", y) end)
     fails("2 columns", m.predict, m, x:narrow(2, 1, 2))
     fails("needs a fitted model", function() L():predict(x) end)
     fails("class_weight leaves no row a weight", function()
       L { class_weight = { [2] = 0, [3] = 0 } }:fit(x, y)
     end)
     assert.equal(before, m.weights)
+  end)
+
+  it("to go on when it is interrupted, and keeps what it had", function()
+    for _, s in ipairs { {}, { solver = "newton" }, { solver = "sgd", lr = 0.01 }, { penalty = "l1" } } do
+      local m = L(s):fit(x, y)
+      local before, live = m.weights:totable(), nil
+      for _ = 1, 2 do
+        for count = 500, 4000, 500 do
+          debug.sethook(function() error("interrupted!", 0) end, "", count)
+          local ok, message = pcall(m.fit, m, x * 2, y)
+          debug.sethook()
+          assert.is_true(ok or message:find("interrupted!", 1, true) ~= nil, message)
+          if not ok then assert.same(before, m.weights:totable()) else m:fit(x, y) end
+          before = m.weights:totable()
+        end
+        collectgarbage()
+        collectgarbage()
+        live = live or mare.memory().live
+        assert.is_true(mare.memory().live <= live + 65536)
+      end
+    end
   end)
 
   it("bad settings", function()

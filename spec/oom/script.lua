@@ -57,6 +57,11 @@ use(mare.models.PCA { components = 2, solver = "randomised", oversample = 1 }:fi
 use(mare.models.PCA():fit(rows):transform(rows))
 use(mare.models.GaussianMixture { k = 2, steps = 2 }:fit(rows):sample(3))
 use(mare.models.KNN { k = 2, metric = "cosine" }:fit(rows, mare.arange(1, 12, "i64")):predict(rows))
+for _, m in ipairs { mare.models.LogisticRegression { max_steps = 2 },
+  mare.models.SoftmaxRegression { solver = "adam", lr = 0.1, epochs = 1, batch = 5 },
+  mare.models.LinearSVM { loss = "hinge", max_steps = 2 }, mare.models.Perceptron { epochs = 1 } } do
+  use(m:fit(rows, { 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2 }):predict(rows))
+end
 
 -- a user's error in the middle
 local ok = pcall(function()

@@ -214,6 +214,9 @@ function M.problem(self, data, name, r, conditioned)
   }, Problem)
   p.n = r * p.d + (s.fit_intercept and r or 0)
   p.l1, p.l2 = M.strengths(s, p.S)
+  if p.l1 + p.l2 > (x.dtype == "f32" and 1e30 or 1e290) then
+    check.fail("%s: C = %g is too small for %s", p.name, s.C, x.dtype)
+  end
   if conditioned then condition(p, weights) end
   return p
 end
@@ -243,12 +246,12 @@ end
 -- its derivatives to w (r, d) and b (r).
 function Problem:evaluate(x, t, column, w, b)
   local z = ops.linear(x, w, b)
-  local value, g = self.loss.value(z, t):to "f64", self.loss.slope(z, t)
+  local value, g = self.loss.value(z, t), self.loss.slope(z, t)
   if column then
     g:mul_(column)
     value = value:dim() == 2 and value * column or value * column:reshape(-1)
   end
-  return value:sum():item(), g:t():matmul(x), g:sum(1)
+  return value:to "f64":sum():item(), g:t():matmul(x), g:sum(1)
 end
 
 --- The smooth part of the objective at a flat vector; its gradient goes into g.

@@ -45,7 +45,7 @@ function M.settings(own, names)
   local common = {
     { "solver", names[1], check = solver_check(names) },
     { "penalty", "l2", one_of = { "l2", "l1", "elastic", "none" } },
-    { "C", 1.0, above = 0 },
+    { "C", 1.0, above = 0, hi = math.huge },
     { "l1_ratio", 0.5, lo = 0, hi = 1 },
     { "fit_intercept", true },
     { "class_weight", nil, check = linear.check_class_weight },
@@ -84,6 +84,10 @@ local function start_of(self, problem, before)
 end
 
 local function finish(self, problem, w, b, info)
+  if info.reason == "nan" then
+    check.fail("%s: the loss or its gradient is not finite; scale the columns of x, or convert " ..
+      "it with :to \"f64\"", self.class.name)
+  end
   local learned = { weights = w:clone(), bias = b:clone(), steps = info.steps,
     converged = info.converged, reason = info.reason, trace = info.trace }
   learned.objective = problem:objective(w, b)
