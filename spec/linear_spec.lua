@@ -200,10 +200,43 @@ describe("Least squares", function()
   it("is saved and loaded", function()
     local a, b = synthetic(6, 20, 3, "f32")
     for _, m in ipairs { L():fit(a, b), R { lambda = 3 }:fit(a, b),
-      L { solver = "gd", trace = true }:fit(a, b), L():fit(a, mare.stack({ b, b }, 2)) } do
+      L { solver = "gd", trace = true }:fit(a, b),
+      L { solver = "grid", grid = { weight = { { 0, 1 }, { 0, 2 }, { 0, 3 } }, points = 3 } }
+        :fit(a, b), L():fit(a, mare.stack({ b, b }, 2)) } do
       local back = assert(models.load { string = m:save() })
       assert.same(m:predict(a):totable(), back:predict(a):totable())
       assert.equal(tostring(m), tostring(back))
+    end
+  end)
+
+  it("overflows with an error, not with infinite weights", function()
+    local a, b = synthetic(6, 20, 3, "f32")
+    local m = L()
+    fails("'fit': the answer overflows f32", m.fit, m, a * 1e-30, b * 1e30)
+  end)
+
+  it("has the same bits for any number of threads, and little memory beside the data", function()
+    local a, b = synthetic(22, 100000, 128, "f32")
+    local bytes, count = 100000 * 128 * 4, mare.threads()
+    for _, make in ipairs { L, R, function() return L { solver = "qr" } end,
+      function() return L { solver = "gd", steps = 10 } end,
+      function() return L { solver = "sgd", epochs = 1 } end,
+      function() return models.Lasso { lambda = 0.1 } end,
+      function() return models.HuberRegression { steps = 4 } end } do
+      local bits = {}
+      for _, threads in ipairs { 1, 3 } do
+        collectgarbage()
+        collectgarbage()
+        mare.threads(threads)
+        mare.seed(1)
+        mare.memory_reset_peak()
+        local before = mare.memory().live
+        local m = make():fit(a, b)
+        mare.threads(count)
+        assert.is_true(mare.memory().peak - before < bytes / 2)
+        bits[#bits + 1] = m.weight:tobytes() .. m.bias:tobytes()
+      end
+      assert.is_true(bits[1] == bits[2])
     end
   end)
 

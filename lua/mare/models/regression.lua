@@ -186,7 +186,7 @@ local function triangle(m, lambda)
     r = ops.cat({ core.eye(m.d, "f64") * math.sqrt(lambda), core.zeros({ m.d, m.k }, "f64") }, 2)
   end
   local c = m.d + m.k
-  local size = math.max(1, math.min(math.max(VALUES // c, 2 * c), ROWS - c))
+  local size = math.max(1, math.min(math.max(512, 2 * c), ROWS - c)) -- what caches hold
   M.blocks(m.n, m.d, size, function(first, count, scope)
     local a = row_block(m, first, count)
     if r then
@@ -224,7 +224,7 @@ end
 function M.pack(single, dtype, W, b)
   local weight, bias = W:t():contiguous():to(dtype), b:reshape(-1):to(dtype)
   if not (routines.check_finite(weight:reshape(-1)) and routines.check_finite(bias)) then
-    check.fail("the answer overflows %s; scale the columns or the targets", dtype)
+    check.fail("'fit': the answer overflows %s; scale the columns or the targets", dtype)
   end
   if single then return weight:reshape(-1), bias:reshape({}) end
   return weight, bias
