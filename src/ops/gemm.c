@@ -110,7 +110,7 @@ typedef struct Job {
   int64_t tm, tn;         /* rows and columns of a piece */
   int64_t down, across;   /* pieces of one product */
   int64_t group;          /* products of a piece, when it is whole products */
-  bool turned;            /* pieces are counted down the columns */
+  bool turned;            /* pieces are counted column by column */
 } Job;
 
 static const void *at (const void *p, int64_t offset, mare_Dtype dt) {
@@ -176,6 +176,10 @@ static void cut (Job *w, double work) {
   }
 }
 
+/*
+** Threads take pieces in ranges (pool.c), and the larger operand should be split among
+** them: a layer's weights then stay in the caches of the threads that update them.
+*/
 static void run (Job *w, const Plan *p) {
   const double work = work_of(&w->g), all = work * (double)w->batch;
   const double least = p->piece[w->dtype];
