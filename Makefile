@@ -64,9 +64,9 @@ $(B)/libmare.a: $(OBJ)
 	$(SAY) rm -f $@ && $(AR) rcs $@ $(OBJ)
 
 # What a program calls once in a while is compiled for size.
-COLD = bind/conv bind/create bind/core bind/csv bind/index bind/io bind/join bind/linalg \
-       bind/memory bind/models io/batch io/bytes io/csv io/idx io/safetensors ops/linalg \
-       learn/models
+COLD = bind/conv bind/create bind/core bind/csv bind/files bind/index bind/io bind/join \
+       bind/linalg bind/memory bind/models io/batch io/bytes io/csv io/elements io/idx \
+       io/npy io/safetensors io/svm io/zip ops/linalg learn/models
 $(COLD:%=$(B)/obj/%.o): CFLAGS := $(CFLAGS:-O2=-Os)
 
 $(B)/obj/%.o: src/%.c Makefile

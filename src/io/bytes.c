@@ -39,7 +39,14 @@ static mare_Status no_memory(mare_Source *s) {
   return mare_source_fail(s, MARE_NOMEM, "not enough memory");
 }
 
+static size_t least(uint64_t a, uint64_t b) {
+  return (size_t)(a < b ? a : b);
+}
+
 /* -- opening a source --------------------------------------------------------------- */
+
+#define GZIP (15 + 16) /* a gzip header, nothing else */
+#define DEFLATE (-15)  /* no header */
 
 static void *gz_alloc(void *heap, unsigned n, unsigned size) {
   return mare_scratch(heap, (size_t)n * size); /* 32 bits each: fits */
@@ -49,14 +56,14 @@ static void gz_free(void *heap, void *p) {
   mare_scratch_free(heap, p);
 }
 
-static mare_Status open_gz(mare_Source *s) {
+static mare_Status open_gz(mare_Source *s, int bits) {
   z_stream *z = mare_scratch(s->heap, sizeof *z);
   if (z == NULL) return no_memory(s);
   memset(z, 0, sizeof *z);
   z->zalloc = gz_alloc;
   z->zfree = gz_free;
   z->opaque = s->heap;
-  if (inflateInit2(z, 15 + 16) != Z_OK) { /* 16: a gzip header, nothing else */
+  if (inflateInit2(z, bits) != Z_OK) {
     mare_scratch_free(s->heap, z);
     return no_memory(s);
   }
@@ -78,7 +85,7 @@ static mare_Status open_file(mare_Source *s) {
   if (S_ISDIR(st.st_mode)) return mare_source_fail(s, MARE_IO, "Is a directory");
   if (!S_ISREG(st.st_mode)) return mare_source_fail(s, MARE_IO, "Not a regular file");
   s->length = (uint64_t)st.st_size;
-  if (pread(s->fd, magic, 2, 0) == 2 && packed(magic)) return open_gz(s);
+  if (pread(s->fd, magic, 2, 0) == 2 && packed(magic)) return open_gz(s, GZIP);
   return MARE_OK;
 }
 
@@ -101,9 +108,39 @@ mare_Status mare_source_string(mare_Source *s, mare_Heap *h, const char *name,
   s->fd = -1;
   s->bytes = bytes;
   s->length = n;
-  st = n >= 2 && packed(bytes) ? open_gz(s) : MARE_OK;
+  st = n >= 2 && packed(bytes) ? open_gz(s, GZIP) : MARE_OK;
   if (st != MARE_OK) mare_source_close(s);
   return st;
+}
+
+mare_Status mare_source_part(mare_Source *s, const mare_Source *whole, const char *name,
+                             uint64_t offset, uint64_t n, bool deflated) {
+  mare_Status st = MARE_OK;
+  memset(s, 0, sizeof *s);
+  s->heap = whole->heap;
+  s->name = name;
+  s->part = true;
+  s->length = n;
+  s->fd = whole->fd < 0 ? -1 : fcntl(whole->fd, F_DUPFD_CLOEXEC, 0);
+  s->bytes = whole->fd < 0 ? whole->bytes + offset : NULL;
+  if (whole->fd >= 0 && (s->fd < 0 || lseek(s->fd, (off_t)offset, SEEK_SET) < 0))
+    st = mare_source_fail(s, MARE_IO, "%s", strerror(errno));
+  if (st == MARE_OK && deflated) st = open_gz(s, DEFLATE);
+  if (st != MARE_OK) mare_source_close(s);
+  return st;
+}
+
+bool mare_source_at(const mare_Source *s, uint64_t offset, void *out, size_t n) {
+  char *p = out;
+  if (s->gz || offset > s->length || n > s->length - offset) return false;
+  if (s->fd < 0) memcpy(p, s->bytes + offset, n);
+  while (s->fd >= 0 && n) {
+    ssize_t r = pread(s->fd, p, least(n, CHUNK), (off_t)offset);
+    if (r < 0 && errno == EINTR) continue;
+    if (r <= 0) return false;
+    p += r, offset += (uint64_t)r, n -= (size_t)r;
+  }
+  return true;
 }
 
 void mare_source_close(mare_Source *s) {
@@ -117,15 +154,12 @@ void mare_source_close(mare_Source *s) {
 
 /* -- reading ------------------------------------------------------------------------ */
 
-static size_t least(uint64_t a, uint64_t b) {
-  return (size_t)(a < b ? a : b);
-}
-
 /* up to n bytes of the file or string as it stands; *got is 0 at the end only */
 static mare_Status read_raw(mare_Source *s, void *out, size_t n, size_t *got) {
   ssize_t r;
+  n = least(n, s->length - s->taken);
   if (s->fd < 0) {
-    *got = least(n, s->length - s->taken);
+    *got = n;
     if (*got) memcpy(out, s->bytes + s->taken, *got);
   }
   else {
@@ -160,7 +194,7 @@ static mare_Status next_member(mare_Source *s) {
   for (;;) {
     mare_Status st = refill(s);
     if (st != MARE_OK) return st;
-    if (s->gz->avail_in == 0) {
+    if (s->gz->avail_in == 0 || s->part) {
       s->ended = true;
       return MARE_OK;
     }
@@ -203,6 +237,7 @@ mare_Status mare_source_some(mare_Source *s, char *out, size_t n, size_t *got) {
     *got += now;
   }
   s->position += *got;
+  if (s->part) s->sum = (uint32_t)crc32_z(s->sum, (const void *)out, *got);
   return MARE_OK;
 }
 
@@ -222,7 +257,29 @@ mare_Status mare_source_finish(mare_Source *s) {
   if (st == MARE_OK && got)
     return mare_source_fail(s, MARE_FORMAT, "more follows after its %llu bytes",
                             (unsigned long long)s->position - 1);
+  if (st == MARE_OK && s->part && (s->position != s->size || s->sum != s->expected))
+    return mare_source_fail(s, MARE_FORMAT, "damaged: its check sum is another one");
   return st;
+}
+
+mare_Status mare_source_all(mare_Source *s, char **text, size_t *n) {
+  size_t size = least(mare_source_room(s), s->length + BUFFER), got;
+  *n = 0;
+  for (;;) {
+    char *bigger = mare_scratch(s->heap, size + 17);
+    if (bigger == NULL) return no_memory(s);
+    if (*text) memcpy(bigger, *text, *n);
+    mare_scratch_free(s->heap, *text);
+    *text = bigger;
+    mare_Status st = mare_source_some(s, *text + *n, size - *n, &got);
+    if (st != MARE_OK) return st;
+    *n += got;
+    if (*n < size || mare_source_room(s) == 0) break;
+    size = 2 * size;
+  }
+  memset(*text + *n, 0, 17);
+  (*text)[*n] = '\n';
+  return mare_source_finish(s);
 }
 
 uint64_t mare_source_room(const mare_Source *s) {
@@ -230,8 +287,9 @@ uint64_t mare_source_room(const mare_Source *s) {
   if (s->gz == NULL) return rest;
   if (s->ended) return 0;
   rest += s->gz->avail_in;
-  if (rest > UINT64_MAX / 2 / DEFLATE_MOST) return UINT64_MAX / 2;
-  return (rest + 64) * DEFLATE_MOST;
+  if (rest > UINT64_MAX / 2 / DEFLATE_MOST) rest = UINT64_MAX / 2;
+  else rest = (rest + 64) * DEFLATE_MOST;
+  return s->part && s->size - s->position < rest ? s->size - s->position : rest;
 }
 
 /* -- sinks -------------------------------------------------------------------------- */

@@ -20,6 +20,9 @@ typedef struct mare_Source {
   unsigned char *buffer;      /* packed bytes of a file */
   bool ended;                 /* the packed stream is over */
   uint64_t position;          /* bytes handed out, unpacked */
+  bool part;                  /* a piece of another source, with a length and a sum: */
+  uint64_t size;              /* of its unpacked bytes */
+  uint32_t sum, expected;     /* CRC-32 so far, and at the end */
   char error[MARE_ERRORTEXT]; /* "name: what is wrong" */
 } mare_Source;
 
@@ -28,6 +31,16 @@ mare_Status mare_source_open(mare_Source *s, mare_Heap *h, const char *path);
 mare_Status mare_source_string(mare_Source *s, mare_Heap *h, const char *name,
                                const void *bytes, size_t n);
 void mare_source_close(mare_Source *s);
+/*
+** n bytes of a source that is not packed from 'offset' on, as a source of its own: as
+** they stand, or deflated.  The caller sets size and expected.
+*/
+mare_Status mare_source_part(mare_Source *s, const mare_Source *whole, const char *name,
+                             uint64_t offset, uint64_t n, bool deflated);
+/* n bytes from 'offset' on of a source that is not packed; false: they are not there */
+bool mare_source_at(const mare_Source *s, uint64_t offset, void *out, size_t n);
+/* all of it and a newline, with 16 bytes of zero behind, in scratch memory */
+mare_Status mare_source_all(mare_Source *s, char **text, size_t *n);
 
 /* exactly n bytes; fewer are MARE_FORMAT */
 mare_Status mare_source_read(mare_Source *s, void *out, size_t n);

@@ -3,12 +3,22 @@
 
 local dataset = require "mare.data.dataset"
 local idx = require "mare.data.idx"
+local numpy = require "mare.data.numpy"
 local shipped = require "mare.data.shipped"
+local text = require "mare.data.text"
 
 local M = {
   dataset = dataset.new,
   is_dataset = dataset.is_dataset,
   idx = idx.read,
+  npy = numpy.npy,
+  npz = numpy.npz,
+  save_npy = numpy.save_npy,
+  save_npz = numpy.save_npz,
+  libsvm = text.libsvm,
+  cifar10 = text.cifar10,
+  jsonl = text.jsonl,
+  save_jsonl = text.save_jsonl,
   fashion_mnist = idx.fashion_mnist,
   digits = shipped.digits,
   iris = shipped.iris,
