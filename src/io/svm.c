@@ -2,6 +2,7 @@
 #include "svm.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "number.h"
@@ -21,8 +22,9 @@ typedef struct Scan {
 static mare_Status fail(Scan *S, const char *p, const char *what) {
   int n = 0;
   while (n < 40 && p[n] && !strchr(" \t\r\n", p[n])) n++;
-  return mare_source_fail(S->s, MARE_FORMAT, "line %lld: field %d: '%.*s' is %s",
-                          (long long)S->line, S->field, n, p, what);
+  snprintf(S->s->error, MARE_ERRORTEXT, "%.200s:%lld: column %d: '%.*s' is %s",
+           S->s->name, (long long)S->line, S->field, n, p, what);
+  return MARE_FORMAT;
 }
 
 static bool blank(char c) {

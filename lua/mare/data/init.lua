@@ -3,22 +3,12 @@
 
 local dataset = require "mare.data.dataset"
 local idx = require "mare.data.idx"
-local numpy = require "mare.data.numpy"
 local shipped = require "mare.data.shipped"
-local text = require "mare.data.text"
 
 local M = {
   dataset = dataset.new,
   is_dataset = dataset.is_dataset,
   idx = idx.read,
-  npy = numpy.npy,
-  npz = numpy.npz,
-  save_npy = numpy.save_npy,
-  save_npz = numpy.save_npz,
-  libsvm = text.libsvm,
-  cifar10 = text.cifar10,
-  jsonl = text.jsonl,
-  save_jsonl = text.save_jsonl,
   fashion_mnist = idx.fashion_mnist,
   digits = shipped.digits,
   iris = shipped.iris,
@@ -27,6 +17,10 @@ local M = {
 
 local later = { -- field = the module and the field of it; loaded when first used
   csv = { "mare.data.frame", "csv" },
+  npy = { "mare.data.numpy", "npy" }, save_npy = { "mare.data.numpy", "save_npy" },
+  npz = { "mare.data.numpy", "npz" }, save_npz = { "mare.data.numpy", "save_npz" },
+  libsvm = { "mare.data.text", "libsvm" }, cifar10 = { "mare.data.text", "cifar10" },
+  jsonl = { "mare.data.text", "jsonl" }, save_jsonl = { "mare.data.text", "save_jsonl" },
   generator = { "mare.data.generator", "new" },
   frame = { "mare.data.frame", "new" }, is_frame = { "mare.data.frame", "is_frame" },
   Standardize = { "mare.data.scale", "Standardize" }, MinMax = { "mare.data.scale", "MinMax" },
