@@ -38,7 +38,7 @@ static Reader *open_reader(lua_State *L, State *S, mare_Status *st) {
   return r;
 }
 
-/* -- NumPy ------------------------------------------------------------------------------ */
+/* -- NumPy --------------------------------------------------------------------------- */
 
 /* pushes the array that s holds, or nothing */
 static mare_Status push_array(lua_State *L, State *S, mare_Source *s) {
@@ -93,7 +93,8 @@ static mare_Status add_member(lua_State *L, State *S, Reader *r, int i) {
   return st;
 }
 
-static int files_npz(lua_State *L) { /* read_npz(path or nil, string) -> { name = tensor } */
+/* read_npz(path or nil, string) -> { name = tensor } */
+static int files_npz(lua_State *L) {
   State *S = get_state(L);
   mare_Status st;
   Reader *r = open_reader(L, S, &st);
@@ -104,9 +105,10 @@ static int files_npz(lua_State *L) { /* read_npz(path or nil, string) -> { name 
   return st == MARE_OK ? 1 : failed(L, st, r->s.error);
 }
 
-/* -- text -------------------------------------------------------------------------------- */
+/* -- text ---------------------------------------------------------------------------- */
 
-static int files_all(lua_State *L) { /* read_all(path or nil, string) -> string, unpacked */
+/* read_all(path or nil, string) -> string, unpacked */
+static int files_all(lua_State *L) {
   State *S = get_state(L);
   mare_Status st;
   size_t n = 0;
@@ -138,7 +140,7 @@ static int files_svm(lua_State *L) {
   return 3;
 }
 
-/* -- writing ------------------------------------------------------------------------------- */
+/* -- writing ------------------------------------------------------------------------- */
 
 /* the bytes of element i of the list at idx: a string or a contiguous tensor */
 static mare_Text piece(lua_State *L, State *S, int idx, int i) {

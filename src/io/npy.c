@@ -107,7 +107,8 @@ static bool read_dict(Parser *P) {
     if (!is_next(P, ',') && *P->p != '}') return fail(P, "goes on without a comma");
   }
   is_next(P, ' ');
-  if (*P->p == '\0') return P->seen == 7 || fail(P, "lacks descr, fortran_order or shape");
+  if (*P->p == '\0')
+    return P->seen == 7 || fail(P, "lacks descr, fortran_order or shape");
   return fail(P, "goes on after its dict");
 }
 
@@ -155,8 +156,8 @@ mare_Status mare_npy_header(mare_Source *s, mare_Npy *x) {
   if (!mare_shape_set(&x->t, x->t.dtype, P.ndim, P.shape) ||
       (uint64_t)x->t.numel > mare_source_room(s) / x->format.size)
     return mare_source_fail(s, MARE_FORMAT,
-                            "the header promises %s elements of %d bytes: too many", shape,
-                            x->format.size);
+                            "the header promises %s elements of %d bytes: too many",
+                            shape, x->format.size);
   return MARE_OK;
 }
 

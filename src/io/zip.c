@@ -38,7 +38,7 @@ static mare_Status find_end(mare_Source *s, char *end, uint64_t *at) {
   for (*at = s->length - END;; --*at) {
     if (!mare_source_at(s, *at, end, END)) return bad(s, "it cannot be read");
     if (four(end) == 0x06054b50 && *at + END + two(end + 20) == s->length) return MARE_OK;
-    if (*at == first) return bad(s, "no .npz file: no directory of an archive at its end");
+    if (*at == first) return bad(s, "no .npz file: no archive's directory at its end");
   }
 }
 
