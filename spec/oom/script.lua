@@ -104,3 +104,16 @@ coroutine.wrap(function()
   use(mare.zeros(3), s)
   coroutine.yield()
 end)()
+
+-- frames, preprocessing, chance in batches, metrics over batches
+local f = mare.data.frame { { "c", { "x", false, "y", "x" } }, { "v", { 1, 2, false, 4 } }, { "t", { 4, 3, 2, 1 } } }
+use(tostring(f), tostring(f:describe()), f:csv(), f:fillna("mean"):sort({ "c", "v" }))
+use(f:group("c"):mean(), f:join(f:select { "c" }, "c"), f:concat(f), f:split(2, { stratify = "t" }))
+local ready = mare.data.OneHot({ missing = true }):fit_transform(f:fillna "median")
+ready = mare.data.Standardize():fit_transform(ready:dataset(nil, "t", { labels = true }))
+use(mare.data.PCAWhiten { components = 1 }:fit_transform(ready), mare.data.polynomial(ready, 2), mare.data.lags(f.t, 2))
+local stream = mare.metrics.stream { "accuracy", "r2", "roc_auc" }
+ready = ready:weighted "balanced":augment { noise = 0.1 }
+for _, target in ready:batches { size = 2, seed = 1 } do
+  stream:update(target:gt(2), target:gt(2))
+end

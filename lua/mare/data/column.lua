@@ -170,17 +170,40 @@ function M.concat(list)
   return out
 end
 
---- For each row the number of its value among the distinct ones, 0 where it is missing; the
--- distinct values in ascending order; where each stands among them.
+-- Numbers in ascending order, where each stands, and a u8 mask of those that differ from the
+-- one before; without what is missing.
+local function ordered(t)
+  local sorted, place = t:sort(1)
+  local n = t:size(1) - M.count_missing(t)
+  sorted, place = sorted:narrow(1, 1, n), place:narrow(1, 1, n)
+  local new = core.ones({ n }, "u8")
+  if n > 1 then
+    new:narrow(1, 2, n - 1):copy_(sorted:narrow(1, 2, n - 1):ne(sorted:narrow(1, 1, n - 1)))
+  end
+  return sorted, place, new
+end
+
+local function number_codes(t)
+  if t:size(1) == 0 then return {}, {} end
+  local _ <close> = core.scope()
+  local sorted, place, new = ordered(t)
+  local codes = core.zeros({ t:size(1) }, "i64")
+  if place:numel() > 0 then codes = codes:index_copy(1, place, new:to("i64"):cumsum(1)) end
+  return codes:totable(), sorted:masked_select(new):totable()
+end
+
+--- For each row the number of its value among the distinct ones, 0 where it is missing; and the
+-- distinct values in ascending order.
 function M.codes(c)
-  local list, place, values, codes = M.list(c), {}, {}, {}
-  for _, v in ipairs(list) do
+  if core.is_tensor(c) then return number_codes(c) end
+  local place, values, codes = {}, {}, {}
+  for _, v in ipairs(c) do
     if v and not place[v] then place[v], values[#values + 1] = 0, v end
   end
   table.sort(values)
   for i, v in ipairs(values) do place[v] = i end
-  for i, v in ipairs(list) do codes[i] = v and place[v] or 0 end
-  return codes, values, place
+  for i, v in ipairs(c) do codes[i] = v and place[v] or 0 end
+  return codes, values
 end
 
 --- A value as part of a name: 3.0 is "3".
@@ -209,9 +232,13 @@ M.statistics = {
   min = function(t) return t:min():item() end,
   max = function(t) return t:max():item() end,
   median = function(t) return quantile(sorted(t), 0.5) end,
-  ["25%"] = function(t) return quantile(sorted(t), 0.25) end,
-  ["75%"] = function(t) return quantile(sorted(t), 0.75) end,
 }
+
+--- The rows of describe.
+M.described = { "count", "missing", "distinct", "mean", "std", "min", "25%", "median", "75%",
+  "max" }
+
+local quartiles = { min = 0, ["25%"] = 0.25, median = 0.5, ["75%"] = 0.75, max = 1 }
 
 --- The most frequent value, the least of several; nil when there is none.
 function M.mode(c)
@@ -222,6 +249,27 @@ function M.mode(c)
     if not best or count[k] > count[best] then best = k end
   end
   return values[best]
+end
+
+--- What stands in a column, in the order of M.described: numbers, false where there is none.
+function M.describe(c)
+  local missing = M.count_missing(c)
+  local count = M.length(c) - missing
+  if not core.is_tensor(c) then
+    local _, values = M.codes(c)
+    return { count, missing, #values, false, false, false, false, false, false, false }
+  elseif count == 0 then
+    return { 0, missing, 0, false, false, false, false, false, false, false }
+  end
+  local _ <close> = core.scope()
+  local all, _, new = ordered(c)
+  all = all:to "f64"
+  local out = { count, missing, new:to("i64"):sum():item() }
+  for i = 4, #M.described do
+    local q = quartiles[M.described[i]]
+    out[i] = q and quantile(all, q) or M.statistics[M.described[i]](all)
+  end
+  return out
 end
 
 --- A statistic of a column of numbers, or nil when all are missing.

@@ -271,22 +271,26 @@ local function shares(groups, n, total)
   return take
 end
 
-local function split_order(self, n, order, stratify)
+-- The rows of `order` (an i64 tensor) in two tensors: n of them, of each label its share, and
+-- the rest.
+local function split_labels(self, n, order)
   local first, second, taken = {}, {}, {}
-  if stratify then
-    local groups = by_label(self, order)
-    local take = shares(groups, n, #order)
-    for i, group in ipairs(groups) do
-      for k = 1, take[i] do taken[group[k]] = true end
-    end
-  else
-    for k = 1, n do taken[order[k]] = true end
+  order = order:totable()
+  local groups = by_label(self, order)
+  local take = shares(groups, n, #order)
+  for i, group in ipairs(groups) do
+    for k = 1, take[i] do taken[group[k]] = true end
   end
   for _, row in ipairs(order) do
     local list = taken[row] and first or second
     list[#list + 1] = row
   end
-  return first, second
+  return core.tensor(first, "i64"), core.tensor(second, "i64")
+end
+
+local function split_order(self, n, order, stratify)
+  if stratify then return split_labels(self, n, order) end
+  return order:narrow(1, 1, n), order:narrow(1, n + 1, order:size(1) - n)
 end
 
 local function first_part(size, n)
@@ -307,8 +311,8 @@ function Dataset:split(size, opts)
   local count = first_part(size, n)
   if opts.stratify then check_labels(self, 2, "split") end
   local order = opts.shuffle == false and core.arange(1, n, "i64") or permutation(n, opts)
-  local first, second = split_order(self, count, order:totable(), opts.stratify)
-  return part(self, core.tensor(first, "i64")), part(self, core.tensor(second, "i64"))
+  local first, second = split_order(self, count, order, opts.stratify)
+  return part(self, first), part(self, second)
 end
 
 -- The number of the fold that each row tests: order dealt out in turn.

@@ -134,16 +134,20 @@ end
 
 -- -- comma-separated values -----------------------------------------------------------------
 
+local formats = { f32 = { "%.7g", "%.8g", "%.9g" }, f64 = { "%.15g", "%.16g", "%.17g" } }
+
 -- The fewest digits that read back as the same number; a point whatever the locale says.
-local function number_text(v, digits)
+local function number_text(v, dtype)
   if math.type(v) == "integer" then return ("%d"):format(v) end
   if v == math.huge then return "inf" elseif v == -math.huge then return "-inf" end
-  for n = digits, digits + 2 do
-    local text = ("%%.%dg"):format(n):format(v)
+  local text
+  for _, format in ipairs(formats[dtype]) do
+    text = format:format(v)
     local back = tonumber(text)
-    if digits == 7 then back = string.unpack("f", string.pack("f", back)) end
-    if back == v or n == digits + 2 then return (text:gsub(",", ".")) end
+    if dtype == "f32" then back = string.unpack("f", string.pack("f", back)) end
+    if back == v then break end
   end
+  return (text:gsub(",", "."))
 end
 
 local function quote(s)
@@ -161,10 +165,11 @@ local function write_rows(put, parts, first, last)
   for k, name in ipairs(parts.names) do
     local c = parts.columns[name]
     local list = column.list(column.take(c, rows, function() return rows:totable() end))
-    local digits = core.is_tensor(c) and (c.dtype == "f32" and 7 or 15)
+    local dtype, out = core.is_tensor(c) and c.dtype, {}
     for i, v in ipairs(list) do
-      list[i] = v and (digits and number_text(v, digits) or quote(v)) or ""
+      out[i] = v and (dtype and number_text(v, dtype) or quote(v)) or ""
     end
+    list = out
     texts[k] = list
   end
   local lines, cells = {}, {}

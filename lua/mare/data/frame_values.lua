@@ -30,30 +30,17 @@ return function(Frame, tools)
     end
   end
 
-  local described = { "count", "missing", "distinct", "mean", "std", "min", "25%", "median",
-    "75%", "max" }
-
-  -- The column of describe's frame for one column.
-  local function describe_column(c)
-    local missing = column.count_missing(c)
-    local _, values = column.codes(c)
-    local out = { column.length(c) - missing, missing, #values }
-    local t = core.is_tensor(c) and column.present(c):to "f64"
-    for i = 4, #described do
-      out[i] = t and t:numel() > 0 and column.statistics[described[i]](t) or 0 / 0
-    end
-    return core.tensor(out, "f64")
-  end
-
   --- What is in each column: a frame with a row for each statistic: count (of what is not
   -- missing), missing, distinct, mean, std (over n - 1), min, quartiles, max; the last seven
   -- are missing for strings.
   -- `print(f:describe())`
   function Frame:describe()
-    local list = { { "statistic", described } }
+    local list = { { "statistic", column.described } }
     for _, name in ipairs(self[PARTS].names) do
       if name == "statistic" then list[1][1] = "(statistic)" end
-      list[#list + 1] = { name, describe_column(self[PARTS].columns[name]) }
+      local values = column.describe(self[PARTS].columns[name])
+      for i, v in ipairs(values) do values[i] = v or 0 / 0 end
+      list[#list + 1] = { name, core.tensor(values, "f64") }
     end
     return build(1, "describe", list)
   end
@@ -273,10 +260,10 @@ return function(Frame, tools)
       local own, values = column.codes(self[PARTS].columns[name])
       if codes then
         for i, k in ipairs(own) do
-          codes[i] = k > 0 and codes[i] > 0 and (codes[i] - 1) * #values + k or false
+          codes[i] = k > 0 and codes[i] > 0 and (codes[i] - 1) * #values + k or 0 / 0
         end
         local distinct
-        codes, distinct = column.codes(codes)
+        codes, distinct = column.codes(core.tensor(codes, "f64"))
         count = #distinct
       else
         codes, count = own, #values

@@ -95,8 +95,9 @@ local shared = {}
 -- `local scale = mare.data.Standardize():fit(train)`
 function shared:fit(v, opts)
   local x, _, list = opened(self, "fit", v)
+  list = list and table.move(list, 1, #list, 1, {})
   estimator.base.fit(self, x, opts)
-  if list then self.learned.columns = table.move(list, 1, #list, 1, {}) end
+  self.learned.columns = list
   return self
 end
 
