@@ -86,6 +86,12 @@ describe("PCA", function()
         assert.is_true(math.abs(m.noise_variance / exact.noise_variance - 1) < 1e-3)
       end
     end
+    local flat = mare.randn({ 6000, 5 }, "f64"):matmul(mare.randn({ 5, 60 }, "f64"))
+    for dtype, tolerance in pairs { f64 = 1e-10, f32 = 1e-5 } do -- of 8 only 5 have variance
+      local m = P { components = 8, solver = "randomised", seed = 1 }:fit(flat:to(dtype))
+      near(tolerance, m.explained_variance_ratio, P { components = 8 }:fit(flat).explained_variance_ratio)
+      near(1e-8, m.components:matmul(m.components:t()), mare.eye(8, "f64"))
+    end
     local a = P { components = 3, solver = "randomised", seed = 7 }:fit(sets.digits)
     mare.seed(3)
     local b = P { components = 3, solver = "randomised", seed = 7 }:fit(sets.digits)
@@ -183,6 +189,7 @@ describe("PCA refuses", function()
     fails("no values", m.fit, m, mare.zeros(0, 4))
     fails("one row has no variance", P { components = 1 }.fit, P(), x:narrow(1, 1, 1))
     fails("squares overflow", m.fit, m, x * 1e200)
+    fails("squares overflow", m.fit, m, x:to "f32" * 1e20)
     fails("the weights sum to 0.5", m.fit, m, x, { weights = mare.full({ 150 }, 1 / 300, "f64") })
     local bad = x:clone()
     bad[{ 7, 2 }] = 0 / 0

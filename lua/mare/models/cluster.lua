@@ -90,7 +90,8 @@ function M.moments(x, weights, look)
   local count, mean = core.empty(1, "f64"), core.empty({ 1, d }, "f64")
   local variance = core.empty({ 1, d }, "f64")
   routines.class_moments(x, core.ones({ x:size(1) }, "i64"), weights, count, mean, variance)
-  if not routines.check_finite(variance:reshape(-1)) then
+  local far = x.dtype == "f32" and variance:max():item() > 1e36
+  if far or not routines.check_finite(variance:reshape(-1)) then
     if look then look() end
     check.argument(1, "fit", "values so large that their squares overflow")
   end

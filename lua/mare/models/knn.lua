@@ -45,6 +45,14 @@ local function nearest(distances, at, k)
   return d, at and at:gather(2, order) or order
 end
 
+local LARGEST = { f32 = 1e17, f64 = 1e150 } -- whose squares and their sums are finite
+
+local function check_size(self, x)
+  if math.max(x:max():item(), -x:min():item()) > LARGEST[x.dtype] then
+    check.fail("%s: values so large that distances overflow", self.class.name)
+  end
+end
+
 local search = {} -- (queries, x, k, what is known of x) -> distances, positions
 
 -- |x - q|^2 less what is the same for all x, about the mean of all rows.
@@ -89,6 +97,7 @@ local function neighbours(self, queries, k, learned)
   local known = self:cached("search", function() return prepare[metric](x) end)
   local q = queries:to(x.dtype)
   local m = q:size(1)
+  check_size(self, q)
   local distances, at = core.empty({ m, k }, "f64"), core.empty({ m, k }, "i64")
   local size = math.max(1, math.min(1024, math.max(x:size(2) // 8, ROOM // x:size(1))))
   for first = 1, m, size do
@@ -120,6 +129,8 @@ local function remember(self, data, y)
   elseif self.settings.k > data.n then
     check.argument(1, "fit", "%d rows for k = %d neighbours", data.n, self.settings.k)
   end
+  check_size(self, data.x)
+  data.cache = { search = prepare[self.settings.metric](data.x) }
   return { x = data.x, y = y }
 end
 

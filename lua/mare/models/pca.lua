@@ -42,6 +42,7 @@ local learned_fields = { mean = "f64 d", components = "f64 k d", explained_varia
 
 local SMALL, LONG = 1 << 22, 32767 -- values, and rows, whose singular values are computed
 local POWER, RANDOM = 6, 8 -- steps with a sample; random columns after these
+local NOISE = { f32 = 1e-6, f64 = 1e-13 } -- of products, beside the largest variance
 local ROWS = 1024 -- of which score computes densities at a time
 
 local function centred(data, mean)
@@ -72,14 +73,15 @@ local function covariance_times(x, weights, mean, count, q)
 end
 
 -- Eigenvectors (d, m) and values (m), descending, of C given z = C q with q'q = 1, as if C
--- were z (q'z)^-1 z', which is what it is where q spans all that z does.
+-- were z (q'z)^-1 z', which is what it is where q spans all that z does.  What is below a part
+-- of the largest value is rounding.
 -- N. Halko, P. G. Martinsson and J. A. Tropp 2011, Finding structure with randomness, 5.5.
-local function nystroem(q, z)
+local function nystroem(q, z, noise)
   local shift = 1e-15 * z:square():sum():sqrt():item()
   z = z + q * shift
   local t = q:t():matmul(z)
   local w, v = linalg.eigh((t + t:t()) / 2)
-  local keep = w:gt(w[-1] * 1e-14):to "f64"
+  local keep = w:gt(w[-1] * noise):to "f64"
   local scale = keep / (w + (1 - keep)):abs():sqrt()
   local u, s = linalg.svd(z:matmul(v * scale:unsqueeze(1)))
   return u, (s:square() - shift):clamp(0, math.huge)
@@ -114,7 +116,7 @@ local function randomised(self, data, mean, count, m)
   local values
   for _ = 1, s.passes do
     local z = covariance_times(data.x, data.weights, mean, count - 1, q)
-    q, values = nystroem(q, z)
+    q, values = nystroem(q, z, NOISE[data.x.dtype])
   end
   return q:t():narrow(1, 1, m), values:narrow(1, 1, m)
 end
