@@ -24,7 +24,6 @@ local M = {}
 -- (n, r) the target: 0 or 1, -1 or 1 for margins.
 
 local losses = {}
-M.losses = losses
 
 losses.softmax = {
   value = function(z, t) return ops.cross_entropy(z, t.y, nil, nil, 0, false) end,
