@@ -3,7 +3,8 @@
 --
 -- Such a class has outputs(K), the rows of weights for K classes; loss_of(self, r), the name
 -- of a row of linear_classifier.losses; and may have check(self), which refuses settings that
--- do not go together, solve(self, problem, w, b), a solver of its own or nil, and
+-- do not go together; own_solver(self): does solve(self, problem) find weights, bias and
+-- { steps, reason, converged, trace }, instead of linear_solvers.lua; and
 -- judge(self, problem, learned), the last look at the result.
 
 local core = require "mare.core".functions
