@@ -5,6 +5,7 @@ CC      = gcc
 PREFIX  = /usr/local
 LUADIR  = $(PREFIX)/share/lua/5.4
 LIBDIR  = $(PREFIX)/lib/lua/5.4
+BINDIR  = $(PREFIX)/bin
 PYTHON  = /usr/bin/python3
 
 B       = build
@@ -64,8 +65,8 @@ $(B)/libmare.a: $(OBJ)
 	$(SAY) rm -f $@ && $(AR) rcs $@ $(OBJ)
 
 # What a program calls once in a while is compiled for size.
-COLD = bind/conv bind/create bind/core bind/csv bind/files bind/index bind/io bind/join \
-       bind/linalg bind/memory bind/models io/batch io/bytes io/csv io/elements io/idx \
+COLD = bind/conv bind/create bind/core bind/csv bind/files bind/index bind/interrupt \
+       bind/io bind/join bind/linalg bind/memory bind/models io/batch io/bytes io/csv io/elements io/idx \
        io/npy io/safetensors io/svm io/zip ops/linalg learn/models
 $(COLD:%=$(B)/obj/%.o): CFLAGS := $(CFLAGS:-O2=-Os)
 
@@ -109,12 +110,16 @@ install: all
 	install -m 755 $(B)/mare/core.so $(DESTDIR)$(LIBDIR)/mare/core.so
 	@for f in $(LUASRC:lua/%=%); do \
 	  install -D -m 644 lua/$$f $(DESTDIR)$(LUADIR)/$$f || exit 1; done
+	install -d $(DESTDIR)$(BINDIR)
+	sed '2a package.path = "$(LUADIR)/?.lua;$(LUADIR)/?/init.lua;" .. package.path\
+	package.cpath = "$(LIBDIR)/?.so;" .. package.cpath' bin/mare > $(DESTDIR)$(BINDIR)/mare
+	chmod 755 $(DESTDIR)$(BINDIR)/mare
 	@echo "installed in $(DESTDIR)$(LUADIR)/mare and $(DESTDIR)$(LIBDIR)/mare"
 
 uninstall:
 	rm -f $(DESTDIR)$(LIBDIR)/mare/core.so
 	-rmdir $(DESTDIR)$(LIBDIR)/mare 2>/dev/null
-	rm -rf $(DESTDIR)$(LUADIR)/mare
+	rm -rf $(DESTDIR)$(LUADIR)/mare $(DESTDIR)$(BINDIR)/mare
 
 clean:
 	rm -rf build

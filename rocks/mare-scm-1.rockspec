@@ -16,5 +16,6 @@ build = {
   build_target = "all",
   build_variables = { CFLAGS = "$(CFLAGS)", LUAINC = "$(LUA_INCDIR)" },
   install_target = "install",
-  install_variables = { LUAINC = "$(LUA_INCDIR)", LUADIR = "$(LUADIR)", LIBDIR = "$(LIBDIR)" },
+  install_variables = { LUAINC = "$(LUA_INCDIR)", LUADIR = "$(LUADIR)", LIBDIR = "$(LIBDIR)",
+    BINDIR = "$(BINDIR)" },
 }

@@ -41,6 +41,12 @@ for _, name in ipairs {"jvp", "jacobian", "hessian", "hvp"} do
   parts[name] = {"mare.forward", name}
 end
 
+local function names(t)
+  local list = {}
+  for name in pairs(t) do list[#list + 1] = name end
+  return list
+end
+
 return setmetatable(mare, {
   __index = function(t, key)
     local part = parts[key]
@@ -50,4 +56,5 @@ return setmetatable(mare, {
     return value
   end,
   __name = "mare",
+  __members = function() return names(parts) end,     -- for completion and help
 })

@@ -13,6 +13,7 @@ run   liblua5.4-dev          include/lua5.4/lua.h include/lua.h include/lua/5.4/
 run   libblis-openmp-dev     include/$multiarch/blis-openmp/blis.h include/$multiarch/blis-pthread/blis.h include/blis/blis.h include/blis.h
 run   zlib1g-dev             include/zlib.h
 run   liblapacke-dev         include/lapacke.h
+run   lua-readline           share/lua/5.4/readline.lua
 run   lua-argparse           share/lua/5.4/argparse.lua
 test  lua-busted             share/lua/5.4/busted/runner.lua
 test  lua-check              bin/luacheck

@@ -279,7 +279,7 @@ extern const Function object_functions[], create_functions[], memory_functions[]
     tape_functions[], backward_functions[], forward_functions[],
     elementwise_functions[], reduce_functions[], index_functions[],
     product_functions[], optim_functions[], io_functions[], linalg_functions[],
-    csv_functions[], files_functions[], conv_functions[];
+    csv_functions[], files_functions[], conv_functions[], interrupt_functions[];
 
 extern const Op copy_ops[], view_ops[], product_ops[], reduce_ops[], index_ops[],
     join_ops[];

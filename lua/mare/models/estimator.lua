@@ -604,12 +604,24 @@ local function set(self, name)
     "m:clone { %s = ... } makes one with others", self.class.name, tostring(name), tostring(name))
 end
 
+-- The keys of several tables, some of them nil.
+local function names_of(...)
+  local list = {}
+  for i = 1, select("#", ...) do
+    for name in pairs((select(i, ...)) or {}) do list[#list + 1] = name end
+  end
+  return list
+end
+
 --- Makes an estimator's class of its description: a table that is called with settings.
 function M.define(class)
   class.learned = class.learned or {}
   local methods = merge(Base, by_kind[class.kind], class.methods or {})
   class.metatable = {
     __name = "mare." .. class.name, __tostring = tostring_of, __newindex = set,
+    __members = function(self)
+      return names_of(methods, rawget(self, "learned"), rawget(self, "settings"))
+    end,
     __index = function(self, key)
       local method = methods[key]
       if method ~= nil then return method end

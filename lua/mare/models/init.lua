@@ -81,4 +81,5 @@ return setmetatable(M, {
     return class
   end,
   __name = "mare.models",
+  __members = names,
 })

@@ -62,6 +62,7 @@ function Module:extend(name, methods)
       return parent[key]
     end,
     __tostring = function() return "module class " .. name end,
+    __parent = parent,
   })
   for key, value in pairs(methods or {}) do class[key] = value end
   return class
