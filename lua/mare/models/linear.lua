@@ -8,27 +8,26 @@ local solvers = {}
 
 local SMALL = 2 ^ 24 -- multiplications for which QR is no matter
 
-function solvers.qr(self, data)
-  local m = regression.center(data, self.settings.intercept)
+local function by_qr(self, m)
   local W, rank, s = regression.qr(m, 0, self.settings.rcond)
   return regression.result(m, W, { rank = rank, singular_values = s, method = "qr" })
 end
 
+function solvers.qr(self, data)
+  return by_qr(self, regression.center(data, self.settings.intercept))
+end
+
 function solvers.normal(self, data)
   local m = regression.center(data, self.settings.intercept)
-  local gram = regression.gram(m)
-  local W, rank = regression.normal(m, gram, 0)
-  if not W then W, rank = regression.shortest(m, gram, self.settings.rcond) end
+  local W, rank = regression.normal(m, regression.gram(m), 0)
+  if not W then return by_qr(self, m) end
   return regression.result(m, W, { rank = rank, method = "normal" })
 end
 
 function solvers.auto(self, data)
   local n, d = data.n, data.features
-  if n < d or n * d * d <= SMALL then return solvers.qr(self, data) end
-  local m = regression.center(data, self.settings.intercept)
-  local W, rank = regression.normal(m, regression.gram(m), 0)
-  if not W then return solvers.qr(self, data) end
-  return regression.result(m, W, { rank = rank, method = "normal" })
+  local qr = n < d or n * d * d <= SMALL
+  return solvers[qr and "qr" or "normal"](self, data)
 end
 
 local function before_of(self)
@@ -47,11 +46,10 @@ local function fit(self, data) return solvers[self.settings.solver](self, data) 
 --
 -- Settings:
 -- * solver: "qr", by QR in blocks of rows and the singular values of R; "normal", the normal
---   equations by Cholesky, refined with what is left of the rows themselves, and where they
---   are too near to singular by the eigenvalues of the Gram matrix, which see singular values
---   only down to the root of the rounding unit; "auto" (the default), "qr" for little data and
---   where "normal" loses too much; "gd", gradient descent on all rows; "sgd", on batches;
---   "grid", every point of a grid over (weight, bias).
+--   equations by Cholesky, refined with what is left of the rows themselves, and "qr" where
+--   they lose too much, as of columns that depend on each other; "auto" (the default), "qr"
+--   for little data and fewer rows than columns, otherwise "normal"; "gd", gradient descent on
+--   all rows; "sgd", on batches; "grid", every point of a grid over (weight, bias).
 -- * intercept (true): with a bias.
 -- * rcond: singular values of at most this part of the largest count as 0 (8 sqrt(d) times
 --   the rounding unit).  Of columns that depend on each other, and with fewer rows than
@@ -64,7 +62,7 @@ local function fit(self, data) return solvers[self.settings.solver](self, data) 
 --   ranges for more columns.
 --
 -- Learned: weight (d), bias (), of x's type; for targets (n, k) weight (k, d), bias (k).
--- * qr: rank, singular_values; normal: rank; method, "qr" or "normal".
+-- * method, "qr" or "normal", what the answer was found by; rank; of qr singular_values.
 -- * gd, sgd: steps, lr, loss, converged, reason ("gradient", "steps"; "value", "epochs";
 --   "rows" after partial_fit) and with trace the path, trace.loss (t), trace.weight (t, d),
 --   trace.bias (t): at every step for gd, after every epoch for sgd.

@@ -161,15 +161,6 @@ end
 --- What counts as 0 beside the largest singular value.
 function M.cut_of(m) return 8 * math.sqrt(m.d) * epsilon[m.x.dtype] end
 
---- The shortest W (d, k), and the rank, from the eigenvalues of the Gram matrix.
-function M.shortest(m, gram, rcond)
-  local values, v = linalg.eigh(gram)
-  local keep = values:gt(values:max():item() * (rcond and rcond ^ 2 or M.cut_of(m)))
-  local inverse = ops.where(keep, 1 / ops.where(keep, values, 1), 0):unsqueeze(2)
-  local W = v:matmul(v:t():matmul(M.slope(m)) * inverse)
-  return W, math.tointeger(keep:to "i64":sum():item())
-end
-
 -- -- QR -------------------------------------------------------------------------------
 
 -- Weighted rows with their targets (count, d + k).
@@ -180,12 +171,8 @@ end
 
 -- R (.., d + k) of all rows: that of the first block, then of it and the next one below it.
 -- J. Demmel et al. 2012, Communication-optimal parallel and sequential QR and LU.
-local function triangle(m, lambda)
-  local r
-  if lambda > 0 then
-    r = ops.cat({ core.eye(m.d, "f64") * math.sqrt(lambda), core.zeros({ m.d, m.k }, "f64") }, 2)
-  end
-  local c = m.d + m.k
+local function triangle(m)
+  local r, c = nil, m.d + m.k
   local size = math.max(1, math.min(math.max(512, 2 * c), ROWS - c)) -- what caches hold
   M.blocks(m.n, m.d, size, function(first, count, scope)
     local a = row_block(m, first, count)
@@ -200,12 +187,18 @@ local function triangle(m, lambda)
 end
 
 --- W (d, k), the shortest one, the rank and the singular values of the rows, by QR in
--- blocks and the singular values of R; lambda adds rows.
+-- blocks and the singular values of R; those that count as 0 are left out.
 function M.qr(m, lambda, rcond)
-  local r = triangle(m, lambda)
+  local r = triangle(m)
   local a, b = r:narrow(2, 1, m.d):contiguous(), r:narrow(2, m.d + 1, m.k):contiguous()
-  local W, rank, s = linalg.lstsq(a, b, rcond or M.cut_of(m))
-  return W, math.tointeger(rank:item()), s
+  if lambda == 0 then
+    local W, rank, s = linalg.lstsq(a, b, rcond or M.cut_of(m))
+    return W, math.tointeger(rank:item()), s
+  end
+  local u, s, vh = linalg.svd(a)
+  local keep = s:gt(s:max():item() * M.cut_of(m))
+  local part = ops.where(keep, s / (s:square() + lambda), 0):unsqueeze(2)
+  return vh:t():matmul(u:t():matmul(b) * part), math.tointeger(keep:to "i64":sum():item()), s
 end
 
 -- -- what is learned ------------------------------------------------------------------
