@@ -40,7 +40,7 @@ end
 local function check(about)
   local ok, text, seconds = run(about.name)
   if not ok then return "it failed:\n" .. text, nil, seconds end
-  local what, value = text:match ".*key: (.-) = (%S+)"
+  local what, value = text:match ".*key: (.*) = (%S+)"
   about.what, about.value = what, value
   if not about.lo then return nil, value, seconds end
   value = tonumber(value)
