@@ -3,7 +3,9 @@
 -- Each round runs every side once, one after the other, so that a noisy minute hits
 -- all of them; a figure is the median over the rounds, and PyTorch's is the best of
 -- its settings (threads and BLAS). Rows, and what is asked of each, stand in `rows`.
--- With MARKDOWN=1 in the environment the table is one for a README.
+-- With NOISY=1 in the environment, for a machine that others use too, every side takes
+-- the lowest tenth of blocks of a millisecond and not the median of long blocks.
+-- With MARKDOWN=1 the table is one for a README.
 -- Arguments: quick | full, then the groups wanted (all): networks hessian products
 -- elements optimizers models busy; models takes minutes and is not part of quick.
 
