@@ -266,8 +266,9 @@ describe("a safetensors file", function()
     local path = write(mare.save(nil, { w = mare.randn(100) }))
     local bytes = read(gzip(path))
     for n = 2, #bytes - 1, 7 do refused(bytes:sub(1, n)) end
-    refused(bytes:sub(1, 100) .. "X" .. bytes:sub(102))
-    refused(bytes:sub(1, -8) .. "X" .. bytes:sub(-6)) -- its check sum
+    for _, at in ipairs { 101, #bytes - 6 } do -- among what is packed, in its check sum
+      refused(bytes:sub(1, at - 1) .. string.char(bytes:byte(at) ~ 1) .. bytes:sub(at + 1))
+    end
     refused(bytes .. "tail", "bytes that are not gzip follow its end")
     assert.truthy(mare.load { string = bytes .. ("\0"):rep(100) })
   end)
