@@ -497,6 +497,8 @@ describe("weights", function()
     for x in part:batches { size = 3 } do assert.is_true(x:max():item() <= 2) end
     assert.equal(n, #sorted(select(2, drawn(ds:weighted(w):plain(), {}))))
     assert.same(range(3), rows_of(numbered(3):weighted { 1, 0, 0 }:plain()))
+    local other = numbered(3):weighted { 0, 1, 0 }:with_inputs(mare.arange(1, 3))
+    assert.same({ 2, 2, 2 }, (other:batches {}()):totable())
   end)
 
   it("are refused when they cannot be", function()
@@ -700,6 +702,25 @@ describe("a generator", function()
     assert.is_true(history[100].validation_loss < 1e-3)
   end)
 
+  it("mixes no two blocks alike, and takes iterators with a state", function()
+    local g = counting(200, { buffer = 20 })
+    local seen = {}
+    for epoch = 1, 3 do
+      local order = rows(g, { shuffle = true, seed = 1, epoch = epoch })
+      for block = 0, 9 do
+        local words = {}
+        for i = 1, 20 do words[i] = order[block * 20 + i] - block * 20 end
+        local text = table.concat(words, " ")
+        assert.is_nil(seen[text], text)
+        seen[text] = true
+      end
+    end
+    local pairs_of = data.generator(function() return ipairs { 5, 6, 7 } end)
+    local x, y = pairs_of:batches {}()
+    assert.same({ 1, 2, 3 }, x:totable())
+    assert.same({ 5, 6, 7 }, y:totable())
+  end)
+
   it("says which sample is wrong", function()
     local function of(...)
       local list = { ... }
@@ -722,6 +743,7 @@ describe("a generator", function()
     bad(function() counting(3, { lenght = 3 }) end, "unknown option 'lenght'")
     bad(function() counting(3):batches { size = 0 } end, "'batches'")
     bad(function() counting(3):batches { seed = "x" } end, "seed is an integer")
+    bad(function() counting(3):batches { epoch = 1.5 } end, "'batches'", "got 1.5")
     bad(function() data.generator(function() end):batches {} end, "function expected, got no value")
   end)
 end)

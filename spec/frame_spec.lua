@@ -479,6 +479,12 @@ describe("tensors", function()
     fails(function() f:dataset({ "n" }, "rain") end, "bad argument #2 to 'dataset'", "column 'rain'")
     fails(function() f:dataset({ "rain" }, "n") end, "bad argument #1 to 'dataset'", "column 'rain'")
     fails(function() f:dataset(nil, "x") end, "unknown column 'x'")
+    fails(function() data.dataset(f) end, "a frame; see f:dataset(inputs, target)")
+    fails(function()
+      local model = mare.nn.Linear(1, 1)
+      mare.train.fit(model, { data = f, loss = mare.loss.mse, progress = false,
+        optimizer = mare.optim.sgd(model:parameters(), { lr = 1 }) })
+    end, "a frame has no batches; f:dataset(inputs, target)")
   end)
 
   it("outlive a scope when they are kept", function()

@@ -24,7 +24,9 @@ end
 
 local function check_rows(position, t)
   if not core.is_tensor(t) then
-    check.argument(position, "dataset", "tensor or list of tensors expected, got %s", type(t))
+    local meta = type(t) == "table" and getmetatable(t)
+    check.argument(position, "dataset", "tensor or list of tensors expected, got %s",
+      meta and meta.__name == "mare.Frame" and "a frame; see f:dataset(inputs, target)" or type(t))
   elseif t:isclosed() then
     check.argument(position, "dataset", "the tensor is closed")
   elseif t:dim() < 1 then
@@ -139,7 +141,9 @@ function Dataset:with_inputs(x)
   if core.is_tensor(x) and x:dim() > 0 and x:size(1) ~= #self then
     check.argument(1, "with_inputs", "%d rows of inputs for %d rows", x:size(1), #self)
   end
-  return M.new(x, self.y, { classes = self.classes, features = self.features })
+  local out = M.new(x, self.y, { classes = self.classes, features = self.features })
+  out.weights, out.augmentation = self.weights, self.augmentation
+  return out
 end
 
 -- -- chance ---------------------------------------------------------------------------

@@ -543,6 +543,11 @@ function Frame:dataset(inputs, target, opts)
     features = table.move(inputs, 1, #inputs, 1, {}) })
 end
 
+--- A frame has no batches: which columns are inputs is not known.
+function Frame.batches()
+  check.fail("a frame has no batches; f:dataset(inputs, target) makes a data set of it")
+end
+
 -- -- the rest of the methods ----------------------------------------------------------
 
 local tools = { PARTS = PARTS, make = make, build = build, need = need, names_of = names_of,
@@ -551,7 +556,5 @@ local tools = { PARTS = PARTS, make = make, build = build, need = need, names_of
 require "mare.data.frame_values" (Frame, tools)
 require "mare.data.frame_text" (Frame, tools)
 require "mare.data.frame_split" (Frame, tools)
-
-M.parts = function(self) return self[PARTS] end
 
 return M

@@ -88,7 +88,8 @@ local function mixed(self, draw, opts)
       if x == nil then break end
       block[#block + 1] = { x, y }
     end
-    local order = opts.seed and core.permutation(#block, opts.seed, (opts.epoch or 0) + count << 20)
+    local number = (opts.epoch or 0) + (count << 20)
+    local order = opts.seed and core.permutation(#block, opts.seed, number)
       or core.randperm(#block)
     local old = block
     block = {}
@@ -111,8 +112,20 @@ local function check_batches(opts)
   if opts.seed ~= nil and math.type(opts.seed) ~= "integer" then
     check.argument(1, "batches", "seed is an integer, not %s", tostring(opts.seed))
   end
+  if opts.epoch ~= nil then check.count(1, "batches", opts.epoch, 0) end
   return opts, check.count(1, "batches", opts.size or 32),
     check.count(1, "batches", opts.skip or 0, 0)
+end
+
+-- The iterator that the user's function returns, as a function without arguments.
+local function samples(self, epoch)
+  local step, state, control = self.make(epoch)
+  check.callable(1, "generator", step)
+  return function()
+    local x, y = step(state, control)
+    control = x
+    return x, y
+  end
 end
 
 --- Iterates over batches; the options are those of a data set's batches.
@@ -120,8 +133,7 @@ end
 function Generator:batches(opts)
   local size, skip
   opts, size, skip = check_batches(opts)
-  local draw = self.make(opts.epoch or 1)
-  check.callable(1, "generator", draw)
+  local draw = samples(self, opts.epoch or 1)
   if opts.shuffle then draw = mixed(self, draw, opts) end
   local seen, over = 0, false
   local function collect()
