@@ -72,16 +72,23 @@ end
 --- Reads a file made by mare.save, or any safetensors file of F32, F64, I64 and U8,
 -- gzipped or not: returns { name = tensor } and { name = string }, or nil and a message.
 -- A string of bytes is given as mare.load{ string = bytes }.
+-- With { mmap = true } tensors of 64 KB and more are not read but mapped: their pages come
+-- from the file when they are first used, and are shared with other processes until they are
+-- written to; the file never changes.  They do not count in mare.memory().  The file may be
+-- replaced meanwhile (as mare.save does), not cut short in place: the system then ends the
+-- process.  Gzipped files are read.
 -- ```
 -- local t, metadata = assert(mare.load "w.safetensors")
 -- local same = assert(mare.load{ string = bytes })
+-- local large = assert(mare.load("large.safetensors", { mmap = true }))
 -- ```
-function M.load(from)
+function M.load(from, opts)
+  check.options(2, "load", opts, { mmap = true })
   if type(from) == "string" then
     if from:find("\0", 1, true) then
       check.argument(1, "load", "a path has no zero byte; bytes are given as { string = bytes }")
     end
-    return core.read_tensors(from)
+    return core.read_tensors(from, nil, opts and opts.mmap and true or false)
   end
   if type(from) == "table" then check.options(1, "load", from, { string = true }) end
   if type(from) ~= "table" or type(from.string) ~= "string" then

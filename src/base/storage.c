@@ -9,9 +9,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __linux__
 #include <sys/mman.h>
-#endif
+#include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -220,8 +219,37 @@ mare_Storage *mare_storage_retain(mare_Storage *s) {
   return s;
 }
 
+/* -- storages whose bytes are a file's: the block holds the header alone ------------ */
+
+static size_t page_offset(uint64_t at) { /* of a byte in its page */
+  return (size_t)(at & ((uint64_t)sysconf(_SC_PAGESIZE) - 1));
+}
+
+mare_Storage *mare_storage_map(mare_Heap *h, int fd, uint64_t offset, size_t n) {
+  size_t before = page_offset(offset);
+  mare_Storage *s = mare_storage_new(h, 1);
+  char *p;
+  if (!s) return NULL;
+  p = mmap(NULL, before + n, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd,
+           (off_t)(offset - before));
+  if (p == MAP_FAILED) {
+    mare_storage_release(s);
+    return NULL;
+  }
+  s->data = p + before;
+  s->nbytes = n;
+  return s;
+}
+
+static void unmap(mare_Storage *s) {
+  size_t before = page_offset((uintptr_t)s->data);
+  munmap(s->data - before, before + s->nbytes);
+  s->data = (char *)s + UNIT;
+}
+
 void mare_storage_release(mare_Storage *s) {
   if (!s || --s->refcount > 0) return;
+  if (s->data != (char *)s + UNIT) unmap(s);
   s->heap->live -= s->capacity;
   block_give(s->heap, s);
 }

@@ -34,6 +34,11 @@ mare_Status mare_heap_status(const mare_Heap *h, size_t nbytes); /* why one fail
 
 mare_Storage *mare_storage_new(mare_Heap *h, size_t nbytes); /* refcount 1, or NULL */
 mare_Storage *mare_storage_retain(mare_Storage *s);          /* returns s */
+/*
+** n > 0 bytes of an open file from 'offset' on, where the system keeps them: private,
+** not copied, not counted as live.  NULL when that cannot be done.
+*/
+mare_Storage *mare_storage_map(mare_Heap *h, int fd, uint64_t offset, size_t n);
 void mare_storage_release(mare_Storage *s);                  /* NULL is allowed */
 
 void *mare_scratch(mare_Heap *h, size_t nbytes); /* uncounted working memory, or NULL */

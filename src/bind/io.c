@@ -104,18 +104,47 @@ static void push_text(lua_State *L, mare_Text t) {
   lua_pushlstring(L, t.s, t.n);
 }
 
-/* pushes { name = tensor } in the order of the file; false: see r->s.error */
-static mare_Status push_tensors(lua_State *L, State *S, Reader *r) {
+#define MAPPED ((uint64_t)1 << 16) /* bytes of a tensor from which on it is mapped */
+
+/* pushes an entry whose bytes stay in the file; false: it has to be read */
+static bool push_mapped(lua_State *L, State *S, Reader *r, const mare_Entry *e,
+                        uint64_t at) {
+  mare_Tensor t = e->t;
+  uint64_t n = e->end - e->begin;
+  Object *o;
+  if (n < MAPPED || at % mare_sizeof[t.dtype]) return false;
+  o = new_like(L, S, &(mare_Tensor){.ndim = 1, .dtype = t.dtype}); /* of nothing */
+  t.storage = mare_storage_map(S->heap, r->s.fd, at, (size_t)n);
+  if (t.storage == NULL) {
+    lua_pop(L, 1);
+    return false;
+  }
+  t.data = t.storage->data;
+  mare_storage_release(o->t.storage);
+  o->t = t;
+  return true;
+}
+
+/* pushes { name = tensor } in the order of the file; or see r->s.error */
+static mare_Status push_tensors(lua_State *L, State *S, Reader *r, bool map) {
+  uint64_t begin = r->s.position;
+  mare_Status st = MARE_OK;
+  map = map && r->s.fd >= 0 && r->s.gz == NULL;
   lua_createtable(L, 0, r->h.nentry);
   for (int i = 0; i < r->h.nentry; i++) {
     const mare_Entry *e = r->h.order[i];
+    size_t n = (size_t)(e->end - e->begin);
     push_text(L, e->name);
-    Object *o = new_like(L, S, &e->t);
-    mare_Status st = mare_source_read(&r->s, o->t.data, (size_t)(e->end - e->begin));
-    if (st != MARE_OK) return st;
+    if (!map || !push_mapped(L, S, r, e, begin + e->begin)) {
+      Object *o = new_like(L, S, &e->t);
+      if (!map) st = mare_source_read(&r->s, o->t.data, n);
+      else if (!mare_source_at(&r->s, begin + e->begin, o->t.data, n))
+        st = mare_source_fail(&r->s, MARE_IO, "it became shorter while it was read");
+      if (st != MARE_OK) return st;
+    }
     lua_rawset(L, -3);
   }
-  return mare_source_finish(&r->s);
+  return map ? MARE_OK : mare_source_finish(&r->s);
 }
 
 static void push_metadata(lua_State *L, const mare_Header *h) {
@@ -128,7 +157,7 @@ static void push_metadata(lua_State *L, const mare_Header *h) {
 }
 
 /*
-** read_tensors(path) or read_tensors(nil, string) -> { name = tensor },
+** read_tensors(path, nil, map) or read_tensors(nil, string) -> { name = tensor },
 ** { name = string }; or nil, message
 */
 static int io_read(lua_State *L) {
@@ -138,12 +167,13 @@ static int io_read(lua_State *L) {
   size_t n = 0;
   const char *path = lua_isnil(L, 1) ? NULL : check_path(L, 1);
   const char *bytes = path ? NULL : luaL_checklstring(L, 2, &n);
+  bool map = lua_toboolean(L, 3);
   lua_settop(L, 2);
   r = push_owner(L, sizeof *r, reader_close);
   st = path ? mare_source_open(&r->s, S->heap, path)
             : mare_source_string(&r->s, S->heap, "string", bytes, n);
   if (st == MARE_OK) st = mare_header_read(&r->s, &r->h);
-  if (st == MARE_OK) st = push_tensors(L, S, r);
+  if (st == MARE_OK) st = push_tensors(L, S, r, map);
   if (st != MARE_OK) return failed(L, st, r->s.error);
   push_metadata(L, &r->h);
   return 2;

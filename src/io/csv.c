@@ -13,8 +13,11 @@
 #include "../base/pool.h"
 #include "../base/storage.h"
 
-#define CHUNK ((size_t)4 << 20) /* also the longest line */
-#define PIECE ((ptrdiff_t)64 << 10)
+#ifndef MARE_CSVCHUNK /* the fuzzer makes it small */
+#define MARE_CSVCHUNK ((size_t)4 << 20)
+#endif
+#define CHUNK ((size_t)MARE_CSVCHUNK) /* also the longest line */
+#define PIECE ((ptrdiff_t)(CHUNK / 64))
 #define PADDING 16
 #define MOST_COLUMNS 100000
 #define SHOWN 40 /* bytes of a field in a message */
@@ -319,8 +322,7 @@ static mare_Status cut_lines(mare_Csv *c) {
 
 /* how many rows there may be in all, now that this chunk is known */
 static int64_t estimate(const mare_Csv *c, int64_t needed) {
-  double done = (double)(c->s.position - (uint64_t)(c->end - c->p));
-  double rows = (double)needed * (double)c->s.length / (done + 1);
+  double rows = (double)needed * (double)c->s.length / ((double)c->s.position + 1);
   if (c->p == c->end && c->ended) return needed;
   if (c->expected >= 0) rows = (double)c->expected;
   else if (c->s.gz) rows = 2 * (double)needed;

@@ -79,8 +79,10 @@ static bool read_shape(Parser *P) {
     if (P->ndim == MARE_MAXDIM) return fail(P, "has more than 8 dimensions");
     for (; *P->p >= '0' && *P->p <= '9'; P->p++)
       if (__builtin_mul_overflow(n, 10, &n) ||
-          __builtin_add_overflow(n, *P->p - '0', &n))
+          __builtin_add_overflow(n, *P->p - '0', &n)) {
+        P->p = first;
         return fail(P, "has a size that is too large");
+      }
     if (P->p == first) return fail(P, "has a size that is no whole number");
     P->shape[P->ndim++] = n;
     if (*P->p == 'L') P->p++; /* Python 2 */
