@@ -140,7 +140,8 @@ local wrong = {
   { "an empty file", "idx", "", ": cut off after 0 bytes; 4 more expected" },
   { "another format", "idx", "PK\3\4", ": not an IDX file: it begins with 50 4b 03 04" },
   { "nine dimensions", "idx", "\0\0\8\9" .. ("\0"):rep(36), ": 9 dimensions; at most 8 are supported" },
-  { "more elements than bytes", "idx", "\0\0\13\1\0\0\0\2abcd", ": the header promises 2 elements of 4 bytes: too many" },
+  { "more elements than bytes", "idx", "\0\0\13\1\0\0\0\2abcd",
+    ": the header promises 2 elements of 4 bytes: too many" },
   { "bytes after the elements", "idx", "\0\0\8\1\0\0\0\1ab", ": more follows after its 9 bytes" },
 
   { "no label", "svm", "1 1:1\nx 1:2\n", ":2: column 1: 'x' is no label" },

@@ -117,3 +117,19 @@ ready = ready:weighted "balanced":augment { noise = 0.1 }
 for _, target in ready:batches { size = 2, seed = 1 } do
   stream:update(target:gt(2), target:gt(2))
 end
+
+-- readers: tables of text, the second pass too; NumPy's files, LIBSVM, mapped tensors
+local csv = require "mare.data.csv"
+use(csv.read { string = "a,b,c\n1,2.5,x\n-2,,\"y \"\"z\"\"\"\n3,1e400,\n" })
+use(csv.read({ string = "a\n1\nx\n" }, { types = { a = "f64" } }))
+local npz = mare.data.save_npz(nil, { a = mare.ones(2, 3), b = mare.ones({ 2 }, "u8") })
+use(mare.data.npz { string = npz }, mare.data.npz { string = npz:sub(1, 60) .. "x" .. npz:sub(62) })
+use(mare.data.npy { string = mare.data.save_npy(nil, mare.ones(2)) })
+use(mare.data.libsvm { string = "1 1:2 4:1.5\n-1 2:1\n" }, mare.data.jsonl { string = '{"a":1}' })
+path = os.tmpname()
+saved, message = pcall(function()
+  assert(mare.save(path, { w = mare.ones(20000), b = mare.ones(2) }))
+  use(assert(mare.load(path, { mmap = true })).w + 1)
+end)
+os.remove(path)
+if not saved then error(message, 0) end
