@@ -91,7 +91,7 @@ describe("LogisticRegression agrees with scikit-learn", function()
             want.log_proba) < 1e-4)
           return
         end
-        local off = math.max(apart(m.weights, want.coef), apart(m.bias, want.intercept))
+        local off = math.max(apart(m.weight, want.coef), apart(m.bias, want.intercept))
         assert.is_true(off < (m.penalty == "none" and 1e-4 or 1e-5), ("off by %g"):format(off))
       end)
     end
@@ -101,7 +101,7 @@ describe("LogisticRegression agrees with scikit-learn", function()
     for _, name in ipairs { "l2_iris", "l2_digits", "l2_cancer", "l1_iris" } do
       local m, x, y = fit_case(cases[name], { tol = 1e-5 }, "f32")
       local want = reference[name]
-      assert.equal("f32", m.weights.dtype)
+      assert.equal("f32", m.weight.dtype)
       assert.is_true(math.abs(m.objective / want.loss - 1) < 1e-5,
         ("%s: loss %.12g, %.12g expected, %s"):format(name, m.objective, want.loss, m.reason))
       assert.equal(0, count_different(m, x, y, want.labels))
@@ -114,7 +114,7 @@ describe("LogisticRegression agrees with scikit-learn", function()
     for key, class_weight in pairs { balanced = "balanced", named = { [2] = 1, [3] = 5 } } do
       local m = L { tol = 1e-10, class_weight = class_weight }:fit(x, y)
       local want = reference["class_" .. key]
-      assert.is_true(apart(m.weights, want.coef) < 1e-5)
+      assert.is_true(apart(m.weight, want.coef) < 1e-5)
       assert.is_true(apart(m.bias, want.intercept) < 1e-5)
     end
   end)
@@ -141,7 +141,7 @@ describe("The documents' experiments:", function()
     mare.seed(1)
     local x = mare.randn({ 200, 2 }, "f64")
     local y = (x:select(2, 1) + x:select(2, 2)):gt(0):to "i64"
-    local far = { weights = f64 { { -20, -20 } }, bias = f64 { 0 } }
+    local far = { weight = f64 { { -20, -20 } }, bias = f64 { 0 } }
     local function train(loss)
       return L { loss = loss, solver = "sgd", lr = 0.5, batch = 1000, epochs = 100, trace = true,
         penalty = "none", start = far }:fit(x, y)
@@ -159,7 +159,7 @@ describe("The documents' experiments:", function()
     for loss, slope in pairs { cross_entropy = function(p) return p - 1 end,
       square = function(p) return (p - 1) * p * (1 - p) end } do
       local m = L { loss = loss, solver = "sgd", lr = 1e-12, batch = 9, epochs = 1, trace = true,
-        penalty = "none", start = { weights = f64 { { -6, 0 } }, bias = f64 { 0 } } }
+        penalty = "none", start = { weight = f64 { { -6, 0 } }, bias = f64 { 0 } } }
       m:fit(one, { 1, 0 }, { weights = { 0, 1 } }) -- the first row only names a class
       m = m:clone():fit(one, { 0, 1 }, { weights = { 0, 1 } })
       local p = 1 / (1 + math.exp(6))
@@ -214,7 +214,7 @@ describe("LogisticRegression", function()
     local a = L { tol = 1e-10 }:fit(x, y, { weights = w })
     local b = L { tol = 1e-10 }:fit(mare.cat({ x, x:narrow(1, 1, 30) }, 1),
       mare.cat({ y, y:narrow(1, 1, 30) }, 1))
-    assert.is_true(apart(a.weights, b.weights) < 1e-7)
+    assert.is_true(apart(a.weight, b.weight) < 1e-7)
     assert.is_true(math.abs(a.objective - b.objective) < 1e-10)
   end)
 
@@ -239,14 +239,14 @@ describe("LogisticRegression", function()
     local got = L { penalty = "l1", C = 0.05, solver = "sgd", lr = 0.1, batch = 100,
       epochs = 20000 }:fit(x, y)
     assert.is_true(math.abs(got.objective - want.objective) < 1e-5)
-    assert.same(want.weights:eq(0):totable(), got.weights:eq(0):totable())
-    assert.is_true(want.weights:eq(0):any():item() ~= 0)
+    assert.same(want.weight:eq(0):totable(), got.weight:eq(0):totable())
+    assert.is_true(want.weight:eq(0):any():item() ~= 0)
   end)
 
   it("repeats itself with a seed, goes on from what it learned, keeps a trace", function()
     local function run()
       mare.seed(5)
-      return L { solver = "sgd", lr = 0.01, epochs = 3 }:fit(x, y).weights
+      return L { solver = "sgd", lr = 0.01, epochs = 3 }:fit(x, y).weight
     end
     assert.same(run():totable(), run():totable())
     local m = L { warm_start = true, tol = 1e-8, trace = true }:fit(x, y)
@@ -255,7 +255,7 @@ describe("LogisticRegression", function()
     for i = 2, #m.trace do assert.is_true(m.trace[i].loss <= m.trace[i - 1].loss + 1e-12) end
     m:fit(x, y)
     assert.is_true(m.steps <= 1)
-    assert.is_true(L { start = { weights = m.weights, bias = m.bias }, tol = 1e-8 }:fit(x, y).steps <= 1)
+    assert.is_true(L { start = { weight = m.weight, bias = m.bias }, tol = 1e-8 }:fit(x, y).steps <= 1)
   end)
 
   it("learns from a stream", function()
@@ -268,7 +268,7 @@ describe("LogisticRegression", function()
     local a = L { solver = "adam", lr = 0.05, shuffle = false, batch = 10, epochs = 6, tol = 0 }:fit(x, y)
     local b = L { solver = "adam", lr = 0.05, shuffle = false, batch = 10 }
     for _ = 1, 6 do b:partial_fit(x, y) end
-    assert.is_true(apart(a.weights, b.weights) < 1e-12)
+    assert.is_true(apart(a.weight, b.weight) < 1e-12)
     local c = S { solver = "sgd", lr = 0.01 }
     c:partial_fit(x, y, { classes = { 1, 2, 3 } })
     assert.same({ 1, 2, 3 }, c.classes:totable())
@@ -320,7 +320,7 @@ describe("LogisticRegression without a penalty", function()
         assert.equal(1, #messages)
         assert.truthy(messages[1]:find("separable by a plane", 1, true))
         assert.equal("mare: " .. m.warning, messages[1])
-        assert.is_true(m.weights:abs():max():item() < 1e6)
+        assert.is_true(m.weight:abs():max():item() < 1e6)
         assert.equal(1, m:score(x, y))
       end
     end
@@ -374,7 +374,7 @@ describe("LogisticRegression refuses", function()
 
   it("bad data, and keeps what it had", function()
     local m = L():fit(x, y)
-    local before = m.weights
+    local before = m.weight
     local bad = x:clone()
     bad[{ 7, 2 }] = 0 / 0
     fails("in row 7, column 2", m.fit, m, bad, y)
@@ -392,21 +392,21 @@ describe("LogisticRegression refuses", function()
     fails("class_weight leaves no row a weight", function()
       L { class_weight = { [2] = 0, [3] = 0 } }:fit(x, y)
     end)
-    assert.equal(before, m.weights)
+    assert.equal(before, m.weight)
   end)
 
   it("to go on when it is interrupted, and keeps what it had", function()
     for _, s in ipairs { {}, { solver = "newton" }, { solver = "sgd", lr = 0.01 }, { penalty = "l1" } } do
       local m = L(s):fit(x, y)
-      local before, live = m.weights:totable(), nil
+      local before, live = m.weight:totable(), nil
       for _ = 1, 2 do
         for count = 500, 4000, 500 do
           debug.sethook(function() error("interrupted!", 0) end, "", count)
           local ok, message = pcall(m.fit, m, x * 2, y)
           debug.sethook()
           assert.is_true(ok or message:find("interrupted!", 1, true) ~= nil, message)
-          if not ok then assert.same(before, m.weights:totable()) else m:fit(x, y) end
-          before = m.weights:totable()
+          if not ok then assert.same(before, m.weight:totable()) else m:fit(x, y) end
+          before = m.weight:totable()
         end
         collectgarbage()
         collectgarbage()
@@ -421,7 +421,7 @@ describe("LogisticRegression refuses", function()
     fails("unknown value 'l3'", L, { penalty = "l3" })
     fails("unknown solver 'lbfg'; did you mean 'lbfgs'", L, { solver = "lbfg" })
     fails("C: 0 is not above 0", L, { C = 0 })
-    fails("start: { weights = tensor, bias = tensor } expected", L, { start = 3 })
+    fails("start: { weight = tensor, bias = tensor } expected", L, { start = 3 })
     fails("class_weight: \"balanced\"", L, { class_weight = "balance" })
     fails("class_weight: [a] = 1 is not a label", L, { class_weight = { a = 1 } })
     fails("options: table of the optimizer's options", L, { options = 1 })
@@ -430,29 +430,29 @@ describe("LogisticRegression refuses", function()
     fails("unknown option 'momentun'", function()
       L { solver = "sgd", lr = 0.1, options = { momentun = 1 } }:fit(x, y)
     end)
-    fails("the start has weights 1x2 and bias 1; 1x4 and 1 expected", function()
-      L { start = { weights = mare.zeros(1, 2), bias = mare.zeros(1) } }:fit(x, y)
+    fails("the start has weight 1x2 and bias 1; 1x4 and 1 expected", function()
+      L { start = { weight = mare.zeros(1, 2), bias = mare.zeros(1) } }:fit(x, y)
     end)
   end)
 
   it("a rate that lets the loss grow", function()
     local m = L { solver = "sgd", lr = 1e200, loss = "cross_entropy", epochs = 50 }
     fails("a smaller lr helps", m.fit, m, x * 1e100, y)
-    assert.is_nil(m.weights)
+    assert.is_nil(m.weight)
   end)
 
   it("nothing of constant columns, columns of any scale", function()
     local constant = mare.cat({ x, mare.full({ 100, 1 }, 7.3, "f64"), mare.zeros({ 100, 1 }, "f64") }, 2)
     for _, solver in ipairs { "lbfgs", "newton" } do
       local m, want = L { solver = solver, tol = 1e-9 }:fit(constant, y), L { tol = 1e-9 }:fit(x, y)
-      assert.same({ 0, 0 }, m.weights[1]:narrow(1, 5, 2):totable())
+      assert.same({ 0, 0 }, m.weight[1]:narrow(1, 5, 2):totable())
       assert.is_true(math.abs(m.objective - want.objective) < 1e-9)
       local all = L { solver = solver }:fit(mare.zeros({ 100, 2 }, "f64"), y)
       assert.is_true(math.abs(all.objective - math.log(2)) < 1e-12)
       local scales = f64 { 1e-6, 1, 1e6, 1e3 }
       local scaled = L { solver = solver, penalty = "none", tol = 1e-9 }:fit(x * scales, y)
       local plain = L { solver = solver, penalty = "none", tol = 1e-9 }:fit(x, y)
-      assert.is_true(apart(scaled.weights * scales, plain.weights) < 1e-4)
+      assert.is_true(apart(scaled.weight * scales, plain.weight) < 1e-4)
     end
   end)
 end)

@@ -34,7 +34,7 @@ local function agree(name, want, settings, tolerance)
   assert.is_true(m.converged, m.reason)
   assert.is_true(math.abs(m.objective / want.loss - 1) < 1e-6,
     ("%s: objective %.12g, %.12g expected"):format(name, m.objective, want.loss))
-  local off = math.max(apart(m.weights, want.coef), apart(m.bias, want.intercept))
+  local off = math.max(apart(m.weight, want.coef), apart(m.bias, want.intercept))
   assert.is_true(off < tolerance, ("%s: off by %g"):format(name, off))
   local z = x:matmul(f64(want.coef):t()) + f64(want.intercept)
   local labels = z:size(2) == 1 and z:reshape(-1):gt(0):to "i64" + 1 or z:argmax(2)
@@ -60,7 +60,7 @@ describe("LinearSVM", function()
       local s = { loss = loss, tol = 1e-7 }
       local full = V(s):fit(x, y)
       local small = V { loss = loss }:fit(x:to "f32", y)
-      assert.equal("f32", small.weights.dtype)
+      assert.equal("f32", small.weight.dtype)
       assert.is_true(math.abs(small.objective / full.objective - 1) < 1e-4)
       -- weight 0 is a row that is not there, 2 one that is there twice
       local w = {}
@@ -68,7 +68,7 @@ describe("LinearSVM", function()
       local a = V(s):fit(x, y, { weights = w })
       local b = V(s):fit(mare.cat({ x:narrow(1, 11, 90), x:narrow(1, 11, 20) }, 1),
         mare.cat({ y:narrow(1, 11, 90), y:narrow(1, 11, 20) }, 1))
-      assert.is_true(apart(a.weights, b.weights) < 1e-4)
+      assert.is_true(apart(a.weight, b.weight) < 1e-4)
       assert.is_true(math.abs(a.objective - b.objective) < 1e-6)
       local heavy = V { loss = loss, class_weight = { [3] = 50 } }:fit(x, y)
       assert.is_true(heavy:predict(x):narrow(1, 51, 50):eq(3):all():item() ~= 0)
@@ -90,9 +90,9 @@ describe("LinearSVM", function()
     end
     local m = V { penalty = "l1", C = 0.05, tol = 1e-8 }:fit(x, y)
     assert.is_true(m.converged, m.reason)
-    assert.is_true(m.weights:eq(0):any():item() ~= 0)
+    assert.is_true(m.weight:eq(0):any():item() ~= 0)
     for _ = 1, 20 do -- none around is better
-      local w = m.weights + mare.randn({ 1, 4 }, "f64") * 0.01
+      local w = m.weight + mare.randn({ 1, 4 }, "f64") * 0.01
       local v = (1 - (x:matmul(w[1]) + m.bias) * ((y - 2) * 2 - 1):to "f64"):clamp(0, math.huge)
       assert.is_true(v:square():mean():item() + w:abs():sum():item() / (0.05 * 100) > m.objective)
     end
@@ -101,7 +101,7 @@ describe("LinearSVM", function()
   it("finds the widest margin of separable rows", function()
     local x = f64 { { 0, 0 }, { 0, 2 }, { 4, 0 }, { 4, 2 } }
     local m = V { loss = "hinge", C = 1e3, tol = 1e-10 }:fit(x, { 1, 1, 2, 2 })
-    assert.is_true(apart(m.weights, { { 0.5, 0 } }) < 1e-6)
+    assert.is_true(apart(m.weight, { { 0.5, 0 } }) < 1e-6)
     assert.is_true(apart(m.bias, { -1 }) < 1e-6)
     assert.is_true(apart(m:decision(x), { -1, -1, 1, 1 }) < 1e-6)
     m = V { loss = "hinge", penalty = "none" }:fit(x, { 1, 1, 2, 2 })
@@ -131,7 +131,7 @@ describe("LinearSVM", function()
     local more = mare.cat({ x, mare.full({ 100, 1 }, 3.7, "f64") }, 2)
     for _, loss in ipairs { "hinge", "squared_hinge" } do
       local m = V { loss = loss, tol = 1e-8 }:fit(more, y)
-      assert.equal(0, m.weights[{ 1, 5 }]:item())
+      assert.equal(0, m.weight[{ 1, 5 }]:item())
       assert.is_true(math.abs(m.objective - V { loss = loss, tol = 1e-8 }:fit(x, y).objective) < 1e-7)
     end
   end)
@@ -139,7 +139,7 @@ describe("LinearSVM", function()
   it("refuses", function()
     local x, y = table.unpack(sets.versicolor)
     local m = V():fit(x, y)
-    local before = m.weights
+    local before = m.weight
     fails("all labels are 2", m.fit, m, x:narrow(1, 1, 5), y:narrow(1, 1, 5))
     fails("nan in row 1, column 1", m.fit, m, x * (0 / 0), y)
     fails("no values", m.fit, m, mare.zeros(0, 4), {})
@@ -153,6 +153,6 @@ describe("LinearSVM", function()
     fails("not for \"squared_hinge\"", function() V { solver = "interior" }:fit(x, y) end)
     fails("needs a smooth penalty", function() V { solver = "newton", penalty = "l1" }:fit(x, y) end)
     fails("partial_fit needs a solver that goes by batches", m.partial_fit, m, x, y)
-    assert.equal(before, m.weights)
+    assert.equal(before, m.weight)
   end)
 end)

@@ -23,10 +23,10 @@ local function check_options(v)
 end
 
 local function check_start(v)
-  if type(v) == "table" and core.is_tensor(v.weights) and core.is_tensor(v.bias) then
-    return { weights = v.weights, bias = v.bias }
+  if type(v) == "table" and core.is_tensor(v.weight) and core.is_tensor(v.bias) then
+    return { weight = v.weight, bias = v.bias }
   end
-  return nil, "{ weights = tensor, bias = tensor } expected"
+  return nil, "{ weight = tensor, bias = tensor } expected"
 end
 
 -- One of the solvers named, or an optimizer.
@@ -65,7 +65,7 @@ function M.settings(own, names)
 end
 
 M.learned = {
-  weights = "real r d", bias = "real r", steps = "number", converged = "boolean",
+  weight = "real r d", bias = "real r", steps = "number", converged = "boolean",
   reason = "string", objective = "number", trace = "?table", warning = "?string",
 }
 
@@ -77,11 +77,11 @@ local function start_of(self, problem, before)
   local from = before or s.start
   local dtype, shape = problem.x.dtype, check.shape { r, d }
   if not from then return core.zeros({ r, d }, dtype), core.zeros(r, dtype) end
-  if check.shape(from.weights) ~= shape or check.shape(from.bias) ~= check.shape { r } then
-    check.fail("%s: the start has weights %s and bias %s; %s and %d expected", self.class.name,
-      check.shape(from.weights), check.shape(from.bias), shape, r)
+  if check.shape(from.weight) ~= shape or check.shape(from.bias) ~= check.shape { r } then
+    check.fail("%s: the start has weight %s and bias %s; %s and %d expected", self.class.name,
+      check.shape(from.weight), check.shape(from.bias), shape, r)
   end
-  return from.weights, from.bias
+  return from.weight, from.bias
 end
 
 local function finish(self, problem, w, b, info)
@@ -89,7 +89,7 @@ local function finish(self, problem, w, b, info)
     check.fail("%s: the loss or its gradient is not finite; scale the columns of x, or convert " ..
       "it with :to \"f64\"", self.class.name)
   end
-  local learned = { weights = w:clone(), bias = b:clone(), steps = info.steps,
+  local learned = { weight = w:clone(), bias = b:clone(), steps = info.steps,
     converged = info.converged, reason = info.reason, trace = info.trace }
   learned.objective = problem:objective(w, b)
   if learned.objective - learned.objective ~= 0 then
@@ -139,7 +139,7 @@ end
 
 --- verify of such a class.
 function M.verify(self, learned)
-  local K, r = learned.classes:size(1), learned.weights:size(1)
+  local K, r = learned.classes:size(1), learned.weight:size(1)
   if r ~= self.class.outputs(K) then return ("%d rows of weights for %d classes"):format(r, K) end
 end
 

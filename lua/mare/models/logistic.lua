@@ -33,7 +33,7 @@ end
 -- A. Albert and J. A. Anderson 1984, On the existence of maximum likelihood estimates in
 -- logistic regression models.
 local function is_separated(self, problem, learned)
-  local w, b = learned.weights, learned.bias
+  local w, b = learned.weight, learned.bias
   if problem:separates(w, b) then return "the classes are separable by a plane" end
   if solvers.is_optimizer(self.settings.solver) then return nil end
   -- first steps that settle what has a minimum, then some that show where the rest goes
@@ -53,14 +53,14 @@ local function warn_separated(self, problem, learned)
   learned.converged, learned.reason = false, "separable"
   learned.warning = ("%s: %s, so that the likelihood grows with the weights without end; they " ..
     "stand where the solver stopped (largest %.3g); give a penalty"):format(self.class.name, why,
-    learned.weights:abs():max():item())
+    learned.weight:abs():max():item())
   warn("mare: ", learned.warning)
 end
 
 -- -- predicting -----------------------------------------------------------------------
 
 local function log_joint(_, x, learned)
-  local z = ops.linear(x, learned.weights:to(x.dtype), learned.bias:to(x.dtype))
+  local z = ops.linear(x, learned.weight:to(x.dtype), learned.bias:to(x.dtype))
   if z:size(2) > 1 then return z end
   return ops.cat({ core.zeros({ x:size(1), 1 }, x.dtype), z }, 2)
 end
@@ -73,7 +73,7 @@ local methods = {}
 -- `local w, b = m:linear()`
 function methods:linear()
   local learned = self:ready "linear"
-  local w, b = learned.weights, learned.bias
+  local w, b = learned.weight, learned.bias
   if w:size(1) == 1 then w, b = w[1], b[1] end
   return w:clone(), b:clone()
 end
@@ -116,11 +116,11 @@ local M = {}
 -- * tol (1e-5): of "lbfgs" and "newton", the largest element of the gradient in columns scaled
 --   alike; of optimizers, the fall of the loss in five epochs.  max_steps (1000).
 -- * class_weight: { [label] = weight }, or "balanced": each class the same in sum.
--- * warm_start: fit goes on from what was learned; start = { weights, bias }: from these.
+-- * warm_start: fit goes on from what was learned; start = { weight, bias }: from these.
 -- * threshold (0.5): of two classes the second is predicted where its probability is above.
 -- * trace: keep m.trace, a list of { step, loss, gradient_norm }.
 --
--- Learned: weights (r, d) and bias (r), of x's type, r = 1 for two classes; objective, the
+-- Learned: weight (r, d) and bias (r), of x's type, r = 1 for two classes; objective, the
 -- value above; steps (epochs of optimizers); converged and reason: "gradient", "value" and "step"
 -- (the minimum, as exactly as the type allows), "steps", "epochs", "line search",
 -- "separable".  The last says that nothing penalised the weights of classes that a plane

@@ -20,7 +20,7 @@ local rows = {
 }
 
 local learned_fields = {
-  weights = "real r d", bias = "real r", steps = "number", mistakes = "number",
+  weight = "real r d", bias = "real r", steps = "number", mistakes = "number",
   converged = "boolean", reason = "string", trace = "?table",
 }
 
@@ -35,7 +35,7 @@ local function begin(data, r, before, at)
     return { w = at.w:clone(), b = at.b:clone(), past = at.past:clone(), seen = at.seen }
   end
   return {
-    w = before and before.weights:to "f64":clone() or core.zeros({ r, d }, "f64"),
+    w = before and before.weight:to "f64":clone() or core.zeros({ r, d }, "f64"),
     b = before and before.bias:to "f64":clone() or core.zeros(r, "f64"),
     past = core.zeros({ r, d + 1 }, "f64"), seen = 0,
   }
@@ -57,8 +57,8 @@ local function result(self, data, at, info)
     w, b = w - past:narrow(2, 1, d), b - past:narrow(2, d + 1, 1):reshape(r)
   end
   data.cache = { at = at }
-  info.weights, info.bias = w:to(data.x.dtype):clone(), b:to(data.x.dtype):clone()
-  if not routines.check_finite(info.weights:reshape(-1)) then
+  info.weight, info.bias = w:to(data.x.dtype):clone(), b:to(data.x.dtype):clone()
+  if not routines.check_finite(info.weight:reshape(-1)) then
     check.argument(1, "fit", "values so large that their sums overflow")
   end
   return info
@@ -103,12 +103,12 @@ end
 -- -- predicting -----------------------------------------------------------------------
 
 local function decision(_, x, learned)
-  local z = ops.linear(x, learned.weights:to(x.dtype), learned.bias:to(x.dtype))
+  local z = ops.linear(x, learned.weight:to(x.dtype), learned.bias:to(x.dtype))
   return z:size(2) == 1 and z:reshape(-1) or z
 end
 
 local function verify(_, learned)
-  local K, r = learned.classes:size(1), learned.weights:size(1)
+  local K, r = learned.classes:size(1), learned.weight:size(1)
   if r ~= outputs(K) then return ("%d rows of weights for %d classes"):format(r, K) end
 end
 
@@ -121,7 +121,7 @@ end
 -- (false): the mean of the weights after each row instead of the last, which generalises
 -- better; fit_intercept; class_weight as in LogisticRegression; warm_start; trace.
 --
--- Learned: weights (r, d) and bias (r), r = 1 for two classes; steps, the epochs; mistakes,
+-- Learned: weight (r, d) and bias (r), r = 1 for two classes; steps, the epochs; mistakes,
 -- those of the last epoch; converged: it had none; reason: "separated", "no progress" or
 -- "epochs"; trace, a list of { step, mistakes }.  partial_fit is one epoch.  There are no
 -- probabilities.  With shuffle = false it does what scikit-learn's does.

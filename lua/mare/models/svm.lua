@@ -73,7 +73,7 @@ local function interior(self, problem)
 end
 
 local function decision(_, x, learned)
-  local z = ops.linear(x, learned.weights:to(x.dtype), learned.bias:to(x.dtype))
+  local z = ops.linear(x, learned.weight:to(x.dtype), learned.bias:to(x.dtype))
   return z:size(2) == 1 and z:reshape(-1) or z
 end
 
@@ -94,7 +94,7 @@ end
 --   an optimizer ("sgd", "adam" ...) with either loss is the choice.
 -- * tol (1e-5), max_steps (1000).
 --
--- Learned: weights (r, d), bias (r), r = 1 for two classes; objective, the sum over planes;
+-- Learned: weight (r, d), bias (r), r = 1 for two classes; objective, the sum over planes;
 -- steps, converged, reason ("gradient", "value", "step", "gap"; "steps", "epochs",
 -- "line search", "rounding").  There are no probabilities; decision gives w x + b.
 --
