@@ -100,6 +100,7 @@ end
 --- linalg.solve_triangular(a, b [, upper]): x with a x = b.  a (.., n, n) is lower
 -- triangular (or upper); its other triangle is not read.  b is (.., n, k) or (n).  A 0
 -- on the diagonal is an error; NaN is not.
+--     mare.linalg.solve_triangular(mare.tensor {{2, 0}, {1, 1}}, mare.tensor {2, 3})  --> 1 2
 M.solve_triangular = define { name = "solve_triangular",
   doc = "x with a x = b, for a lower (or upper) triangular matrix a",
   fwd = function(a, b, upper) return f.solve_triangular(a, b, upper) end,
@@ -116,8 +117,10 @@ M.solve_triangular = define { name = "solve_triangular",
     function(sample) return shifted(sample(2, 2), 4), sample(3, 2, 1) end,
   } }
 
---- linalg.cholesky(a): the lower triangular l with a = l l', for a symmetric positive
--- definite matrix, of which the lower triangle is read.
+--- linalg.cholesky(a): the lower triangular l (.., n, n) with a = l l', for a symmetric
+-- positive definite matrix, of which the lower triangle is read; one that is not positive
+-- definite is an error.  The gradient is that to a symmetric matrix.
+--     mare.linalg.cholesky(mare.tensor {{4, 2}, {2, 5}})      --> {{2, 0}, {1, 2}}
 M.cholesky = define { name = "cholesky",
   doc = "the lower triangular l with a = l l'",
   fwd = function(a) return f.cholesky(a) end,
@@ -134,6 +137,7 @@ M.cholesky = define { name = "cholesky",
 -- -- linear systems ---------------------------------------------------------------------
 
 --- linalg.solve(a, b): x with a x = b, for square a (.., n, n) and b (.., n, k) or (n).
+-- A singular a is an error that names the pivot, and the matrix of a batch.
 --     mare.linalg.solve(mare.tensor {{2, 0}, {0, 4}}, mare.tensor {1, 2})     --> 0.5 0.5
 M.solve = define { name = "solve", doc = "x with a x = b, for a square matrix a",
   fwd = function(a, b) return f.solve(a, b) end,
@@ -149,7 +153,9 @@ M.solve = define { name = "solve", doc = "x with a x = b, for a square matrix a"
     function(sample) return shifted(sample(2, 2), 4), sample(3, 2, 1) end,
   } }
 
---- linalg.inv(a): the inverse.  To apply it to something, solve is better.
+--- linalg.inv(a): the inverse of a (.., n, n).  To apply it to something, solve is
+-- better.  A singular matrix is an error.
+--     mare.linalg.inv(mare.tensor {{2, 0}, {0, 4}})           --> {{0.5, 0}, {0, 0.25}}
 M.inv = define { name = "inv", doc = "the inverse of a square matrix",
   fwd = function(a) return f.inv(a) end,
   vjp = function(g, y) return -matmul(T(y), matmul(g, T(y))) end,
@@ -165,7 +171,9 @@ local function cofactors(a)
   return matmul(u * (others * turn:unsqueeze(-1)):unsqueeze(-2), vh)
 end
 
---- linalg.det(a): the determinant.
+--- linalg.det(a): the determinant (..) of a (.., n, n), with a gradient for singular
+-- matrices too.
+--     mare.linalg.det(mare.tensor {{4, 1}, {1, 3}}):item()    --> 11.0
 M.det = define { name = "det", doc = "the determinant of a square matrix",
   fwd = function(a)
     local det = f.det
@@ -192,8 +200,10 @@ define { name = "slogdet", doc = "sign and logarithm of the size of the determin
   cases = {function(sample) return shifted(sample(3, 3), 4) end,
            function(sample) return shifted(sample(2, 2, 2), -4) end} }
 
---- linalg.slogdet(a) -> sign, log |det a|.  Of a singular matrix 0 and -infinity; there
--- it has no gradient, and the sign never has one.
+--- linalg.slogdet(a) -> sign, log |det a|, both (..), for a (.., n, n): what neither
+-- overflows nor vanishes where det does.  Of a singular matrix 0 and -infinity; there it
+-- has no gradient, and the sign never has one.
+--     local sign, log = mare.linalg.slogdet(mare.eye(500) * 10)       --> 1, 1151.29
 function M.slogdet(a)
   local y = rows.slogdet.call(a)
   return y:select(-1, 1):detach(), y:select(-1, 2)
@@ -226,7 +236,8 @@ function M.eigh(a)
   return unpack_part(y, 1, nil, n), unpack_part(y, n + 1, n, n)
 end
 
---- linalg.eigvalsh(a): the eigenvalues of a symmetric matrix, ascending.
+--- linalg.eigvalsh(a): the eigenvalues (.., n) of a symmetric matrix (.., n, n), ascending;
+-- the lower triangle is read.
 M.eigvalsh = define { name = "eigvalsh", doc = "eigenvalues of a symmetric matrix",
   fwd = function(a) return f.eigvalsh(a) end,
   vjp = function(g, _, a)
@@ -278,7 +289,8 @@ function M.svd(a)
     unpack_part(y, m * k + k + 1, k, n)
 end
 
---- linalg.svdvals(a): the singular values, descending.
+--- linalg.svdvals(a): the singular values (.., k) of a (.., m, n), descending; k is the
+-- smaller of m and n.
 M.svdvals = define { name = "svdvals", doc = "singular values",
   fwd = function(a) return f.svdvals(a) end,
   vjp = function(g, _, a)
@@ -366,6 +378,7 @@ define { name = "pinv", doc = "the pseudo-inverse of Moore and Penrose",
 --- linalg.pinv(a [, rcond]): the pseudo-inverse (.., n, m) of a (.., m, n).  Singular
 -- values of at most rcond times the largest count as 0; rcond is the larger side times
 -- the distance from 1 to the next number.
+--     mare.linalg.pinv(mare.tensor {{1}, {1}})                --> {{0.5, 0.5}}
 function M.pinv(a, rcond)
   check.tensor(1, "pinv", a)
   return rows.pinv.call(a, threshold(2, "pinv", rcond, a))
@@ -392,6 +405,7 @@ define { name = "lstsq", doc = "the smallest x that makes the norm of a x - b le
 -- there are several.  Singular values of a below rcond times the largest count as 0 (see
 -- pinv); rank is how many do not, as i64, and s are all of them.  x has gradients where
 -- the rank does not change.
+--     mare.linalg.lstsq(mare.tensor {{1, 0}, {1, 1}, {1, 2}}, mare.tensor {1, 2, 3})  --> 1 1
 function M.lstsq(a, b, rcond)
   check.tensor(1, "lstsq", a)
   rcond = threshold(3, "lstsq", rcond, a)

@@ -196,6 +196,10 @@ local function probabilities(position, name, x)
 end
 
 local bce = M.bce
+
+--- Binary cross-entropy of probabilities, -t log x - (1 - t) log(1 - x): what lies outside
+-- 0..1 is an error.  From logits bce_logits is exact where this is not.
+-- `loss.bce(model(x):sigmoid(), y)`
 function M.bce(prediction, target, opts)
   same_shape(2, "bce", prediction, target)
   probabilities(1, "bce", prediction)
