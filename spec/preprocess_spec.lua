@@ -175,6 +175,11 @@ describe("OneHot", function()
       assert.same(f.c, back.c)
       assert.same(f.d, back.d)
     end
+    local same = data.frame { { "c", { "a", "a" } }, { "d", { "x", "y" } } }
+    local one = data.OneHot({ drop_first = true }):fit(same)
+    assert.same({ "d_y" }, one:transform(same):names())
+    assert.same({ "a", "a" }, one:inverse(one:transform(same)).c)
+    assert.same({ "x", "y" }, one:inverse(one:transform(same)).d)
     local again = assert(data.load { string = code:save() })
     assert.equal(tostring(g), tostring(again:transform(f:head(1))))
     assert.equal(tostring(code), tostring(again))

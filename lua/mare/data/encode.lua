@@ -105,8 +105,12 @@ end
 
 -- The values of one column from its indicators z (n, k): false where there is none.
 local function decoded(z, values, drop_first)
-  local top, place = z:max(2), z:argmax(2)
-  local top_list, place_list, out = top:totable(), place:totable(), {}
+  local out = {}
+  if z:numel() == 0 then -- one value, whose column was dropped
+    for i = 1, z:size(1) do out[i] = values[1] or false end
+    return out
+  end
+  local top_list, place_list = z:max(2):totable(), z:argmax(2):totable()
   for i, k in ipairs(place_list) do
     if top_list[i] > 0 then out[i] = values[drop_first and k + 1 or k] or false
     else out[i] = drop_first and values[1] or false end
