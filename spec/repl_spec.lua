@@ -371,3 +371,24 @@ for _, kind in ipairs(kinds) do
     end)
   end)
 end
+
+describe("help at the prompt", function()
+  it("answers ?name and ??word", function()
+    if not terminal.available() then
+      pending "script (util-linux) is not installed"
+      return
+    end
+    local t = terminal.start "MARE_HISTORY= bin/mare"
+    t:wait "> "
+    t:enter("?adam", "mare.optim.adam(params, opts)")
+    t:wait "Kingma and Ba"
+    t:enter("?cross_entropy", "mare.loss.cross_entropy(logits, target, opts)")
+    t:enter("?Tensor.reshape", "x:reshape(shape ...)")
+    t:enter("?nosuch", "nothing is named 'nosuch'; near it:")
+    t:enter("??Nesterov", "mare.optim.nadam")
+    t:enter("y = mare.ones(3);", "> ")
+    t:enter("?y", "f32 tensor of shape 3")
+    t:enter("?", "At the prompt")
+    assert.equal(0, t:leave())
+  end)
+end)

@@ -28,7 +28,7 @@ local parts = {     -- field = the module it comes from, or the module and a fie
   nn = "mare.nn", loss = "mare.loss", optim = "mare.optim", schedule = "mare.schedule",
   metrics = "mare.metrics", data = "mare.data", progress = "mare.progress",
   models = "mare.models", linalg = "mare.linalg", inspect = "mare.inspect",
-  train = "mare.train", plot = "mare.plot",
+  train = "mare.train", help = "mare.help", plot = "mare.plot",
   critical_point = {"mare.critical", "critical_point"},
   save = {"mare.io", "save"}, load = {"mare.io", "load"},
 }

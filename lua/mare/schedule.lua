@@ -280,7 +280,7 @@ for k, v in pairs(plateau_defaults) do plateau_options[k] = v end
 -- reports in a row brought nothing better.  Options (default): mode "min" or "max"
 -- ("min"), factor (0.1), patience (10), threshold (1e-4, relative), cooldown (0)
 -- reports after a change that are not counted, min (0) rate.
--- `local lr = schedule.plateau(0.1, { patience = 2 })  lr:report(loss)  lr() --> 0.1`
+-- `local lr = schedule.plateau(0.1, { patience = 2 })  lr:report(0.5)  lr() --> 0.1`
 function M.plateau(lr, opts)
   lr = positive(1, "plateau", lr)
   check.options(2, "plateau", opts, plateau_options)

@@ -174,7 +174,7 @@ M.Linear = Module:extend("Linear", {
 
 --- y_k = a' W_k b + c_k: a is (n, in1), b (n, in2), the weight (outputs, in1, in2).
 -- Options: bias (true), init, dtype ("f32").
--- `nn.Bilinear(3, 4, 2)(a, b) --> (n, 2)`
+-- `nn.Bilinear(3, 4, 2)(a, b) -- (n, 2)`
 M.Bilinear = Module:extend("Bilinear", {
   init = function(self, in1, in2, outputs, opts)
     self.in1, self.in2 = check.count(1, "Bilinear", in1), check.count(2, "Bilinear", in2)
@@ -206,7 +206,7 @@ M.Bilinear = Module:extend("Bilinear", {
 
 --- A learned row for each of `count` things: i64 positions 1..count of any shape
 -- (...) to (..., width).  Options: init (standard normal), dtype ("f32").
--- `nn.Embedding(1000, 16)(mare.tensor({ 3, 7 }, "i64")) --> (2, 16)`
+-- `nn.Embedding(1000, 16)(mare.tensor({ 3, 7 }, "i64"))  -- (2, 16)`
 M.Embedding = Module:extend("Embedding", {
   init = function(self, count, width, opts)
     self.entries = check.count(1, "Embedding", count)

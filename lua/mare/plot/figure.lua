@@ -73,6 +73,7 @@ function M.new(panels, columns, title)
   return setmetatable({ panels = panels, columns = columns or 1, title = title }, Figure)
 end
 
+--- Is v a figure?
 function M.is_figure(v) return getmetatable(v) == Figure end
 
 -- -- showing --------------------------------------------------------------------------------
