@@ -72,7 +72,7 @@ for i, lr in ipairs { 0.05, 0.002, schedule.inverse_time(0.05, 0.02) } do
   print(("%-20s distance from the truth after a tenth %.3f, at the end %.3f"):format(names[i],
     runs[i][#runs[i] // 10], ending(runs[i])))
 end
-print "The large rate is soon near the truth and stays restless there; the falling one comes to rest."
+print "The large rate is soon near the truth, but stays restless; the falling one comes to rest."
 
 lesson.title "warm-up: a deep net on digits, Adam with a large rate"
 -- Adam's first steps move every weight by the whole rate, whatever the gradient's size.
