@@ -49,6 +49,7 @@ describe("Perceptron", function()
   it("finds a plane where there is one, and says so", function()
     local x, y = iris.x:narrow(1, 1, 100), iris.y:narrow(1, 1, 100)
     for _, average in ipairs { false, true } do
+      mare.seed(1) -- the order of the rows; the mean of planes need not part them all
       local m = P { trace = true, average = average }:fit(x, y)
       assert.is_true(m.converged)
       assert.equal("separated", m.reason)
