@@ -95,7 +95,8 @@ for k = 1, 5 do
   print(("film %3d: predicted %.2f, would get %.2f"):format(film[k]:item(), score[k]:item(),
     liking[{ 1, film[k]:item() }]:clamp(1, 5):item()))
 end
-print(("a film chosen blindly would get %.2f on average"):format(liking[1]:clamp(1, 5):mean():item()))
+print(("a film chosen blindly would get %.2f on average"):format(
+  liking[1]:clamp(1, 5):mean():item()))
 
 lesson.picture(plot.grid({
   plot.line(widths, { known, unseen }, { labels = { "known", "unseen" }, marks = true,
