@@ -105,11 +105,16 @@ env:
 	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;'"
 	@echo "export LUA_CPATH='$(CURDIR)/$(B)/?.so;;'"
 
-install: all
+# What editors read: made from the documentation, installed beside the modules.
+$(B)/annotations.lua: $(B)/mare/core.so $(LUASRC) spec/tools/annotations.lua
+	@$(ENV) $(LUA) spec/tools/annotations.lua > $@.new && mv $@.new $@
+
+install: all $(B)/annotations.lua
 	install -d $(DESTDIR)$(LIBDIR)/mare
 	install -m 755 $(B)/mare/core.so $(DESTDIR)$(LIBDIR)/mare/core.so
 	@for f in $(LUASRC:lua/%=%); do \
 	  install -D -m 644 lua/$$f $(DESTDIR)$(LUADIR)/$$f || exit 1; done
+	install -D -m 644 $(B)/annotations.lua $(DESTDIR)$(LUADIR)/mare/meta/mare.lua
 	install -d $(DESTDIR)$(BINDIR)
 	sed '2a package.path = "$(LUADIR)/?.lua;$(LUADIR)/?/init.lua;" .. package.path\
 	package.cpath = "$(LIBDIR)/?.so;" .. package.cpath' bin/mare > $(DESTDIR)$(BINDIR)/mare

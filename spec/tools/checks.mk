@@ -72,23 +72,11 @@ coverage:
 clean-counts: all
 	@find $(B)/obj -name '*.gcda' -delete
 
-# -- the reference of the operations, from their rows ------------------------------------
+# -- the reference: Markdown, HTML, and annotations for editors ----------------------------
 
-doc: all
-	@$(ENV) $(LUA) spec/tools/reference.lua > build/reference.md
-	@echo build/reference.md
-
-# -- the numbered examples -----------------------------------------------------------------
-
-# Each runs, and its key number must lie in the range of its header. ONLY=pattern: some.
-examples: all
-	@$(ENV) LUA=$(LUA) $(LUA) spec/tools/examples.lua check $(ONLY)
-
-# Runs them for their pictures, then writes the index.
-gallery: examples
-	@$(LUA) spec/tools/examples.lua index > examples/README.md
-
-.PHONY: examples gallery
+doc: all $(B)/annotations.lua
+	@$(ENV) $(LUA) spec/tools/reference.lua build/doc
+	@echo build/doc/index.html build/doc/index.md $(B)/annotations.lua
 
 # -- timings -------------------------------------------------------------------------
 

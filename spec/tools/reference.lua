@@ -1,50 +1,147 @@
--- reference.lua -- the reference of the operations, as Markdown, from their rows.
+-- reference.lua DIRECTORY -- the reference: a page of Markdown and one of HTML for each part,
+-- an index that can be searched, and pictures of activations, losses and schedules.
 
+local doc = require "mare.doc"
 local mare = require "mare"
-local core = require "mare.core"
-local registry = require "mare.ops"
-local linalg = require "mare.linalg"
+local pictures = require "spec.tools.pictures"
 
-local function sorted(t, keep)
-  local names = {}
-  for name, v in pairs(t) do
-    if keep(v) then names[#names + 1] = name end
+local out = arg[1] or "build/doc"
+os.execute(("mkdir -p '%s/img'"):format(out))
+
+local function write(name, text)
+  local file = assert(io.open(out .. "/" .. name, "w"))
+  file:write(text)
+  file:close()
+end
+
+-- -- entries ----------------------------------------------------------------------------------
+
+local function title(entry)
+  local args = entry.args or ""
+  if entry.part ~= "Tensor" then return entry.path .. args end
+  return "x:" .. entry.name .. args:gsub("^%(%a%f[%W],?%s*", "(")
+end
+
+local function page(part) return (part:gsub("^mare%.", ""):gsub("%.", "_")) end
+
+-- The picture of an entry as the name of a file; drawn as text where gnuplot is missing.
+local function picture(entry)
+  local make = pictures.of(entry)
+  if not make then return nil end
+  local figure = make()
+  local name = ("img/%s_%s.svg"):format(page(entry.part), entry.name)
+  if figure:save(out .. "/" .. name) then return name end
+  return nil, figure:text { width = 76, color = false }
+end
+
+local function escape(text)
+  return (text:gsub("[&<>\"]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }))
+end
+
+-- Text of a comment as HTML: paragraphs, `code`, and ``` blocks.
+local function html_text(text)
+  local parts, at = {}, 1
+  local function prose(part)
+    for paragraph in (part .. "\n\n"):gmatch "(.-)\n%s*\n" do
+      if paragraph:find "%S" then
+        local tag = paragraph:find "^%s%s+" and "pre" or "p"
+        local body = escape(paragraph):gsub("`([^`]+)`", "<code>%1</code>"):gsub("\n",
+          tag == "p" and "<br>\n" or "\n")
+        parts[#parts + 1] = ("<%s>%s</%s>"):format(tag, body, tag)
+      end
+    end
   end
-  table.sort(names)
-  return names
-end
-
--- "*" and "|" would be read as Markdown's own
-local function cell(text) return (text:gsub("%s+", " "):gsub("[|]", "\\%0")) end
-
-local function signature(row)
-  local list = table.move(row.args, 1, #row.args, 1, {})
-  for i, name in ipairs(row.params) do
-    list[#list + 1] = ("%s = %g"):format(name, row.defaults[i])
+  for before, code, after in text:gmatch "(.-)```%l*\n(.-)```()" do
+    prose(before)
+    parts[#parts + 1] = "<pre>" .. escape(code) .. "</pre>"
+    at = after
   end
-  return ("%s(%s)"):format(row.name, table.concat(list, ", "))
+  prose(text:sub(at))
+  return table.concat(parts, "\n")
 end
 
-print(("# Maré %s: operations\n"):format(mare.version or ""))
-print "Made by `make doc` from the rows of `src/ops/ops.def` and `lua/mare/ops.lua`.\n"
+-- -- pages ---------------------------------------------------------------------------------------
 
-print "## Element by element\n"
-print "| call | formula | derivatives | what it is |\n|---|---|---|---|"
-for _, row in ipairs(core.functions.rows()) do
-  local d = {}
-  for i, text in ipairs(row.derivatives) do d[i] = text and "`" .. cell(text) .. "`" or "" end
-  print(("| `%s` | `%s` | %s | %s |"):format(signature(row), cell(row.formula),
-    table.concat(d, ", "), cell(row.doc)))
+local head = [[<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>%s</title>
+<meta name="viewport" content="width=device-width">
+<style>
+body { font: 16px/1.45 sans-serif; max-width: 52em; margin: 1em auto; padding: 0 1em }
+h3 { border-top: 1px solid #ccc; padding-top: .7em } h3 code { font-size: 1em }
+pre, code { font-family: monospace; background: #f4f4f2 } pre { padding: .6em; overflow-x: auto }
+nav a { margin-right: .8em } li { margin: .15em 0 } input { font-size: 1em; width: 20em }
+img { max-width: 30em; width: 100%% }
+</style></head><body>
+<nav><a href="index.html">index</a>%s</nav>
+<h1>%s</h1>
+]]
+
+local function navigation()
+  local links = {}
+  for _, part in ipairs(doc.parts()) do
+    links[#links + 1] = (' <a href="%s.html">%s</a>'):format(page(part), part)
+  end
+  return table.concat(links)
 end
 
-local function structured(row)
-  return row.structured and (not row.internal or linalg[row.name] ~= nil)
+local function part_pages(part, entries)
+  local md, html = { "# " .. part .. "\n" }, { head:format(part, navigation(), part) }
+  for _, entry in ipairs(entries) do
+    local image, drawn = picture(entry)
+    local text = entry.text or ""
+    md[#md + 1] = ("## `%s`\n\n%s\n"):format(title(entry), text)
+    html[#html + 1] = ('<h3 id="%s"><code>%s</code></h3>\n%s'):format(entry.name,
+      escape(title(entry)), html_text(text))
+    if image then
+      md[#md + 1] = ("![%s](%s)\n"):format(entry.name, image)
+      html[#html + 1] = ('<p><img src="%s" alt="%s"></p>'):format(image, entry.name)
+    elseif drawn then
+      md[#md + 1] = "```\n" .. drawn .. "\n```\n"
+      html[#html + 1] = "<pre>" .. escape(drawn) .. "</pre>"
+    end
+  end
+  html[#html + 1] = "</body></html>\n"
+  write(page(part) .. ".md", table.concat(md, "\n"))
+  write(page(part) .. ".html", table.concat(html, "\n"))
 end
 
-print "\n## Structured\n"
-print "| name | kind | what it is |\n|---|---|---|"
-for _, name in ipairs(sorted(registry.rows, structured)) do
-  local row = registry.rows[name]
-  local called = row.internal and "linalg." .. name or name
-  print(("| `%s` | %s | %s |"):format(called, row.kind or "", cell(row.doc or "")))
+local searching = [[
+<script>
+const box = document.getElementById("search"), rows = document.querySelectorAll("li");
+box.addEventListener("input", () => {
+  const word = box.value.toLowerCase();
+  for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(word);
+});
+</script>
+]]
+
+local function first_words(entry)
+  local text = (entry.text or ""):gsub("\n", " ")
+  text = text:match "^(.-[^%d])%.%s" or text
+  return #text > 100 and text:sub(1, 97):gsub("[\128-\255]*$", "") .. "..." or text
 end
+
+local function index_pages(by_part)
+  local name = "Maré " .. mare.version
+  local html = { head:format(name, navigation(), name),
+    '<p><input id="search" type="search" placeholder="search" autofocus></p>' }
+  local md = { "# " .. name .. "\n" }
+  for _, part in ipairs(doc.parts()) do
+    html[#html + 1] = ("<h2>%s</h2>\n<ul>"):format(part)
+    md[#md + 1] = ("* [%s](%s.md)"):format(part, page(part))
+    for _, entry in ipairs(by_part[part]) do
+      html[#html + 1] = ('<li><a href="%s.html#%s">%s</a> %s</li>'):format(page(part), entry.name,
+        escape(entry.path), escape(first_words(entry)))
+    end
+    html[#html + 1] = "</ul>"
+  end
+  html[#html + 1] = searching .. "</body></html>\n"
+  write("index.html", table.concat(html, "\n"))
+  write("index.md", table.concat(md, "\n") .. "\n")
+end
+
+local by_part = {}
+for _, part in ipairs(doc.parts()) do by_part[part] = {} end
+for _, entry in ipairs(doc.index()) do table.insert(by_part[entry.part], entry) end
+for part, entries in pairs(by_part) do part_pages(part, entries) end
+index_pages(by_part)
