@@ -5,7 +5,7 @@ local check = require "mare.check"
 
 local M = {}
 
-local WIDTH, HEIGHT = 80, 30 -- characters in a line, lines of values
+local WIDTH, HEIGHT = 80, 20 -- characters in a line, lines of values: 80 x 24 with a prompt
 local SHORTEN = 1000         -- more values than this are always shortened
 local EDGE = 3               -- what is then kept at each end of a dimension
 

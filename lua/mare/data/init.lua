@@ -37,4 +37,9 @@ return setmetatable(M, {
     rawset(t, name, value)
     return value
   end,
+  __members = function()      -- for completion and help
+    local list = {}
+    for name in pairs(later) do list[#list + 1] = name end
+    return list
+  end,
 })

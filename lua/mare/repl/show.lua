@@ -3,7 +3,7 @@
 
 local M = {}
 
-local WIDTH, LINES, DEPTH = 78, 30, 4
+local WIDTH, LINES, DEPTH = 78, 20, 4
 
 local function key_before(a, b)
   local ta, tb = type(a), type(b)
