@@ -128,3 +128,27 @@ describe("an example", function()
 
   it("stands in many places", function() assert.is_true(count > 20, tostring(count)) end)
 end)
+
+-- What a block of code takes as given, by the name that it explains; no block of these
+-- reads or writes files.
+local columns = mare.tensor({ { 1 }, { 2 }, { 3 }, { 1 } }, "i64")
+local given = {
+  ["mare.nn.Sequential"] = { x = mare.ones(4, 2) },
+  ["mare.data.OneHot"] = { train = columns, test = columns },
+  ["mare.data.lags"] = { counts = mare.arange(1, 30) },
+  ["mare.train.evaluate"] = { train = mare.train, test = mare.data.digits(),
+    model = mare.nn.Linear(64, 10), print = function() end },
+}
+
+describe("a block of code", function()
+  for _, entry in ipairs(index) do
+    for code in (entry.text or ""):gmatch "```%l*\n(.-)```" do
+      it("of " .. entry.path .. " is Lua" .. (given[entry.path] and " and runs" or ""), function()
+        local env = givens()
+        for name, value in pairs(given[entry.path] or {}) do env[name] = value end
+        local f = assert(load(code, "=example", "t", env))
+        if given[entry.path] then f() end
+      end)
+    end
+  end
+end)
