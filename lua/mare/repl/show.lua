@@ -62,7 +62,7 @@ end
 local function table_text(t)
   local one = brief(t, 1)
   if #one <= WIDTH and not one:find "%.%.%. %d+ more" then return one end
-  local list, lines, line = entries(t, 1, 200), {}, " "
+  local list, lines, line = entries(t, 1, 120), {}, " "
   for i, entry in ipairs(list) do
     if i < #list then entry = entry .. "," end
     if #line + 1 + #entry > WIDTH and line ~= " " then
