@@ -179,7 +179,6 @@ static void plain_param(const mare_Tensor *t, mare_Param *p) {
   p->rows = t->ndim && t->shape[0] ? t->shape[0] : 1;
   p->value = t->data;
   p->grad = t->data;
-  p->factor = 0;
   memset(p->slot, 0, sizeof p->slot);
   memset(p->sum, 0, sizeof p->sum);
 }

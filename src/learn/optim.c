@@ -69,8 +69,7 @@ static double power(double x, double y) {
 #define SUMS(p) \
   const double pp = p->sum[0], gg = p->sum[1], uu = p->sum[2]; \
   const double n = (double)p->numel, rows = (double)p->rows, columns = n / rows; \
-  const double factor = p->factor; \
-  (void)pp, (void)gg, (void)uu, (void)factor, (void)n, (void)columns;
+  (void)pp, (void)gg, (void)uu, (void)n, (void)columns;
 #define TENSORWISE(name, squares, measure, update, doc, source) \
   ROW(name, name, update, doc, source) \
   static void name##_prepare_tensor(const double *h, mare_Param *param) { \
@@ -137,7 +136,7 @@ int mare_hyper_find(const mare_Optimizer *o, const char *name) {
 
 bool mare_optim_keeps(const mare_Optimizer *o, int k, const double *hyper) {
   const char *name = o->slot[k].hyper;
-  if (o->slot[k].kind == MARE_WORK) return false;
+  if (o->slot[k].kind >= MARE_WORK) return false;
   return name == NULL || hyper[mare_hyper_find(o, name)] != 0;
 }
 
@@ -193,8 +192,8 @@ static Step new_step(const mare_Optimizer *o, const double *h, int n, mare_Param
 /* where slot k has its value for an element */
 static void *slot_at(const Step *s, const mare_Param *p, int k, int64_t element) {
   mare_SlotKind kind = s->row->slot[k].kind;
-  if (kind == MARE_ROWS) element /= p->numel / p->rows;
-  if (kind == MARE_COLUMNS) element %= p->numel / p->rows;
+  if (kind == MARE_ROWS || kind == MARE_WORK_ROWS) element /= p->numel / p->rows;
+  if (kind == MARE_COLUMNS || kind == MARE_WORK_COLUMNS) element %= p->numel / p->rows;
   return p->slot[k] ? (char *)p->slot[k] + (size_t)element * mare_sizeof[p->dtype] : NULL;
 }
 

@@ -29,7 +29,8 @@ typedef enum mare_SlotKind {
   MARE_FULL,    /* like the parameter */
   MARE_ROWS,    /* a value for each row of a matrix ... */
   MARE_COLUMNS, /* ... for each column */
-  MARE_WORK     /* like the parameter, during a step only */
+  MARE_WORK,    /* like the parameter, during a step only */
+  MARE_WORK_ROWS, MARE_WORK_COLUMNS /* for each row or column, during a step only */
 } mare_SlotKind;
 
 typedef struct mare_Slot {
@@ -68,7 +69,7 @@ struct mare_Param {
   /* set by mare_optim_step */
   int64_t start; /* its place among all elements ... */
   double *part;  /* ... and where its pieces' sums of squares go, three for each */
-  double sum[3], factor;
+  double sum[3];
   double tensor[MARE_MAXTENSOR];
 };
 

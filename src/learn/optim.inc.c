@@ -25,7 +25,8 @@
 #define POINTER(m, ...) real *restrict m##s = s[slot_##m];
 #define LOAD(m) real m = m##s[i];
 #define LOAD_OR(m, h) real m = absent & 1u << slot_##m ? 0 : m##s[i];
-#define LOAD_V(m, kind) real m = m##s[MARE_##kind == MARE_ROWS ? 0 : i];
+#define OF_A_ROW(kind) (kind == MARE_ROWS || kind == MARE_WORK_ROWS)
+#define LOAD_V(m, kind) real m = m##s[OF_A_ROW(MARE_##kind) ? 0 : i]; (void)m;
 #define STORE(m) m##s[i] = m;
 #define STORE_OR(m, h) if (!(absent & 1u << slot_##m)) m##s[i] = m;
 #define STORE_V(m, kind) if (MARE_##kind == MARE_WORK) m##s[i] = m;
@@ -96,6 +97,7 @@
 #undef LOAD
 #undef LOAD_OR
 #undef LOAD_V
+#undef OF_A_ROW
 #undef STORE
 #undef STORE_OR
 #undef STORE_V

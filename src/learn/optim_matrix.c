@@ -55,7 +55,8 @@ static size_t means_scratch(const mare_Param *p) {
   Means m;
   if (p->numel == 0) return 0;
   m = new_means(p, NULL);
-  return (size_t)(m.across * m.rows + m.down * m.columns) * sizeof(double);
+  return (size_t)(m.across * m.rows + m.down * m.columns + m.rows + m.columns) *
+         sizeof(double);
 }
 
 static void block_sums(void *ctx, int64_t piece) {
@@ -94,7 +95,18 @@ static double column_mean(const Means *m, int64_t j) {
   return sum / (double)m->rows;
 }
 
-/* row (rows) and column (columns): running means; factor is the mean of row */
+/* slot 2 (rows) = sqrt(mean of row / row), slot 3 (columns) = 1 / sqrt(column) */
+static void inverse_roots(mare_Param *p, const Means *m, double mean) {
+  char *room = (char *)(m->of_columns + m->down * m->columns);
+  p->slot[2] = room;
+  p->slot[3] = room + (size_t)m->rows * sizeof(double);
+  for (int64_t i = 0; i < m->rows; i++)
+    set(p->dtype, p->slot[2], i, sqrt(mean / get(p->dtype, p->slot[0], i)));
+  for (int64_t j = 0; j < m->columns; j++)
+    set(p->dtype, p->slot[3], j, 1 / sqrt(get(p->dtype, p->slot[1], j)));
+}
+
+/* row (rows) and column (columns): running means */
 static void factor_moment(mare_Param *p, const double *h, void *scratch) {
   enum { adafactor_hyper(PLACE, PLACE) adafactor_step(PLACE) };
   Means m;
@@ -111,7 +123,7 @@ static void factor_moment(mare_Param *p, const double *h, void *scratch) {
   for (int64_t j = 0; j < m.columns; j++)
     set(p->dtype, p->slot[1], j, h[beta] * get(p->dtype, p->slot[1], j) +
                                  h[rest] * (column_mean(&m, j) + h[eps1]));
-  p->factor = sum / (double)m.rows;
+  inverse_roots(p, &m, sum / (double)m.rows);
 }
 
 /* -- Muon: the nearest orthogonal matrix, about -------------------------------------- */
