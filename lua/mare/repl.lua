@@ -220,7 +220,7 @@ local function help(self, text)
   end)
 end
 
--- Has a command ended?  Text of a command that needs more lines is kept in self.buffer.
+-- Would more lines make a command of this text?
 local function incomplete(self, text)
   local f, _, more = chunk.compile(text, "=" .. self.name, self.session)
   return not f and more
@@ -248,15 +248,13 @@ local function feed(self, line)
     self.buffer = nil
     return
   end
-  if not self.buffer and first == "?" then return help(self, text:match "^%s*(.-)%s*$") end
-  if not self.buffer and first == ":" and not text:find "^%s*::" then
-    self.count = self.count + 1
-    self.name = "in " .. self.count
-    return command(self, text:match "^%s*(.-)%s*$")
-  end
   if not self.buffer then
+    if first == "?" then return help(self, text:match "^%s*(.-)%s*$") end
     self.count = self.count + 1
     self.name = "in " .. self.count
+    if first == ":" and not text:find "^%s*::" then
+      return command(self, text:match "^%s*(.-)%s*$")
+    end
   end
   if incomplete(self, (chunk.silenced(text))) and incomplete(self, text) then
     self.buffer = text
@@ -274,7 +272,6 @@ function M.new()
     evaluate = M.evaluate }
   self.session.declare("mare", mare)
   self.session.declare("nn", mare.nn)
-  self.session.env._ENV = nil
   return self
 end
 
