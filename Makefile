@@ -117,7 +117,7 @@ install: all $(B)/annotations.lua
 	install -D -m 644 $(B)/annotations.lua $(DESTDIR)$(LUADIR)/mare/meta/mare.lua
 	install -d $(DESTDIR)$(BINDIR)
 	sed '2a package.path = "$(LUADIR)/?.lua;$(LUADIR)/?/init.lua;" .. package.path\
-	package.cpath = "$(LIBDIR)/?.so;" .. package.cpath' bin/mare > $(DESTDIR)$(BINDIR)/mare
+	package.cpath = "$(LIBDIR)/?.so;" .. package.cpath' rocks/mare > $(DESTDIR)$(BINDIR)/mare
 	chmod 755 $(DESTDIR)$(BINDIR)/mare
 	@echo "installed in $(DESTDIR)$(LUADIR)/mare and $(DESTDIR)$(LIBDIR)/mare"
 

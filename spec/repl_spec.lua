@@ -157,27 +157,27 @@ end)
 
 describe("mare", function()
   it("tells version and usage", function()
-    assert.equal(("Maré %s (Lua 5.4)\n"):format(mare.version), (run "bin/mare --version"))
-    assert.truthy(run "bin/mare --help":find "^usage: mare ")
-    local text, ok = run "bin/mare --nonsense"
+    assert.equal(("Maré %s (Lua 5.4)\n"):format(mare.version), (run "rocks/mare --version"))
+    assert.truthy(run "rocks/mare --help":find "^usage: mare ")
+    local text, ok = run "rocks/mare --nonsense"
     assert.is_nil(ok)
     assert.truthy(text:find "unknown option '%-%-nonsense'")
   end)
 
   it("runs code, scripts with arguments and standard input", function()
-    assert.equal("6\n", (run "bin/mare -e 'print(#mare.ones(6))'"))
+    assert.equal("6\n", (run "rocks/mare -e 'print(#mare.ones(6))'"))
     local path = os.tmpname()
     local file = assert(io.open(path, "w"))
     file:write "print(arg[0] ~= nil, arg[1], ...)\nlocal function f() error 'on purpose' end\nif arg[2] then f() end\n"
     file:close()
-    assert.equal("true\ta\ta\n", (run("bin/mare " .. path .. " a")))
-    local text, ok = run("bin/mare " .. path .. " a b")
+    assert.equal("true\ta\ta\n", (run("rocks/mare " .. path .. " a")))
+    local text, ok = run("rocks/mare " .. path .. " a b")
     assert.is_nil(ok)
     assert.truthy(text:find("mare:   local function f() error 'on purpose' end\n", 1, true), text)
     assert.truthy(text:find(":2: on purpose", 1, true), text)
     assert.truthy(text:find("called from .-:3: if arg%[2%] then f%(%) end"), text)
-    assert.equal("7\n", (run "echo 'print(3 + 4)' | bin/mare"))
-    assert.equal("1\t2\n", (run("echo 'print(...)' | bin/mare - 1 2")))
+    assert.equal("7\n", (run "echo 'print(3 + 4)' | rocks/mare"))
+    assert.equal("1\t2\n", (run("echo 'print(...)' | rocks/mare - 1 2")))
     os.remove(path)
   end)
 
@@ -202,7 +202,7 @@ local y = = 2
 =x
 ]]
     file:close()
-    local text = run("MARE_HISTORY= bin/mare -i <" .. path)
+    local text = run("MARE_HISTORY= rocks/mare -i <" .. path)
     os.remove(path)
     local function shown(what) assert.truthy(text:find(what, 1, true), text) end
     shown "> 21\n> 42\n> "
@@ -238,7 +238,7 @@ for _, kind in ipairs(kinds) do
         pending "lua-readline is not installed"
         return
       end
-      local t = terminal.start(("MARE_HISTORY=%s NO_COLOR=1 bin/mare %s %s"):format(history, kind[2],
+      local t = terminal.start(("MARE_HISTORY=%s NO_COLOR=1 rocks/mare %s %s"):format(history, kind[2],
         options or ""))
       local ok, message = xpcall(function()
         t:wait "Ctrl-D leaves.\n"
@@ -378,7 +378,7 @@ describe("help at the prompt", function()
       pending "script (util-linux) is not installed"
       return
     end
-    local t = terminal.start "MARE_HISTORY= bin/mare"
+    local t = terminal.start "MARE_HISTORY= rocks/mare"
     t:wait "> "
     t:enter("?adam", "mare.optim.adam(params, opts)")
     t:wait "Kingma and Ba"
