@@ -73,7 +73,7 @@ local strengths, kept, best = { 0.02, 0.05, 0.1, 0.3, 1, 10 }, {}, 0
 print "penalty    C   columns kept   of these true   training accuracy   unseen accuracy"
 local function classify(penalty, C)
   local m = mare.models.LogisticRegression { penalty = penalty, C = C }:fit(x, t)
-  local used = m.weights:reshape(-1):ne(0)
+  local used = m.weight:reshape(-1):ne(0)
   local count = used:sum():item()
   local right = used:narrow(1, 1, told):sum():item()
   local accuracy = m:score(new_x, new_t)
