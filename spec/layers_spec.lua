@@ -105,6 +105,41 @@ describe("operations on planes", function()
     assert.same({ 0, 3, 2, 2 }, mare.max_pool2d(mare.zeros(0, 3, 4, 5), 2).shape)
   end)
 
+  it("refuse a bias, planes and windows that have no meaning", function()
+    local function refused(text, f, ...)
+      local args = table.pack(...)
+      support.fails("layers_spec.lua", function() return (f(table.unpack(args, 1, args.n))) end, text)
+    end
+    local plane = mare.ones(1, 1, 2, 2)
+    local w = mare.ones(1, 1, 2, 2)
+    refused("#3 to 'conv2d' (tensor expected, got string)", mare.conv2d, plane, w, "b")
+    refused("#3 to 'conv_transpose2d' (bias (1) expected, got shape 3)", mare.conv_transpose2d, plane, w,
+      mare.ones(3))
+    refused("#2 to 'conv_transpose2d' (weight 3x1x2x2 and 2 groups", mare.conv_transpose2d,
+      mare.ones(1, 3, 2, 2), mare.ones(3, 1, 2, 2), nil, { groups = 2 })
+    refused("got nil", mare.max_pool2d, plane)
+    refused("got '2'", mare.max_pool2d, plane, "2")
+    refused("#1 to 'max_pool2d' (f32 or f64 tensor expected, got i64", mare.max_pool2d, plane:to "i64", 2)
+    refused("#3 to 'avg_pool2d' (table of options expected, got number", mare.avg_pool2d, plane, 2, 2)
+    refused("lies wholly in the padding", mare.max_pool2d, plane, 2, { dilation = 3, padding = 1, stride = 1 })
+    for _, mode in ipairs { "nearest", "bilinear" } do
+      refused("planes of shape 1x1x0x3 have no points", mare.upsample, mare.ones(1, 1, 0, 3),
+        { size = 2, mode = mode })
+    end
+    assert.same({ 0, 1, 2, 2 }, mare.avg_pool2d(mare.ones(0, 1, 3, 3), 2, { stride = 1 }).shape)
+  end)
+
+  it("refuse patches of more bytes than can be counted", function()
+    local f = require "mare.core".functions
+    support.fails("layers_spec.lua", function()
+      f.conv2d_input(mare.zeros(1, 0, 16384, 16384), mare.zeros(0, 1 << 20, 16384, 16384), 1, 1,
+        1, 1, 16383, 16383, 1, 1, 1)
+    end, "the patches do not fit into memory")
+    support.fails("layers_spec.lua", function()
+      f.unfold(mare.zeros(0, 1 << 58, 1, 1), 32, 1, 1, 1, 31, 0, 1, 1, 1)
+    end, "the patches do not fit into memory")
+  end)
+
   it("refuse what does not fit", function()
     local a, w = mare.ones(1, 2, 4, 4), mare.ones(3, 2, 3, 3)
     local function bad(text, f, ...)

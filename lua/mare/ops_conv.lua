@@ -7,15 +7,19 @@ local f = core.functions
 
 -- -- arguments ------------------------------------------------------------------------------
 
+local function shown(v) return type(v) == "string" and ("'%s'"):format(v) or tostring(v) end
+
 -- One whole number or two, { down, across }.
 local function pair(position, name, what, v, default, lo)
   if v == nil then v = default end
   local a, b = v, v
   if type(v) == "table" then a, b = v[1], v[2] end
-  for _, n in ipairs { a or false, b or false } do
+  local both = { a, b }
+  for i = 1, 2 do
+    local n = both[i]
     if type(n) ~= "number" or not math.tointeger(n) or n < lo or n > 32767 then
       check.argument(position, name, "%s: a whole number from %d on, or two, expected, got %s",
-        what, lo, tostring(n))
+        what, lo, shown(n))
     end
   end
   return math.tointeger(a), math.tointeger(b)
@@ -60,6 +64,15 @@ local function check_channels(name, x, w, groups)
   if x:size(2) ~= w:size(2) * groups or w:size(1) % groups ~= 0 then
     check.argument(2, name, "weight %s and %d groups do not fit images %s: %d channels",
       check.shape(w), groups, check.shape(x), x:size(2))
+  end
+end
+
+-- bias is nil or (channels)
+local function check_bias(name, bias, channels)
+  if bias == nil then return end
+  check.tensor(3, name, bias)
+  if bias:dim() ~= 1 or bias:size(1) ~= channels then
+    check.argument(3, name, "bias (%d) expected, got shape %s", channels, check.shape(bias))
   end
 end
 
@@ -130,6 +143,7 @@ return function(registry)
     local batch, single = images("conv2d", x)
     local g = geometry(4, "conv2d", opts, 1, known)
     check_channels("conv2d", batch, kernel(2, "conv2d", w, 4), g[7])
+    check_bias("conv2d", bias, w:size(1))
     local y = conv(batch, w, bias, unpack(g))
     return single and y:squeeze(1) or y
   end
@@ -146,6 +160,7 @@ return function(registry)
     end
     local g = geometry(4, "conv1d", opts, 1, known)
     check_channels("conv1d", x, kernel(2, "conv1d", w, 3), g[7])
+    check_bias("conv1d", bias, w:size(1))
     local y = conv(x:unsqueeze(3), w:unsqueeze(3), bias, 1, g[2], 0, g[4], 1, g[6], g[7])
     y = y:squeeze(3)
     return single and y:squeeze(1) or y
@@ -167,10 +182,11 @@ return function(registry)
       check.argument(4, name, "output_padding %d, %d is no smaller than the stride", ah, aw)
     end
     kernel(2, name, w, 4)
-    if batch:size(2) ~= w:size(1) then
-      check.argument(2, name, "weight %s does not fit images %s: %d channels", check.shape(w),
-        check.shape(x), batch:size(2))
+    if batch:size(2) ~= w:size(1) or w:size(1) % g[7] ~= 0 then
+      check.argument(2, name, "weight %s and %d groups do not fit images %s: %d channels",
+        check.shape(w), g[7], check.shape(x), batch:size(2))
     end
+    check_bias(name, bias, w:size(2) * g[7])
     local h = (batch:size(3) - 1) * g[1] - 2 * g[3] + g[5] * (w:size(3) - 1) + ah + 1
     local width = (batch:size(4) - 1) * g[2] - 2 * g[4] + g[6] * (w:size(4) - 1) + aw + 1
     if h < 1 or width < 1 then
@@ -193,6 +209,9 @@ return function(registry)
 
   local function window(name, x, size, opts)
     local batch, single = images(name, x)
+    if x.dtype ~= "f32" and x.dtype ~= "f64" then
+      check.argument(1, name, "f32 or f64 tensor expected, got %s tensor", x.dtype)
+    end
     local kh, kw = pair(2, name, "size", size, nil, 1)
     local g = geometry(3, name, opts, { kh, kw })
     if g[3] > kh // 2 or g[4] > kw // 2 then
@@ -208,6 +227,10 @@ return function(registry)
   function ops.max_pool2d(x, size, opts)
     local batch, single, kh, kw, g = window("max_pool2d", x, size, opts)
     local index = f.pool_index(own(batch:detach()), kh, kw, unpack(g))
+    if g[5] * g[6] > 1 and g[3] + g[4] > 0 and index:numel() > 0 and index:min():item() == 0 then
+      check.argument(3, "max_pool2d", "a window with padding %d, %d and dilation %d, %d lies " ..
+        "wholly in the padding", g[3], g[4], g[5], g[6])
+    end
     local n, c, h, w = unpack(batch.shape)
     local places = index:size(3) * index:size(4)
     local y = batch:reshape(n * c, h * w):gather(2, index:reshape(n * c, places))
@@ -218,7 +241,7 @@ return function(registry)
   --- mare.avg_pool2d(x, size, opts): the mean of each window; padding counts as zeros.
   -- Options as for max_pool2d, without dilation.
   function ops.avg_pool2d(x, size, opts)
-    if opts and opts.dilation then
+    if type(opts) == "table" and opts.dilation then
       check.argument(3, "avg_pool2d", "unknown option 'dilation'; known: padding, stride")
     end
     local batch, single, kh, kw, g = window("avg_pool2d", x, size, opts)
@@ -230,7 +253,7 @@ return function(registry)
       y = whole:reshape(n, c, oh, kh, ow, kw):mean { 4, 6 }
     else
       local oh, ow = (h + 2 * g[3] - kh) // g[1] + 1, (w + 2 * g[4] - kw) // g[2] + 1
-      y = unfold(batch, kh, kw, unpack(g)):reshape(n, c, kh * kw, -1):mean(3)
+      y = unfold(batch, kh, kw, unpack(g)):reshape(n, c, kh * kw, oh * ow):mean(3)
       y = y:reshape(n, c, oh, ow)
     end
     return single and y:squeeze(1) or y
@@ -273,6 +296,12 @@ return function(registry)
     return f.tensor(list, "i64")
   end
 
+  local function check_planes(name, x)
+    if x:size(3) * x:size(4) == 0 then
+      check.argument(1, name, "planes of shape %s have no points", check.shape(x))
+    end
+  end
+
   local function resample(x, make, h, w)
     local left, right = make(x:size(3), h, x.dtype), make(x:size(4), w, x.dtype)
     return left:matmul(x:matmul(right:t()))
@@ -283,6 +312,7 @@ return function(registry)
   function ops.adaptive_avg_pool2d(x, size)
     local batch, single = images("adaptive_avg_pool2d", x)
     local h, w = pair(2, "adaptive_avg_pool2d", "size", size, nil, 1)
+    check_planes("adaptive_avg_pool2d", batch)
     local y
     if h == 1 and w == 1 then y = batch:mean({ 3, 4 }, true)
     else y = resample(batch, averages, h, w) end
@@ -297,6 +327,7 @@ return function(registry)
     check.options(2, name, opts, { scale = true, size = true, mode = true })
     opts = opts or {}
     local batch, single = images(name, x)
+    check_planes(name, batch)
     local h, w
     if opts.size then
       h, w = pair(2, name, "size", opts.size, nil, 1)

@@ -52,11 +52,21 @@ static void take_w(lua_State *L, int arg, mare_Conv *g, const mare_Tensor *w) {
               (LUAI_UACINT)g->c, (LUAI_UACINT)g->groups);
 }
 
+/* Do the columns of a few samples have more bytes than can be counted? */
+static bool too_many(const mare_Conv *g) {
+  const int64_t factors[] = {g->c, g->kh, g->kw, g->oh, g->ow};
+  int64_t bytes = 256; /* 32 samples of f64 at a time */
+  for (size_t i = 0; i < sizeof factors / sizeof *factors; i++)
+    if (factors[i] > 0 && __builtin_mul_overflow(bytes, factors[i], &bytes)) return true;
+  return false;
+}
+
 static void fit(lua_State *L, mare_Conv *g) {
-  if (g->kh < 1 || g->kw < 1 || !mare_conv_fit(g))
+  if (g->kh < 1 || g->kw < 1 || g->kh > MOST || g->kw > MOST || !mare_conv_fit(g))
     user_error(L, "a kernel of %Ix%I does not fit into planes of %Ix%I, padding %Ix%I",
                (LUAI_UACINT)g->kh, (LUAI_UACINT)g->kw, (LUAI_UACINT)g->h,
                (LUAI_UACINT)g->w, (LUAI_UACINT)g->ph, (LUAI_UACINT)g->pw);
+  if (too_many(g)) user_error(L, "the patches do not fit into memory");
 }
 
 static void check_y(lua_State *L, const mare_Conv *g, const mare_Tensor *y) {
@@ -97,6 +107,8 @@ static int conv_input(lua_State *L) { /* (gy, w, h, w, geometry) -> gx */
   const mare_Tensor *gy = planes(L, S, 1), *w = planes(L, S, 2);
   check_same_dtype(L, check_tensor(L, S, 1), check_tensor(L, S, 2), 2);
   read_geometry(L, 5, &g);
+  if (w->shape[1] > INT32_MAX)
+    arg_error(L, 2, "weight %s has too many channels", shape_of(L, w));
   g.n = gy->shape[0], g.c = w->shape[1] * g.groups;
   g.h = side_at(L, 3), g.w = side_at(L, 4);
   take_w(L, 2, &g, w);
@@ -148,6 +160,7 @@ static int patches_fold(lua_State *L) { /* (y, h, w, kh, kw, geometry) -> x */
   State *S = get_state(L);
   mare_Conv g;
   const mare_Tensor *y = &check_real(L, S, 1)->t;
+  g.c = 1; /* until the window is known */
   g.h = side_at(L, 2), g.w = side_at(L, 3);
   read_patches(L, 4, &g);
   if (y->ndim != 3 || !mare_is_contiguous(y) || y->shape[1] % (g.kh * g.kw) != 0 ||
