@@ -1,4 +1,5 @@
 -- 01-digits.lua -- the first network: which digit was written here?
+-- ids: T8 M14 L1
 --
 -- What is asked.  1,797 small grey pictures of handwritten digits, 8 by 8 points, lie
 -- beside the label that a person gave them.  From four in five of them a function is

@@ -1,4 +1,5 @@
 -- 02-fashion-mnist.lua -- the same on 70,000 pictures: which piece of clothing?
+-- ids: T8 M14 L6 L7
 --
 -- What is asked.  28 by 28 grey pictures of ten kinds of clothing, 60,000 to learn from
 -- and 10,000 for the test: the size of a real task, in under a minute.  What is new is

@@ -78,6 +78,18 @@ doc: all $(B)/annotations.lua
 	@$(ENV) $(LUA) spec/tools/reference.lua build/doc
 	@echo build/doc/index.html build/doc/index.md $(B)/annotations.lua
 
+# -- the numbered examples -----------------------------------------------------------------
+
+# Each runs, and its key number must lie in the range of its header. ONLY=pattern: some.
+examples: all
+	@$(ENV) LUA=$(LUA) $(LUA) spec/tools/examples.lua check $(ONLY)
+
+# Runs them for their pictures, then writes the index.
+gallery: examples
+	@$(LUA) spec/tools/examples.lua index > examples/README.md
+
+.PHONY: examples gallery
+
 # -- timings -------------------------------------------------------------------------
 
 $(B)/bench/direct: spec/bench/direct.c $(B)/libmare.a

@@ -144,8 +144,8 @@ return function(Frame, tools)
   end
 
   --- What fillna would put into each column, as a table to give to another frame's fillna: so
-  -- what is computed from the training rows fills the test rows.  It has the columns that have
-  -- missing values here, or those of a table.
+  -- what is computed from the training rows fills the test rows.  It has all columns of numbers
+  -- (for "mode" all columns), since other rows may lack what these have, or those of a table.
   -- `local fill = train:fills "mean"; train, test = train:fillna(fill), test:fillna(fill)`
   function Frame:fills(how)
     if carried[how] then check.argument(1, "fills", "'%s' has no value of its own", how) end

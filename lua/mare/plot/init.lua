@@ -51,6 +51,12 @@ end
 
 local function one(panel) return figure.new { panel } end
 
+-- Entry k of a list of labels as text, or nil.
+local function named(labels, k)
+  local v = labels and labels[k]
+  return v ~= nil and tostring(v) or nil
+end
+
 local function same_length(position, name, x, y)
   if x:numel() ~= y:numel() then
     check.argument(position, name, "%d values of y for %d of x", y:numel(), x:numel())
@@ -85,7 +91,7 @@ function M.line(x, y, opts)
     local t = tensor(2, "line", v, 1)
     local at = x ~= nil and tensor(1, "line", several(x) and x[i] or x, 1)
       or (t:numel() > 0 and mare.arange(1, t:numel(), "f64") or t)
-    add_line(panel, "line", at, t, opts.labels and opts.labels[i], opts.marks)
+    add_line(panel, "line", at, t, named(opts.labels, i), opts.marks)
   end
   return one(panel)
 end
@@ -95,7 +101,7 @@ local function add_points(panel, x, y, classes, labels)
   if not classes then
     local px, py = scale.thin_points(x, y)
     panel.layers[#panel.layers + 1] = { kind = "points", x = px, y = py,
-      label = labels and labels[1] }
+      label = named(labels, 1) }
     return
   end
   local seen, list = {}, {}
@@ -107,7 +113,7 @@ local function add_points(panel, x, y, classes, labels)
     local mask = classes:eq(c)
     local px, py = scale.thin_points(x:masked_select(mask), y:masked_select(mask))
     panel.layers[#panel.layers + 1] = { kind = "points", x = px, y = py, colour = k,
-      label = labels and labels[k] or ("%d"):format(c) }
+      label = named(labels, k) or ("%d"):format(c) }
   end
 end
 
@@ -437,7 +443,7 @@ function M.decision(model, x, y, opts)
       local qx, qy = scale.thin_points(px:masked_select(mask), py:masked_select(mask))
       panel.layers[#panel.layers + 1] = { kind = "points", x = qx, y = qy, colour = k,
         mark = ("ox+*#@%&"):sub((k - 1) % 8 + 1, (k - 1) % 8 + 1),
-        label = opts.labels and opts.labels[k] or ("%d"):format(c) }
+        label = named(opts.labels, k) or ("%d"):format(c) }
     end
   end
   return one(panel)
@@ -463,9 +469,9 @@ function M.function_steps(f, steps, opts)
   local panel, sy = figure.panel(opts), {}
   for i, x in ipairs(places) do sy[i] = value(x) end
   local labels = opts.labels or { "f", "steps" }
-  panel.layers[1] = { kind = "line", x = xs, y = ys, label = labels[1] }
+  panel.layers[1] = { kind = "line", x = xs, y = ys, label = named(labels, 1) }
   if #places > 0 then
-    panel.layers[2] = { kind = "line", marks = true, x = places, y = sy, label = labels[2] }
+    panel.layers[2] = { kind = "line", marks = true, x = places, y = sy, label = named(labels, 2) }
   end
   return one(panel)
 end
