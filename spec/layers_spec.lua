@@ -186,6 +186,8 @@ describe("norms", function()
       "BatchNorm2d(3): input of shape 2x4x2x2")
     support.fails("layers_spec.lua", function() nn.LayerNorm(3)(mare.ones(2, 4)) end,
       "LayerNorm(3): input of shape 2x4")
+    support.fails("layers_spec.lua", function() nn.LayerNorm() end, "bad argument #1 to 'LayerNorm'")
+    support.fails("layers_spec.lua", function() nn.RMSNorm {} end, "the list of dimensions is empty")
     support.fails("layers_spec.lua", function() nn.BatchNorm1d(3)(mare.ones(1, 3)) end,
       "one value for each channel has no variance")
     support.fails("layers_spec.lua", function() nn.GroupNorm(4, 6) end, "4 groups of 6 channels")
@@ -307,6 +309,9 @@ describe("attention", function()
 
   it("refuses other shapes", function()
     support.fails("layers_spec.lua", function() nn.MultiheadAttention(5, 2) end, "width 5 is no multiple of 2 heads")
+    support.fails("layers_spec.lua", function()
+      nn.MultiheadAttention(4, 2)(mare.ones(2, 3, 4), nil, nil, { casual = true })
+    end, "unknown option 'casual'; known: causal, mask")
     support.fails("layers_spec.lua", function() nn.MultiheadAttention(4, 2)(mare.ones(2, 4)) end,
       "query (n, time, 4) expected, got shape 2x4")
   end)

@@ -111,6 +111,13 @@ describe("a figure in the terminal", function()
     assert.is_true(#lines(plot.line({ 1, 2, -3 }, { ylog = true })) > 5)
   end)
 
+  it("shows names in another encoding than UTF-8 with question marks", function()
+    local shown = plot.bar({ 1, 2 }, { labels = { "caf\xe9", "b" }, title = "\xfcber" }):text { width = 60,
+      height = 12, color = false }
+    assert.truthy(shown:find("caf?", 1, true) and shown:find("?ber", 1, true))
+    assert.truthy(utf8.len(shown))
+  end)
+
   it("of a million points takes less than a second", function()
     local cloud = mare.randn(1000000, 2)
     local wave = mare.randn(1000000)
@@ -202,6 +209,8 @@ describe("plot refuses", function()
     bad("bad argument #2 to 'line' (2 values of y for 3 of x)", plot.line, { 1, 2, 3 }, { 1, 2 })
     bad("unknown option 'titel'; known: labels, marks, title", plot.line, { 1 }, { titel = "x" })
     bad("title: string expected, got number", plot.line, { 1 }, { title = 3 })
+    bad("xlim: { lo, hi } expected", plot.line, { 1 }, { xlim = { 1 } })
+    bad("ylim: { lo, hi } expected", plot.line, { 1 }, { ylim = { 2, 1 } })
     bad("tensor or list of numbers expected, got string", plot.line, "abc")
     bad("points (n, 2) expected, got shape 3x3", plot.scatter, mare.ones(3, 3))
     bad("one whole number for each of 60 points expected", plot.scatter, xy, { classes = { 1, 2 } })

@@ -61,6 +61,25 @@ describe("cross_validate", function()
     bad("unknown option 'fold'; known: folds", classifier(), x, y, { fold = 3 })
     bad("whole number of at least 2 expected, got 1", classifier(), x, y, { folds = 1 })
     bad("got 'acc'", classifier(), x, y, { scoring = "acc" })
+    bad("table of options expected, got number", classifier(), x, y, 5)
+  end)
+
+  it("scores ranks and probabilities by what the metric judges", function()
+    local rest = y:gt(1) -- versicolor against virginica
+    local a, b = x:index_select(1, mare.arange(51, 150, 1, "i64")), y:masked_select(rest) - 1
+    local function scores(scoring)
+      return models.cross_validate(classifier(), a, b, { seed = 1, scoring = scoring }).scores
+    end
+    local metrics = mare.metrics
+    local function second(m, rows) return m:predict_proba(rows):select(2, 2) end
+    local areas, briers = scores "roc_auc", scores "brier"
+    for i, v in ipairs(scores(function(m, rows, t) return metrics.roc_auc(second(m, rows), t) end)) do
+      assert.near(v, areas[i], 1e-12)
+    end
+    for i, v in ipairs(scores(function(m, rows, t) return -metrics.brier(second(m, rows), t) end)) do
+      assert.near(v, briers[i], 1e-12)
+      assert.is_true(v < 0 and v > -0.2)
+    end
   end)
 end)
 
@@ -85,6 +104,16 @@ describe("grid_search", function()
     bad("covarianse", { covarianse = { "full" } })
     bad("covariance: a list of values expected, got string", { covariance = "full" })
     bad("table of settings expected, got an empty one", {})
+  end)
+
+  it("puts settings whose score is nan last", function()
+    local found = models.grid_search(classifier(), { shrinkage = { 0, 0.25, 0.5, 0.75, 1 } }, x, y,
+      { scoring = function(m) return m.shrinkage < 0.5 and 0 / 0 or m.shrinkage end })
+    assert.equal(1, found.settings.shrinkage)
+    assert.equal(1, found.score)
+    local tail = {}
+    for i = 4, 5 do tail[#tail + 1] = found.table[i].settings.shrinkage end
+    assert.same({ 0, 0.25 }, tail)
   end)
 end)
 

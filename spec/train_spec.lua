@@ -119,6 +119,25 @@ describe("train.fit", function()
     assert.same({ 5, 10, 15 }, history:values "steps")
   end)
 
+  it("measures a function's data by as many batches of the same epoch", function()
+    local asked = {}
+    local function data(epoch)
+      asked[#asked + 1] = epoch
+      return function() return mare.ones(4, 2), mare.ones(4, "i64") end
+    end
+    local rows = 0
+    local history = fit { data = data, steps = 3, epochs = 2,
+      metrics = { rows = function(p) rows = p:size(1) return rows end } }
+    assert.same({ 1, 1, 2, 2 }, asked)
+    assert.same({ 12, 12 }, history:values "rows")
+    asked = {}
+    fit { epochs = 2, validation = function(epoch)
+      asked[#asked + 1] = epoch
+      return points(8):batches { size = 4 }
+    end }
+    assert.same({ 1, 2 }, asked)
+  end)
+
   it("stops early with the best weights", function()
     local best, seen = nil, {}
     mare.seed(2)
@@ -244,6 +263,44 @@ describe("a checkpoint", function()
     local history = resumed(model, { epochs = 3, accumulate = 2, resume = true })
     assert.equal(bits(want), bits(model))
     assert.equal(3, #history)
+  end)
+
+  it("goes on with the same bits under wrappers, from functions and with a plateau", function()
+    local optim = mare.optim
+    local function run(path, upto, plateau)
+      mare.seed(2)
+      local model, data = network(), points(64)
+      local opt = optim.adam(model:parameters(), { lr = 0.05 })
+      if not plateau then opt = optim.ema(optim.accumulate(optim.clip_norm(opt, 0.1), 3), 0.9) end
+      train.fit(model, options(model, { optimizer = opt, epochs = 4, batch = 8, checkpoint = path,
+        resume = path ~= nil, data = function(epoch) return data:batches { size = 8, seed = epoch } end,
+        schedule = plateau and mare.schedule.plateau(0.05, { patience = 0 }),
+        on_step = upto and function(e) return e.step < upto end }))
+      local average = {}
+      for i, t in ipairs(plateau and {} or opt.shadow) do average[i] = t:tobytes() end
+      return bits(model) .. table.concat(average), opt.lr
+    end
+    for _, plateau in ipairs { false, true } do
+      local whole, rate = run(nil, nil, plateau)
+      for _, upto in ipairs { 1, 8, 13 } do
+        local path = ("%s/wrapped-%s-%d"):format(folder, plateau, upto)
+        run(path, upto, plateau)
+        local again, last = run(path, nil, plateau)
+        assert.equal(whole, again)
+        assert.equal(rate, last)
+      end
+    end
+  end)
+
+  it("of another optimizer's state leaves the model as it was", function()
+    local model = network()
+    local opt = mare.optim.adam(model:parameters())
+    train.fit(model, options(model, { optimizer = opt, checkpoint = folder .. "/other" }))
+    local other = network()
+    local before = bits(other)
+    assert.is_false(pcall(train.fit, other, options(other, { checkpoint = folder .. "/other",
+      optimizer = mare.optim.ema(mare.optim.adam(other:parameters())), resume = true })))
+    assert.equal(before, bits(other))
   end)
 
   it("is refused when it does not fit", function()

@@ -36,6 +36,9 @@ local function write_table(t, depth)
   local parts = {}
   if #t > 0 or next(t) == nil then
     for i, v in ipairs(t) do parts[i] = write(v, depth) end
+    for k in pairs(t) do
+      if not parts[k] then error("a list with other keys, or with holes, is not JSON", 0) end
+    end
     return "[" .. table.concat(parts, ",") .. "]"
   end
   local keys = {}

@@ -41,6 +41,12 @@ local function options(name, position, opts, more)
   return out
 end
 
+local lower_is_better = { mse = true, mae = true, log_loss = true, brier = true }
+
+-- What these metrics judge; the others take what predict gives.
+local guesses = { log_loss = "predict_proba", brier = "predict_proba", roc_auc = "decision",
+  average_precision = "decision" }
+
 -- A function (model, x, y) -> number, the higher the better, from what was asked for.
 local function scorer(name, position, scoring)
   if scoring == nil then return function(model, x, y) return model:score(x, y) end end
@@ -50,9 +56,10 @@ local function scorer(name, position, scoring)
     check.argument(position, name, "scoring: a metric's name or function(model, x, y) expected, " ..
       "got %s", type(scoring) == "string" and "'" .. scoring .. "'" or type(scoring))
   end
-  local lower = scoring == "mse" or scoring == "mae" or scoring == "log_loss"
+  local lower, method = lower_is_better[scoring], guesses[scoring] or "predict"
   return function(model, x, y)
-    local guess = scoring == "log_loss" and model:predict_proba(x) or model:predict(x)
+    local guess = model[method](model, x)
+    if scoring == "brier" then guess = guess:select(2, 2) end
     local value = metric(guess, y)
     return lower and -value or value
   end
@@ -96,7 +103,7 @@ end
 -- folds (5), and each fold is judged by a copy fitted to the others.  Returns { scores, mean,
 -- std, train_scores, train_mean }.  Options: folds; stratify (true for classifiers); shuffle
 -- (true); seed (0); scoring: a name of mare.metrics or function(model, x, y), the estimator's
--- own score unless given; of mse, mae and log_loss it is the negative: higher is better.
+-- own score unless given; of mse, mae, log_loss and brier it is the negative: higher is better.
 -- ```
 -- local cv = mare.models.cross_validate(mare.models.Ridge { lambda = 1 }, x, y)
 -- print(cv.mean, cv.std)
@@ -104,7 +111,7 @@ end
 -- Stone 1974, Cross-validatory choice and assessment of statistical predictions.
 function M.cross_validate(model, x, y, opts)
   check_model("cross_validate", model)
-  local score = scorer("cross_validate", 4, opts and opts.scoring)
+  local score = scorer("cross_validate", 4, type(opts) == "table" and opts.scoring or nil)
   opts = options("cross_validate", 4, opts)
   local scores, own = fold_scores(model, dataset("cross_validate", 2, model, x, y), opts, score)
   local mean, std = mean_and_std(scores)
@@ -143,6 +150,8 @@ local function combinations(grid)
   return list
 end
 
+local function ranked(score) return score == score and score or -math.huge end -- nan is last
+
 --- Tries every combination of some settings by cross-validation.  Returns { model, settings,
 -- score, table }: the best settings, an estimator with them fitted to all rows, and a list of
 -- { settings, mean, std, scores, train_mean }, the best first.  Options as for cross_validate.
@@ -152,7 +161,7 @@ end
 -- ```
 function M.grid_search(model, grid, x, y, opts)
   check_model("grid_search", model)
-  local score = scorer("grid_search", 5, opts and opts.scoring)
+  local score = scorer("grid_search", 5, type(opts) == "table" and opts.scoring or nil)
   opts = options("grid_search", 5, opts)
   local list = combinations(grid)
   for _, settings in ipairs(list) do model:clone(settings) end -- misspelt ones before any work
@@ -164,7 +173,8 @@ function M.grid_search(model, grid, x, y, opts)
       train_mean = (mean_and_std(own)) }
   end
   table.sort(rows, function(a, b)
-    return a.mean > b.mean or (a.mean == b.mean and a.place < b.place)
+    local first, second = ranked(a.mean), ranked(b.mean)
+    return first > second or (first == second and a.place < b.place)
   end)
   for _, row in ipairs(rows) do row.place = nil end
   local best = rows[1]
@@ -196,7 +206,7 @@ end
 -- `local curve = mare.models.learning_curve(mare.models.NaiveBayes(), x, y)`
 function M.learning_curve(model, x, y, opts)
   check_model("learning_curve", model)
-  local score = scorer("learning_curve", 4, opts and opts.scoring)
+  local score = scorer("learning_curve", 4, type(opts) == "table" and opts.scoring or nil)
   opts = options("learning_curve", 4, opts, { sizes = true })
   local ds = dataset("learning_curve", 2, model, x, y)
   local fewest = #ds - (#ds + opts.folds - 1) // opts.folds

@@ -29,6 +29,14 @@ end
 
 -- A u8 mask of what may be seen, broadcast to (n, heads, to, from), or nil.
 local function seen(layer, opts, q, k)
+  if opts ~= nil and (type(opts) ~= "table" or getmetatable(opts)) then
+    refuse(layer, "table of options expected, got %s", check.kind(opts))
+  end
+  for key in pairs(opts or {}) do
+    if key ~= "mask" and key ~= "causal" then
+      refuse(layer, "unknown option '%s'; known: causal, mask", tostring(key))
+    end
+  end
   local mask = opts and opts.mask
   if mask ~= nil then
     if not is_tensor(mask) or mask.dtype ~= "u8" or mask:dim() < 2 or mask:dim() > 3 then

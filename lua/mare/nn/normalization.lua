@@ -94,7 +94,8 @@ M.BatchNorm2d = batch_norm("BatchNorm2d", { [4] = true })
 -- -- over the features ----------------------------------------------------------------------
 
 local function trailing(name, shape)
-  if type(shape) ~= "table" then shape = { shape } end
+  if type(shape) ~= "table" then shape = { check.count(1, name, shape) } end
+  if #shape == 0 then check.argument(1, name, "the list of dimensions is empty") end
   for i, n in ipairs(shape) do check.count(1, name, n or i) end
   return shape
 end

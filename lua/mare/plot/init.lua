@@ -23,6 +23,13 @@ local function options(position, name, opts, more)
     if opts[k] ~= nil and type(opts[k]) ~= kind then
       check.argument(position, name, "%s: %s expected, got %s", k, kind, check.kind(opts[k]))
     end
+    if kind == "table" and opts[k] then
+      local lo, hi = opts[k][1], opts[k][2]
+      if type(lo) ~= "number" or type(hi) ~= "number" or lo ~= lo or hi ~= hi or
+          lo >= hi then
+        check.argument(position, name, "%s: { lo, hi } expected", k)
+      end
+    end
   end
   return opts
 end

@@ -197,8 +197,10 @@ end
 
 -- -- a panel --------------------------------------------------------------------------------
 
+-- Text of at most so many characters; bytes that are no UTF-8 become question marks.
 local function cut(text, width)
-  if utf8.len(text) and utf8.len(text) > width then
+  if not utf8.len(text) then text = text:gsub("[\128-\255]", "?") end
+  if utf8.len(text) > width then
     return text:sub(1, utf8.offset(text, math.max(width, 1)) - 1) .. "…"
   end
   return text

@@ -131,10 +131,19 @@ function M.read(run, path)
   check_kind(run, path, metadata)
   local at = read_position(run, path, metadata)
   local key, counter = from_text(metadata["rng.key"]), from_text(metadata["rng.counter"])
-  if not key or not counter then refuse(path, "holds no random state") end
+  if math.type(key) ~= "integer" or math.type(counter) ~= "integer" then
+    refuse(path, "holds no random state")
+  end
+  local before = {}
+  for name, t in pairs(run.model:state()) do before[name] = t:clone() end
   run.model:load_state(read_tensors(tensors, "model."), nil,
     ("'fit': the checkpoint %s does not fit the model"):format(path))
-  run.optimizer:load_state(read_tensors(tensors, "optimizer."))
+  local ok, message = pcall(run.optimizer.load_state, run.optimizer,
+    read_tensors(tensors, "optimizer."))
+  if not ok then
+    run.model:load_state(before)
+    error(message, 0)
+  end
   run.at = at
   read_fields(metadata, "stop.", run.stop)
   local best = read_tensors(tensors, "best.")

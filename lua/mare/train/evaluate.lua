@@ -15,14 +15,15 @@ end
 --- A list of { name, function } from metrics given as names of mare.metrics or as
 -- { name = function(prediction, target) }; in the order given, then by name.
 function M.metrics(name, metrics)
+  local position = name == "fit" and 2 or 3
   local list, known = {}, mare.metrics
   if metrics == nil then return list end
   if type(metrics) ~= "table" then
-    check.argument(2, name, "metrics: a list of names expected, got %s", type(metrics))
+    check.argument(position, name, "metrics: a list of names expected, got %s", type(metrics))
   end
   for i, entry in ipairs(metrics) do
     if not callable(known[entry]) then
-      check.argument(2, name, "metrics: unknown metric '%s' (entry %d); known: %s",
+      check.argument(position, name, "metrics: unknown metric '%s' (entry %d); known: %s",
         tostring(entry), i, check.names(known))
     end
     list[i] = { name = entry, fn = known[entry] }
@@ -31,7 +32,7 @@ function M.metrics(name, metrics)
   for key, fn in pairs(metrics) do
     if type(key) == "string" then
       if not callable(fn) then
-        check.argument(2, name, "metrics: '%s' is a %s, not a function", key, type(fn))
+        check.argument(position, name, "metrics: '%s' is a %s, not a function", key, type(fn))
       end
       others[#others + 1] = { name = key, fn = fn }
     end
@@ -118,6 +119,10 @@ function M.evaluate(model, data, opts)
   opts = opts or {}
   local batch = check.count(3, "evaluate", opts.batch or 1000)
   local metrics = M.metrics("evaluate", opts.metrics)
+  if opts.loss ~= nil and not callable(opts.loss) then
+    check.argument(3, "evaluate", "loss: function(prediction, target) expected, got %s",
+      check.kind(opts.loss))
+  end
   return quietly(model, function()
     local _ <close> = mare.scope()
     local predictions, targets = outputs("evaluate", model, data, batch)

@@ -2,6 +2,7 @@
 -- numbers.
 
 local check = require "mare.check"
+local json = require "mare.json"
 
 local M = {}
 
@@ -82,7 +83,7 @@ function History:jsonl(path)
       local v = record[name]
       if v ~= nil then
         local finite = v == v and v ~= math.huge and v ~= -math.huge
-        cells[#cells + 1] = ("%q: %s"):format(name, finite and number(v) or "null")
+        cells[#cells + 1] = ("%s: %s"):format(json.encode(name), finite and number(v) or "null")
       end
     end
     lines[i] = "{" .. table.concat(cells, ", ") .. "}\n"

@@ -290,6 +290,20 @@ local function shown(record)
   return next(values) and values
 end
 
+-- What is evaluated at the end of an epoch: a function of data is asked for the same epoch, and
+-- for no more batches than were learnt from.
+local function seen_again(run, data, limit)
+  if evaluate.has_batches(data) then return data end
+  return function()
+    local fetch, used = evaluate.batches("fit", data, { epoch = run.at.epoch }), 0
+    return function()
+      used = used + 1
+      if limit and used > limit then return nil end
+      return fetch()
+    end
+  end
+end
+
 -- Validation, history, schedule, early stop, callback.
 local function close_epoch(run)
   local at = run.at
@@ -298,11 +312,12 @@ local function close_epoch(run)
   local record = { epoch = at.epoch, steps = at.step, loss = at.loss / at.rows,
     lr = run.optimizer.lr, seconds = mare.clock() - run.began }
   if run.validation then
-    local seen = evaluate.evaluate(run.model, run.validation,
+    local seen = evaluate.evaluate(run.model, seen_again(run, run.validation),
       { loss = run.loss, metrics = run.named, batch = math.max(at.size, 256) })
     for name, v in pairs(seen) do record["validation_" .. name] = v end
   elseif #run.metrics > 0 then
-    local seen = evaluate.evaluate(run.model, run.data, { metrics = run.named })
+    local seen = evaluate.evaluate(run.model, seen_again(run, run.data, run.limit),
+      { metrics = run.named })
     for name, v in pairs(seen) do record[name] = v end
   end
   run.history[at.epoch] = record
