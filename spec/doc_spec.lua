@@ -5,7 +5,8 @@ local doc = require "mare.doc"
 local pictures = require "spec.tools.pictures"
 
 local lua = os.getenv "LUA" or "lua5.4"
-local has_gnuplot = os.execute "command -v gnuplot >/dev/null 2>&1" == true
+local has_gnuplot = os.execute "command -v gnuplot >/dev/null 2>&1" == true and
+  not os.getenv "ASAN_OPTIONS" -- its preload is not for gnuplot
 
 local function read(path)
   local file = io.open(path, "rb")

@@ -9,7 +9,10 @@ Terminal.__index = Terminal
 local function sleep(seconds) os.execute("sleep " .. seconds) end
 
 --- Is there a `script` that can be used here?
-function M.available() return os.execute "command -v script >/dev/null 2>&1" == true end
+function M.available()
+  if os.getenv "ASAN_OPTIONS" then return false end -- the sanitizer's preload is not for it
+  return os.execute "command -v script >/dev/null 2>&1" == true
+end
 
 --- Starts a shell command in a terminal of 80 columns and 24 lines.
 function M.start(command)
