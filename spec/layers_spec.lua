@@ -186,6 +186,10 @@ describe("norms", function()
       "BatchNorm2d(3): input of shape 2x4x2x2")
     support.fails("layers_spec.lua", function() nn.LayerNorm(3)(mare.ones(2, 4)) end,
       "LayerNorm(3): input of shape 2x4")
+    support.fails("layers_spec.lua", function() nn.MaxPool() end, "bad argument #1 to 'MaxPool' (size")
+    support.fails("layers_spec.lua", function() nn.Conv2d(1, 2, { 3 }) end,
+      "bad argument #3 to 'Conv2d' (size", "got nil")
+    support.fails("layers_spec.lua", function() nn.Parallel(3) end, "list of layers expected, got number")
     support.fails("layers_spec.lua", function() nn.LayerNorm() end, "bad argument #1 to 'LayerNorm'")
     support.fails("layers_spec.lua", function() nn.RMSNorm {} end, "the list of dimensions is empty")
     support.fails("layers_spec.lua", function() nn.BatchNorm1d(3)(mare.ones(1, 3)) end,

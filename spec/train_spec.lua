@@ -138,6 +138,19 @@ describe("train.fit", function()
     assert.same({ 1, 2 }, asked)
   end)
 
+  it("takes metrics that are tensors of one value, and no tables", function()
+    local history = fit { metrics = { mean = function(p) return p:mean() end } }
+    assert.equal("float", math.type(history[1].mean))
+    support.fails("train_spec.lua", function() fit { metrics = { "confusion" } } end,
+      "bad argument #2 to 'fit' (metrics: 'confusion' gave a table, not a number")
+    support.fails("train_spec.lua", function() fit { drop_last = true, batch = 201 } end,
+      "drop_last leaves none of 200 rows in batches of 201")
+    support.fails("train_spec.lua", function() fit { data = mare.ones(3, 2) } end,
+      "data set or function that returns an iterator expected, got f32 tensor")
+    support.fails("train_spec.lua", function() train.predict(nil, points(3)) end,
+      "bad argument #1 to 'predict' (module or function expected, got nil)")
+  end)
+
   it("stops early with the best weights", function()
     local best, seen = nil, {}
     mare.seed(2)

@@ -10,13 +10,14 @@ local M = {}
 local function text(v) return type(v) == "table" and table.concat(v, "x") or tostring(v) end
 
 -- The sides of a kernel: one number for all, or a list of `dims`.
-local function sides(name, size, dims)
+local function sides(position, name, size, dims)
   local list = {}
   for d = 1, dims do
-    local n = type(size) == "table" and size[d] or size
+    local n = size
+    if type(size) == "table" then n = size[d] end
     if type(n) ~= "number" or not math.tointeger(n) or n < 1 then
-      check.argument(3, name, "size: a whole number from 1 on%s expected, got %s",
-        dims > 1 and ", or two," or "", tostring(n))
+      check.argument(position, name, "size: a whole number from 1 on%s expected, got %s",
+        dims > 1 and ", or two," or "", type(n) == "number" and tostring(n) or type(n))
     end
     list[d] = math.tointeger(n)
   end
@@ -70,7 +71,7 @@ local function convolution(name, dims, op, turned, more)
       if inputs % groups ~= 0 or outputs % groups ~= 0 then
         check.argument(4, name, "%d groups of %d and %d channels", groups, inputs, outputs)
       end
-      self._size, self._opts = sides(name, size, dims), {}
+      self._size, self._opts = sides(3, name, size, dims), {}
       for _, k in ipairs { "stride", "padding", "dilation", "groups", "output_padding" } do
         self._opts[k] = opts[k]
       end
@@ -107,7 +108,7 @@ local function pooling(name, op)
       self.size = size
       self._opts = opts
       check.options(2, name, opts, { stride = true, padding = true, dilation = true })
-      sides(name, size, 2)
+      sides(1, name, size, 2)
     end,
     forward = function(self, x) return op(x, self.size, self._opts) end,
     describe = function(self) return ("%s(%s)"):format(name, text(self.size)) end,
@@ -124,7 +125,7 @@ M.AvgPool = pooling("AvgPool", mare.avg_pool2d)
 -- global mean.
 M.AdaptiveAvgPool = Module:extend("AdaptiveAvgPool", {
   init = function(self, size) self.size = type(size) == "table" and size or { size, size }
-    sides("AdaptiveAvgPool", size, 2)
+    sides(1, "AdaptiveAvgPool", size, 2)
   end,
   forward = function(self, x) return mare.adaptive_avg_pool2d(x, self.size) end,
   describe = function(self) return ("AdaptiveAvgPool(%s)"):format(text(self.size)) end,

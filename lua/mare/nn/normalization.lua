@@ -227,6 +227,9 @@ M.GaussianNoise = Module:extend("GaussianNoise", {
 -- -- containers -----------------------------------------------------------------------------
 
 local function gather(self, name, list)
+  if type(list) ~= "table" then
+    check.argument(1, name, "list of layers expected, got %s", check.kind(list))
+  end
   for i, layer in ipairs(list) do
     if not Module.is_module(layer) then
       check.argument(1, name, "layer %d: module expected, got %s", i, check.kind(layer))

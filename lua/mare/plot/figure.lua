@@ -102,6 +102,7 @@ end
 --- Draws the figure in the terminal, and returns it.  Options as for text, and out (a file).
 -- `mare.plot.line({ 1, 4, 9 }):show()`
 function Figure:show(opts)
+  check.options(1, "show", opts, { width = true, height = true, color = true, out = true })
   local out, rest = io.stdout, {}
   for k, v in pairs(opts or {}) do
     if k == "out" then out = v else rest[k] = v end

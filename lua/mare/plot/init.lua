@@ -19,6 +19,11 @@ local function options(position, name, opts, more)
   for k in pairs(more or {}) do known[k] = true end
   check.options(position, name, opts, known)
   opts = opts or {}
+  for _, k in ipairs { "labels", "titles", "rows", "names" } do
+    if opts[k] ~= nil and type(opts[k]) ~= "table" then
+      check.argument(position, name, "%s: a list expected, got %s", k, check.kind(opts[k]))
+    end
+  end
   for k, kind in pairs(figure.options) do
     if opts[k] ~= nil and type(opts[k]) ~= kind then
       check.argument(position, name, "%s: %s expected, got %s", k, kind, check.kind(opts[k]))
@@ -329,7 +334,7 @@ local function grid_of(name, f, opts)
 end
 
 local function levels_of(name, opts, rows)
-  if type(opts.levels) == "table" then return opts.levels end
+  if type(opts.levels) == "table" then return tensor(2, name, opts.levels, 1):totable() end
   local n = check.count(2, name, opts.levels or 10)
   local lo, hi = scale.range(rows)
   local list = {}
@@ -393,7 +398,7 @@ function M.confusion(confusion, opts)
   local most = counts:max():item()
   for i, row in ipairs(counts:totable()) do
     for j, v in ipairs(row) do
-      panel.texts[#panel.texts + 1] = { x = j, y = n + 1 - i, text = ("%d"):format(v),
+      panel.texts[#panel.texts + 1] = { x = j, y = n + 1 - i, text = ("%.10g"):format(v),
         colour = v > most / 2 and "black" or "white" }
     end
   end
@@ -401,6 +406,11 @@ function M.confusion(confusion, opts)
 end
 
 local function decide(model, points)
+  local meta = type(model) == "table" and getmetatable(model)
+  if type(model) ~= "function" and not (meta and (meta.__call or meta.__index)) then
+    check.argument(1, "decision", "estimator, network or function expected, got %s",
+      check.kind(model))
+  end
   if require "mare.models".is_estimator(model) then return model:predict(points) end
   local y = mare.no_grad(function() return model(points) end)
   if y:dim() == 2 and y:size(2) > 1 then return y:argmax(2) end
@@ -414,7 +424,7 @@ end
 function M.decision(model, x, y, opts)
   opts = options(4, "decision", opts, { points = true, x = true, y = true, labels = true })
   local t = tensor(2, "decision", x, 2)
-  if t:size(2) ~= 2 then
+  if t:size(2) ~= 2 or t:size(1) == 0 then
     check.argument(2, "decision", "points (n, 2) expected, got shape %s", check.shape(t))
   end
   local classes = labels_of(3, "decision", y, t:size(1))
@@ -469,7 +479,11 @@ function M.function_steps(f, steps, opts)
   if opts.x then lo, hi = interval("function_steps", opts, "x") end
   local function value(x)
     local v = f(x)
-    return mare.is_tensor(v) and v:item() or v
+    if mare.is_tensor(v) then v = v:item() end
+    if type(v) ~= "number" then
+      check.argument(1, "function_steps", "the function returned a %s, not a number", check.kind(v))
+    end
+    return v
   end
   local xs, ys = spaced(lo, hi, check.count(3, "function_steps", opts.points or 200, 2)), {}
   for i, x in ipairs(xs) do ys[i] = value(x) end
@@ -564,7 +578,8 @@ function M.grid(figures, opts)
     for _, panel in ipairs(fig.panels) do panels[#panels + 1] = panel end
   end
   if #panels == 0 then check.argument(1, "grid", "list of figures expected") end
-  return figure.new(panels, opts and opts.columns or 2, opts and opts.title)
+  local columns = check.count(2, "grid", opts and opts.columns or 2)
+  return figure.new(panels, columns, opts and opts.title)
 end
 
 return M

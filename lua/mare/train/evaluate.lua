@@ -45,8 +45,7 @@ end
 
 --- Is data a data set (or something else with batches)?
 function M.has_batches(data)
-  local kind = type(data)
-  return (kind == "table" or kind == "userdata") and callable(data.batches)
+  return type(data) == "table" and callable(data.batches)
 end
 
 --- An iterator over batches of data: a data set, or a function(epoch) that returns one.
@@ -83,6 +82,12 @@ local function quietly(model, fn)
   return mare.no_grad(fn)
 end
 
+local function check_model(name, model)
+  if not callable(model) then
+    check.argument(1, name, "module or function expected, got %s", check.kind(model))
+  end
+end
+
 -- The outputs of model over data, as a list of batches, and the targets.
 local function outputs(name, model, data, size)
   local predictions, targets = {}, {}
@@ -100,6 +105,7 @@ end
 -- evaluation mode and without a tape, `batch` (1000) rows at a time.
 -- `local scores = train.predict(model, test)`
 function M.predict(model, data, batch)
+  check_model("predict", model)
   batch = check.count(3, "predict", batch or 1000)
   if mare.is_tensor(data) then data = mare.data.dataset(data) end
   return quietly(model, function()
@@ -115,6 +121,7 @@ end
 -- print(seen.loss, seen.accuracy)
 -- ```
 function M.evaluate(model, data, opts)
+  check_model("evaluate", model)
   check.options(3, "evaluate", opts, { loss = true, metrics = true, batch = true })
   opts = opts or {}
   local batch = check.count(3, "evaluate", opts.batch or 1000)
@@ -136,7 +143,10 @@ function M.evaluate(model, data, opts)
     end
     if #metrics > 0 then
       local p, t = mare.cat(predictions, 1), mare.cat(targets, 1)
-      for _, m in ipairs(metrics) do seen[m.name] = m.fn(p, t) end
+      for _, m in ipairs(metrics) do
+        local value = m.fn(p, t)
+        seen[m.name] = mare.is_tensor(value) and value:numel() == 1 and value:item() or value
+      end
     end
     return seen
   end)

@@ -106,6 +106,9 @@ local function steps_of(opts, size)
   local meta = getmetatable(opts.data)
   if not (meta and meta.__len) then return nil end
   local rows = #opts.data
+  if opts.drop_last and rows < size then
+    check.argument(2, "fit", "drop_last leaves none of %d rows in batches of %d", rows, size)
+  end
   return opts.drop_last and rows // size or -(-rows // size)
 end
 
@@ -304,6 +307,15 @@ local function seen_again(run, data, limit)
   end
 end
 
+local function take_over(record, seen, prefix)
+  for name, v in pairs(seen) do
+    if type(v) ~= "number" then
+      check.argument(2, "fit", "metrics: '%s' gave a %s, not a number", name, check.kind(v))
+    end
+    record[prefix .. name] = v
+  end
+end
+
 -- Validation, history, schedule, early stop, callback.
 local function close_epoch(run)
   local at = run.at
@@ -314,11 +326,11 @@ local function close_epoch(run)
   if run.validation then
     local seen = evaluate.evaluate(run.model, seen_again(run, run.validation),
       { loss = run.loss, metrics = run.named, batch = math.max(at.size, 256) })
-    for name, v in pairs(seen) do record["validation_" .. name] = v end
+    take_over(record, seen, "validation_")
   elseif #run.metrics > 0 then
     local seen = evaluate.evaluate(run.model, seen_again(run, run.data, run.limit),
       { metrics = run.named })
-    for name, v in pairs(seen) do record[name] = v end
+    take_over(record, seen, "")
   end
   run.history[at.epoch] = record
   run.line:epoch(shown(record))
