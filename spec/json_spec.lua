@@ -16,6 +16,7 @@ describe("json", function()
   it("reads what others write", function()
     assert.same({ a = { 1, 2500.0, "xé😀/" }, b = { json.null, true } },
       json.decode ' {"a" :[1,2.5E+3, "x\\u00e9\\ud83d\\ude00\\/"],\r\n"b":[null,true] }\t')
+    assert.equal(utf8.char(0x10FFFF), json.decode '"\\udbff\\udfff"')
     assert.equal("integer", math.type(json.decode "12"))
     assert.equal("float", math.type(json.decode "12.0"))
     assert.equal(-0.0, json.decode "-0.0")

@@ -3,6 +3,7 @@
 -- they must refuse.
 
 local mare = require "mare"
+local regressors = require "spec.regressors"
 local models = mare.models
 local Lasso, Elastic, Huber = models.Lasso, models.ElasticNet, models.HuberRegression
 local reference = dofile "spec/fixtures/models_regression.lua"
@@ -14,26 +15,7 @@ local function fails(pattern, f, ...)
   assert.truthy(message:find("lasso_spec.lua:", 1, true), message)
 end
 
-local function f64(t) return mare.tensor(t, "f64") end
-
--- Relative to the largest value of what was expected.
-local function near(tolerance, got, expected)
-  if type(expected) == "number" then expected = { expected } end
-  if type(got) == "number" then got = f64 { got } end
-  expected = f64(expected)
-  if got:dim() == 0 then got = got:reshape(1) end
-  got = got:to "f64":narrow(1, 1, expected:size(1))
-  local off = (got - expected):abs():max():item() / math.max(1e-300, expected:abs():max():item())
-  assert.is_true(off < tolerance, ("off by %g"):format(off))
-end
-
-local function agrees(tolerance, m, x, y, want)
-  near(tolerance, m.weight, want.weight)
-  near(tolerance, m.bias, want.bias)
-  near(tolerance, m:predict(x), want.predictions)
-  near(tolerance, m:score(x, y), want.score)
-  assert.equal(x.dtype, m:predict(x).dtype)
-end
+local f64, near, agrees = regressors.f64, regressors.near, regressors.agrees
 
 local x, y = f64(reference.diabetes.x), f64(reference.diabetes.y)
 local list = {}
