@@ -17,7 +17,8 @@ end
 --- Starts a shell command in a terminal of 80 columns and 24 lines.
 function M.start(command)
   local self = setmetatable({ path = os.tmpname(), seen = 0 }, Terminal)
-  local inner = ("stty cols 80 rows 24; %s; echo status=$?"):format(command)
+  -- $SHELL runs it; one like dash would be ended by the Ctrl-C its command answers
+  local inner = ("trap : INT; stty cols 80 rows 24; %s; echo status=$?"):format(command)
   local line = ("TERM=xterm exec script -qfc '%s' %s >/dev/null 2>&1"):format(
     inner:gsub("'", "'\\''"), self.path)
   self.pipe = assert(io.popen(line, "w"))
