@@ -6,7 +6,7 @@
 #ifndef MARE_RNG_H
 #define MARE_RNG_H
 
-#include "../mare.h"
+#include "types.h"
 
 typedef struct mare_Rng {
   uint64_t key;     /* the seed */

@@ -5,7 +5,7 @@
 #ifndef MARE_SHAPE_H
 #define MARE_SHAPE_H
 
-#include "../mare.h"
+#include "types.h"
 #include "storage.h"
 
 #define MARE_SHAPETEXT 192 /* room for any shape as text */

@@ -2,7 +2,7 @@
 #ifndef MARE_STORAGE_H
 #define MARE_STORAGE_H
 
-#include "../mare.h"
+#include "types.h"
 
 /*
 ** Every allocation of the engine goes through one function of this shape:

@@ -21,7 +21,7 @@
 #include "../base/rng.h"
 #include "../base/shape.h"
 #include "../base/storage.h"
-#include "../mare.h"
+#include "../base/types.h"
 #include "../ops/ops.h"
 
 typedef struct Object Object;

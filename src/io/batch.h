@@ -2,7 +2,7 @@
 #ifndef MARE_BATCH_H
 #define MARE_BATCH_H
 
-#include "../mare.h"
+#include "../base/types.h"
 
 /*
 ** Row k of y = row index[k] (1-based, checked by the caller) of x; both contiguous,

@@ -6,7 +6,7 @@
 #ifndef MARE_BYTES_H
 #define MARE_BYTES_H
 
-#include "../mare.h"
+#include "../base/types.h"
 
 #define MARE_ERRORTEXT 512
 

@@ -2,7 +2,7 @@
 #ifndef MARE_NUMBER_H
 #define MARE_NUMBER_H
 
-#include "../mare.h"
+#include "../base/types.h"
 
 #define MARE_LEAST10 (-342) /* below it everything is 0 */
 #define MARE_MOST10 308     /* above it everything is infinite */

@@ -5,7 +5,7 @@
 #ifndef MARE_BAYES_KERNELS_H
 #define MARE_BAYES_KERNELS_H
 
-#include "../mare.h"
+#include "../base/types.h"
 
 typedef struct mare_BayesKernels {
   /* s += w x over d values */

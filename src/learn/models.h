@@ -14,7 +14,7 @@
 #define MARE_MODELS_H
 
 #include "../base/shape.h"
-#include "../mare.h"
+#include "../base/types.h"
 
 #define MARE_MAXVALUES 16 /* arguments of a routine */
 #define MARE_MAXOUT 4     /* numbers it returns */

@@ -4,7 +4,7 @@
 #ifndef MARE_OPTIM_H
 #define MARE_OPTIM_H
 
-#include "../mare.h"
+#include "../base/types.h"
 
 #define MARE_MAXSLOT 4   /* state tensors for each parameter */
 #define MARE_MAXHYPER 10 /* hyper-parameters, lr included */

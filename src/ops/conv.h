@@ -5,7 +5,7 @@
 #ifndef MARE_CONV_H
 #define MARE_CONV_H
 
-#include "../mare.h"
+#include "../base/types.h"
 
 /* x is (n, c, h, w), the weight (o, c / groups, kh, kw), y (n, o, oh, ow) */
 typedef struct mare_Conv {

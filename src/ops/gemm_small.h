@@ -6,7 +6,7 @@
 #ifndef MARE_GEMM_SMALL_H
 #define MARE_GEMM_SMALL_H
 
-#include "../mare.h"
+#include "../base/types.h"
 
 /*
 ** c (m, n) = a (m, k) b (k, n) + beta e (m, n).  Strides are in elements, any

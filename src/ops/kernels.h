@@ -5,7 +5,7 @@
 #ifndef MARE_KERNELS_H
 #define MARE_KERNELS_H
 
-#include "../mare.h"
+#include "../base/types.h"
 
 extern const mare_Kernels mare_kernels_base[];
 extern const mare_Kernels mare_kernels_avx2[];   /* x86-64 only */

@@ -10,7 +10,7 @@
 #define MARE_LINALG_H
 
 #include "../base/shape.h"
-#include "../mare.h"
+#include "../base/types.h"
 
 #define MARE_MAXSIDE 32767 /* LAPACK counts its working memory with 32 bits */
 

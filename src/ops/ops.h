@@ -8,7 +8,7 @@
 #define MARE_OPS_H
 
 #include "../base/shape.h"
-#include "../mare.h"
+#include "../base/types.h"
 
 /* -- apply.c: rows of ops.def ------------------------------------------------ */
 
