@@ -17,9 +17,10 @@ SAN     =
 
 # The headers of Lua and BLIS, wherever the distribution puts them.
 ARCH   := $(shell $(CC) -print-multiarch 2>/dev/null)
-LUAINC := $(firstword $(patsubst %/lua.h,%,$(wildcard /usr/include/lua5.4/lua.h \
-            /usr/include/lua/5.4/lua.h /usr/local/include/lua5.4/lua.h \
-            /usr/local/include/lua.h /usr/include/lua.h)) /usr/include/lua5.4)
+LUAINC := $(firstword $(patsubst %/lua.h,%,$(wildcard $(addsuffix /lua.h,$(LUA_INCDIR) \
+            /usr/include/lua5.4 /usr/include/lua/5.4 /usr/include/$(ARCH)/lua5.4 \
+            /usr/local/include/lua5.4 /usr/local/include /usr/include/$(ARCH) \
+            /usr/include))) /usr/include/lua5.4)
 BLISINC := $(firstword $(patsubst %/blis.h,%,$(wildcard \
             $(addsuffix /blis.h,$(addprefix /usr/include/$(ARCH)/,blis-openmp blis-pthread .) \
             /usr/local/include/blis /usr/include/blis /usr/local/include /usr/include))))
@@ -109,6 +110,7 @@ env:
 $(B)/annotations.lua: $(B)/mare/core.so $(LUASRC) spec/tools/annotations.lua
 	@$(ENV) $(LUA) spec/tools/annotations.lua > $@.new && mv $@.new $@
 
+# The command is told where the modules are, unless it is WRAPPED by one that tells (luarocks).
 install: all $(B)/annotations.lua
 	install -d $(DESTDIR)$(LIBDIR)/mare
 	install -m 755 $(B)/mare/core.so $(DESTDIR)$(LIBDIR)/mare/core.so
@@ -116,8 +118,10 @@ install: all $(B)/annotations.lua
 	  install -D -m 644 lua/$$f $(DESTDIR)$(LUADIR)/$$f || exit 1; done
 	install -D -m 644 $(B)/annotations.lua $(DESTDIR)$(LUADIR)/mare/meta/mare.lua
 	install -d $(DESTDIR)$(BINDIR)
-	sed '2a package.path = "$(LUADIR)/?.lua;$(LUADIR)/?/init.lua;" .. package.path\
-	package.cpath = "$(LIBDIR)/?.so;" .. package.cpath' rocks/mare > $(DESTDIR)$(BINDIR)/mare
+	sed $(if $(WRAPPED),-e '',\
+	  -e '2a package.path = "$(LUADIR)/?.lua;$(LUADIR)/?/init.lua;" .. package.path' \
+	  -e '2a package.cpath = "$(LIBDIR)/?.so;" .. package.cpath') \
+	  rocks/mare > $(DESTDIR)$(BINDIR)/mare
 	chmod 755 $(DESTDIR)$(BINDIR)/mare
 	@echo "installed in $(DESTDIR)$(LUADIR)/mare and $(DESTDIR)$(LIBDIR)/mare"
 

@@ -118,3 +118,27 @@ build/fuzz/%: spec/fuzz/%.c $(wildcard src/io/*.c src/base/*.c)
 	@mkdir -p $(@D)
 	$(SAY) $(CLANG) -std=gnu11 -g -O1 -Wno-unknown-attributes -DMARE_CSVCHUNK=256 \
 	  -fsanitize=fuzzer,address,undefined -o $@ $^ -lz -lm -lpthread
+
+# -- a release -----------------------------------------------------------------------------
+
+# The tarball of HEAD (the same bytes each time: git gives the time, gzip -n none), the
+# rockspec that names it with its MD5, and the checksums of both. URL: where it will be.
+VERSION = $(shell sed -n 's/.*MARE_VERSION "\(.*\)"/\1/p' src/mare.h)
+NAME    = mare-$(VERSION)
+D       = $(B)/dist
+URL     = file://$(NAME).tar.gz
+dist:
+	@git diff --quiet HEAD || echo "what is not committed is not in it" >&2
+	@mkdir -p $D
+	@git -c tar.umask=0022 archive --format=tar --prefix=$(NAME)/ HEAD | gzip -9n > $D/$(NAME).tar.gz
+	@md5=$$(md5sum < $D/$(NAME).tar.gz) && sed -e '/^--/d' \
+	  -e "s|^source = .*|source = { url = \"$(URL)\", md5 = \"$${md5%% *}\", dir = \"$(NAME)\" }|" \
+	  rocks/$(NAME)-1.rockspec > $D/$(NAME)-1.rockspec
+	@cd $D && sha256sum $(NAME).tar.gz $(NAME)-1.rockspec > SHA256SUMS && cat SHA256SUMS
+
+# It builds and works where there is no git and no checkout; so does the rock, if luarocks is here.
+dist-check: dist
+	@cd $D && sha256sum --quiet -c SHA256SUMS
+	@MAKE='$(MAKE)' sh spec/tools/dist-check.sh $D $(NAME)
+
+.PHONY: dist dist-check
