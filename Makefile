@@ -99,6 +99,7 @@ test: deps
 	$(AGAIN) busted
 
 busted: all
+	@[ -f /usr/bin/busted ] || { echo "the specs need busted (Debian: lua-busted)" >&2; exit 1; }
 	@$(BUSTED) $(SPECS)
 
 # In a checkout: eval "$(make -s env)"
