@@ -52,6 +52,10 @@ typedef struct mare_Tensor {
 */
 typedef void mare_Kernel(size_t n, void *const *p, const double *c);
 
+/* Runs a kernel that has nop operands over n elements, where it takes whole blocks. */
+typedef void mare_Runner(mare_Kernel *k, size_t n, int nop, void *const *p,
+                         const double *c);
+
 typedef enum mare_RowKind {
   MARE_REAL,    /* f32 and f64, differentiable */
   MARE_ARITH,   /* these and i64; differentiable for reals */

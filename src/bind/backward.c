@@ -178,7 +178,7 @@ void back_scale(Back *b, const mare_Tensor *g, double k, mare_Tensor *y) {
   mare_shape_set(&number, g->dtype, 0, none);
   number.data = g->dtype == MARE_F32 ? (char *)&narrow : (char *)&value;
   mare_expand(&number, y->ndim, y->shape, &v);
-  mare_apply(mare_row_kernels(b->S->mul)->forward[y->dtype], NULL, 3, op);
+  mare_apply(mare_row_kernels(b->S->mul)->forward[y->dtype], mare_run_any, NULL, 3, op);
 }
 
 /* -- the order of the pass ----------------------------------------------------------- */
@@ -230,7 +230,7 @@ static void add_tensors(const State *S, mare_Tensor *y, const mare_Tensor *a,
                         const mare_Tensor *b) {
   mare_Tensor x = *a, z = *b;
   mare_Tensor *op[3] = {y, &x, &z};
-  mare_apply(mare_row_kernels(S->add)->forward[y->dtype], NULL, 3, op);
+  mare_apply(mare_row_kernels(S->add)->forward[y->dtype], mare_run_any, NULL, 3, op);
 }
 
 static bool own(const mare_Tensor *t) { /* nobody else sees this memory */
@@ -362,7 +362,8 @@ void row_derivative(State *S, const Object *o, int i, const mare_Tensor *given,
     op[3 + k] = &v[k];
   }
   for (int k = 0; k < row->nparam; k++) param[k] = arg[row->nargs + k].number;
-  mare_apply(mare_row_kernels(row)->backward[i][g.dtype], param, 3 + row->nargs, op);
+  mare_apply(mare_row_kernels(row)->backward[i][g.dtype], mare_row_runner(row, g.dtype),
+             param, 3 + row->nargs, op);
 }
 
 static void row_backward(Back *b, int i, const Slot *s, mare_Tensor *gx) {

@@ -121,7 +121,7 @@ static mare_Dtype result_type(const Call *c) {
 /* -- running ------------------------------------------------------------------------ */
 
 /* all operands flat and of y's shape: no walk over strides is needed */
-static bool run_flat(mare_Kernel *k, const Call *c, mare_Tensor *y) {
+static bool run_flat(mare_Kernel *k, mare_Runner *run, const Call *c, mare_Tensor *y) {
   void *p[MARE_MAXARGS + 1] = {y->data};
   if (y->numel > SMALL) return false;
   for (int i = 0; i < c->row->nargs; i++) {
@@ -131,7 +131,7 @@ static bool run_flat(mare_Kernel *k, const Call *c, mare_Tensor *y) {
     p[i + 1] = o->t.data;
   }
   if (!mare_is_contiguous(y)) return false;
-  k((size_t)y->numel, p, c->param);
+  run(k, (size_t)y->numel, 1 + c->row->nargs, p, c->param);
   return true;
 }
 
@@ -149,15 +149,16 @@ static void expand_operand(const Call *c, int i, const mare_Tensor *y, mare_Tens
 
 static void run_call(const Call *c, mare_Tensor *y) {
   mare_Kernel *k = mare_row_kernels(c->row)->forward[c->dtype];
+  mare_Runner *run = mare_row_runner(c->row, c->dtype);
   mare_Tensor v[MARE_MAXARGS], out;
   mare_Tensor *op[MARE_MAXARGS + 1] = {&out};
-  if (run_flat(k, c, y)) return;
+  if (run_flat(k, run, c, y)) return;
   out = *y;
   for (int i = 0; i < c->row->nargs; i++) {
     expand_operand(c, i, y, &v[i]);
     op[i + 1] = &v[i];
   }
-  mare_apply(k, c->param, 1 + c->row->nargs, op);
+  mare_apply(k, run, c->param, 1 + c->row->nargs, op);
 }
 
 /* numbers in, number out: mare.sigmoid(0.5) */
@@ -165,7 +166,8 @@ static int run_numbers(lua_State *L, const Call *c) {
   double y = 0;
   void *p[MARE_MAXARGS + 1] = {&y};
   for (int i = 0; i < c->row->nargs; i++) p[i + 1] = (void *)&c->number[i];
-  mare_row_kernels(c->row)->forward[c->dtype](1, p, c->param);
+  mare_row_runner(c->row, c->dtype)(mare_row_kernels(c->row)->forward[c->dtype], 1,
+                                   1 + c->row->nargs, p, c->param);
   lua_pushnumber(L, result_type(c) == MARE_U8 ? *(uint8_t *)(void *)&y : y);
   return 1;
 }

@@ -188,7 +188,8 @@ static void push_row_tangent(const Carry *c) {
       a = sum->t;
       b = term->t;
       op[0] = &new_like(c->L, c->S, &a)->t;
-      mare_apply(mare_row_kernels(c->S->add)->forward[a.dtype], NULL, 3, op);
+      mare_apply(mare_row_kernels(c->S->add)->forward[a.dtype], mare_run_any, NULL, 3,
+                 op);
       term = lua_touserdata(c->L, -1);
     }
     sum = term;

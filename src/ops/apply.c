@@ -67,6 +67,7 @@ const mare_Row *mare_row_find(const char *name) {
 typedef struct Isa {
   const char *name;
   const mare_Kernels *real, *exact; /* of rows of kind MARE_REAL, of the others */
+  mare_Runner *const *run;          /* of those of kind MARE_REAL */
   bool (*here)(void); /* has this machine got it? */
 } Isa;
 
@@ -88,10 +89,10 @@ static bool always(void) {
 
 static const Isa isas[] = { /* best first */
 #ifdef __x86_64__
-  {"avx512", mare_kernels_avx512, mare_kernels_avx2, has_avx512},
-  {"avx2", mare_kernels_avx2, mare_kernels_avx2, has_avx2},
+  {"avx512", mare_kernels_avx512, mare_kernels_avx2, mare_run_avx512, has_avx512},
+  {"avx2", mare_kernels_avx2, mare_kernels_avx2, mare_run_avx2, has_avx2},
 #endif
-  {"base", mare_kernels_base, mare_kernels_base, always},
+  {"base", mare_kernels_base, mare_kernels_base, mare_run_base, always},
 };
 
 static const Isa *chosen;
@@ -124,6 +125,15 @@ const mare_Kernels *mare_row_kernels(const mare_Row *row) {
   return &(row->kind == MARE_REAL ? set->real : set->exact)[row - mare_rows];
 }
 
+void mare_run_any(mare_Kernel *k, size_t n, int nop, void *const *p, const double *c) {
+  (void)nop;
+  k(n, p, c);
+}
+
+mare_Runner *mare_row_runner(const mare_Row *row, mare_Dtype dt) {
+  return row->kind == MARE_REAL ? isa()->run[dt] : mare_run_any;
+}
+
 /* -- running a kernel ------------------------------------------------------------- */
 
 #define MAXOPS (MARE_MAXARGS + 3) /* a backward kernel's: gx, g, y, operands */
@@ -135,6 +145,7 @@ const mare_Kernels *mare_row_kernels(const mare_Row *row) {
 
 typedef struct Job {
   mare_Kernel *kernel;
+  mare_Runner *run;
   const double *param;
   int nop;
   mare_Tensor *const *op;
@@ -159,7 +170,7 @@ static void fill(char *b, const mare_Tensor *t, int64_t n) {
 static void run_flat(const Job *j, int64_t i, int64_t n) {
   void *p[MAXOPS];
   for (int k = 0; k < j->nop; k++) p[k] = element(j->op[k], i);
-  j->kernel((size_t)n, p, j->param);
+  j->run(j->kernel, (size_t)n, j->nop, p, j->param);
 }
 
 /*
@@ -200,7 +211,7 @@ static void run_buffered(const Job *j, int64_t i, int64_t n) {
     n = at_most(end - i, RUN);
     for (int k = 0; k < j->nop; k++)
       if (!(j->buffered >> k & 1)) p[k] = element(j->op[k], i);
-    j->kernel((size_t)n, p, j->param);
+    j->run(j->kernel, (size_t)n, j->nop, p, j->param);
     if (j->buffered & 1)
       stream(element(j->op[0], i), p[0], (size_t)n * mare_sizeof[j->op[0]->dtype]);
   }
@@ -266,6 +277,7 @@ typedef struct Operand {
 
 typedef struct Walk {
   mare_Kernel *kernel;
+  mare_Runner *run;
   const double *param;
   int nop, ndim;
   int64_t shape[MARE_MAXDIM];
@@ -341,11 +353,11 @@ static void run_tile(const Walk *w, const Tile *t, void **p, const int64_t *down
   bool whole = true;
   for (int k = 0; k < w->nop; k++) whole &= down[k] == t->columns * w->op[k].size;
   if (whole || t->rows == 1) {
-    w->kernel((size_t)(t->rows * t->columns), p, w->param);
+    w->run(w->kernel, (size_t)(t->rows * t->columns), w->nop, p, w->param);
     return;
   }
   for (int64_t r = 0; r < t->rows; r++) {
-    w->kernel((size_t)t->columns, p, w->param);
+    w->run(w->kernel, (size_t)t->columns, w->nop, p, w->param);
     for (int k = 0; k < w->nop; k++) p[k] = (char *)p[k] + down[k];
   }
 }
@@ -481,15 +493,16 @@ static void set_buffers(Walk *w) {
 
 static void apply_strided(const Job *j) {
   mare_Tensor copy[MAXOPS], *op[MAXOPS];
-  Walk w = {.kernel = j->kernel, .param = j->param, .nop = j->nop};
+  Walk w = {.kernel = j->kernel, .run = j->run, .param = j->param, .nop = j->nop};
   for (int k = 0; k < j->nop; k++) *(op[k] = &copy[k]) = *j->op[k];
   set_dims(&w, op);
   set_buffers(&w);
   mare_parallel((w.ntile + w.share - 1) / w.share, walk_piece, &w);
 }
 
-void mare_apply(mare_Kernel *k, const double *param, int nop, mare_Tensor *const *op) {
-  Job j = {k, param, nop, op, 0};
+void mare_apply(mare_Kernel *k, mare_Runner *run, const double *param, int nop,
+                mare_Tensor *const *op) {
+  Job j = {k, run, param, nop, op, 0};
   int64_t n = op[0]->numel;
   if (n == 0) return;
   if (!all_flat(&j)) {

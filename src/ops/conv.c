@@ -204,7 +204,8 @@ mare_Status mare_conv_weight(mare_Heap *h, const mare_Conv *g, const mare_Tensor
   mare_Tensor all = matrix(j, gw->data, g->o, j->k);
   for (int64_t p = 0; st == MARE_OK && p < j->pieces; p++) {
     mare_Tensor part = matrix(j, j->sums + p * weights(j), g->o, j->k);
-    mare_apply(add->forward[gw->dtype], NULL, 3, (mare_Tensor *[]){&all, &all, &part});
+    mare_apply(add->forward[gw->dtype], mare_run_any, NULL, 3,
+               (mare_Tensor *[]){&all, &all, &part});
   }
   mare_scratch_free(h, j->sums);
   return st;

@@ -113,7 +113,7 @@ static mare_Kernel *const convert[MARE_NDTYPE][MARE_NDTYPE] = { /* [from][to] */
 
 void mare_copy(mare_Tensor *y, const mare_Tensor *x) {
   mare_Tensor source = *x, *op[2] = {y, &source};
-  mare_apply(convert[x->dtype][y->dtype], NULL, 2, op);
+  mare_apply(convert[x->dtype][y->dtype], mare_run_any, NULL, 2, op);
 }
 
 /* c points to the bytes of the value, not to a double */
@@ -132,7 +132,7 @@ static mare_Kernel *const fill[MARE_NDTYPE] = {fill4, fill8, fill8, fill1};
 
 static void fill_with(mare_Tensor *y, const double *bytes) {
   mare_Tensor *op[1] = {y};
-  mare_apply(fill[y->dtype], bytes, 1, op);
+  mare_apply(fill[y->dtype], mare_run_any, bytes, 1, op);
 }
 
 void mare_fill(mare_Tensor *y, double v) {

@@ -4,8 +4,8 @@
 ** WIDEST defined for f64, INTEGER or MASK for i64 and u8.
 **
 ** A kernel works in blocks, which the compiler turns into whole vectors.  What is
-** left goes through the same code in a padded block: scalar exp and vector exp
-** differ in the last bit, and a value must not depend on where it stands in an
+** left goes through the same code in a padded block, by K(run): scalar exp and vector
+** exp differ in the last bit, and a value must not depend on where it stands in an
 ** array.  Rows of arithmetic and masks are exact and do the rest one by one.
 */
 
@@ -82,11 +82,12 @@ INLINE void K(put)(real *to, const real *block, size_t rest) {
 #endif
 }
 
-static __attribute__((noinline)) void K(tail)(size_t n, void *const *p, const double *c,
-                                              mare_Kernel *k, int nop) {
+static void K(run)(mare_Kernel *k, size_t n, int nop, void *const *p, const double *c) {
   _Alignas(64) real block[MARE_MAXARGS + 3][BLOCK];
   void *q[MARE_MAXARGS + 3] = {block[0]};
   size_t rest = n % BLOCK, first = n - rest;
+  if (first) k(first, p, c);
+  if (rest == 0) return;
   for (int i = 1; i < nop; i++) K(take)(q[i] = block[i], (real *)p[i] + first, rest);
   k(BLOCK, q, c);
   K(put)((real *)p[0] + first, block[0], rest);
@@ -95,22 +96,21 @@ static __attribute__((noinline)) void K(tail)(size_t n, void *const *p, const do
 
 /* -- kernels: 'in' declares the operands' pointers, 'get' reads one element of each  */
 
-#define BLOCKS(out, block, in, get, f) \
-  out *out_ = p_[0]; in size_t i_ = 0; (void)c_; \
-  for (; i_ + block <= n_; i_ += block) WHOLE \
-    for (size_t j_ = 0; j_ < block; j_++) { get out_[i_ + j_] = (out)(f); }
+#define START(out, in) out *out_ = p_[0]; in size_t i_ = 0; (void)c_;
+#define ONE_BLOCK(out, block, get, f) WHOLE \
+  for (size_t j_ = 0; j_ < block; j_++) { get out_[i_ + j_] = (out)(f); }
 
-#define LOOP(name, tail, out, block, nop, in, get, f) \
+#define LOOP(name, out, block, in, get, f) \
   static void name(size_t n_, void *const *p_, const double *c_) { \
-    BLOCKS(out, block, in, get, f) \
-    if (n_ % block) tail(n_, p_, c_, name, nop); \
+    START(out, in) \
+    do ONE_BLOCK(out, block, get, f) while ((i_ += block) < n_); \
   }
-#define KERNEL(name, nop, in, get, f) \
-  LOOP(K(name), K(tail), real, BLOCK, nop, in, get, f)
+#define KERNEL(name, in, get, f) LOOP(K(name), real, BLOCK, in, get, f)
 
 #define EXACT(name, out, block, in, get, f) \
   static void K(name)(size_t n_, void *const *p_, const double *c_) { \
-    BLOCKS(out, block, in, get, f) \
+    START(out, in) \
+    for (; i_ + block <= n_; i_ += block) ONE_BLOCK(out, block, get, f) \
     for (size_t j_ = 0; block > 1 && i_ + j_ < n_; j_++) { \
       get out_[i_ + j_] = (out)(f); SCALAR } \
   }
@@ -153,50 +153,49 @@ static __attribute__((noinline)) void K(tail)(size_t n, void *const *p, const do
 #else
 #define EXACT_BACK(name, block, in, get, d) \
   EXACT(name, real, block, IN_G in, GET_G get, g * (d))
-#define BACK(name, nin, in, get, d) KERNEL(name, nin + 3, IN_G in, GET_G get, g * (d))
+#define BACK(name, in, get, d) KERNEL(name, IN_G in, GET_G get, g * (d))
 #ifdef WIDEST /* f64: makes the rounded f32 kernels too */
-#define VALUE(name, nop, in, in32, get, f) \
-  LOOP(name##_f32, tail_f32, float, BLOCK32, nop, in32, get, f) \
-  KERNEL(name, nop, in, get, f)
+#define VALUE(name, in, in32, get, f) \
+  LOOP(name##_f32, float, BLOCK32, in32, get, f) KERNEL(name, in, get, f)
 #else
-#define VALUE(name, nop, in, in32, get, f)
+#define VALUE(name, in, in32, get, f)
 #endif
 #define ROUNDED1(name, f, d, lo, hi, kinks, doc) \
-  VALUE(name, 2, IN_1(x, 1), IN32(x, 1), GET_1(x), f) \
-  BACK(name##_0, 1, IN_1(x, 3), GET_1(x), d)
+  VALUE(name, IN_1(x, 1), IN32(x, 1), GET_1(x), f) \
+  BACK(name##_0, IN_1(x, 3), GET_1(x), d)
 #define ROUNDED1P(name, u, u0, f, d, lo, hi, kinks, doc) \
-  VALUE(name, 2, IN_1(x, 1) PARAM(u, 0), IN32(x, 1) PARAM(u, 0), GET_1(x), f) \
-  BACK(name##_0, 1, IN_1(x, 3) PARAM(u, 0), GET_1(x), d)
+  VALUE(name, IN_1(x, 1) PARAM(u, 0), IN32(x, 1) PARAM(u, 0), GET_1(x), f) \
+  BACK(name##_0, IN_1(x, 3) PARAM(u, 0), GET_1(x), d)
 #define ROUNDED2(name, f, da, db, lo, hi, kinks, doc) \
-  VALUE(name, 3, IN_2(a, b, 1), IN32(a, 1) IN32(b, 2), GET_2(a, b), f) \
-  BACK(name##_0, 2, IN_2(a, b, 3), GET_2(a, b), da) \
-  BACK(name##_1, 2, IN_2(a, b, 3), GET_2(a, b), db)
+  VALUE(name, IN_2(a, b, 1), IN32(a, 1) IN32(b, 2), GET_2(a, b), f) \
+  BACK(name##_0, IN_2(a, b, 3), GET_2(a, b), da) \
+  BACK(name##_1, IN_2(a, b, 3), GET_2(a, b), db)
 #define UNARY(name, f, d, lo, hi, kinks, doc) \
-  KERNEL(name, 2, IN_1(x, 1), GET_1(x), f) \
-  BACK(name##_0, 1, IN_1(x, 3), GET_1(x), d)
+  KERNEL(name, IN_1(x, 1), GET_1(x), f) \
+  BACK(name##_0, IN_1(x, 3), GET_1(x), d)
 #define PARAM1(name, u, u0, f, d, lo, hi, kinks, doc) \
-  KERNEL(name, 2, IN_1(x, 1) PARAM(u, 0), GET_1(x), f) \
-  BACK(name##_0, 1, IN_1(x, 3) PARAM(u, 0), GET_1(x), d)
+  KERNEL(name, IN_1(x, 1) PARAM(u, 0), GET_1(x), f) \
+  BACK(name##_0, IN_1(x, 3) PARAM(u, 0), GET_1(x), d)
 #define PARAM2(name, u, u0, v, v0, f, d, lo, hi, kinks, doc) \
-  KERNEL(name, 2, IN_1(x, 1) PARAM(u, 0) PARAM(v, 1), GET_1(x), f) \
-  BACK(name##_0, 1, IN_1(x, 3) PARAM(u, 0) PARAM(v, 1), GET_1(x), d)
+  KERNEL(name, IN_1(x, 1) PARAM(u, 0) PARAM(v, 1), GET_1(x), f) \
+  BACK(name##_0, IN_1(x, 3) PARAM(u, 0) PARAM(v, 1), GET_1(x), d)
 #define BINARY(name, f, da, db, lo, hi, kinks, doc) \
-  KERNEL(name, 3, IN_2(a, b, 1), GET_2(a, b), f) \
-  BACK(name##_0, 2, IN_2(a, b, 3), GET_2(a, b), da) \
-  BACK(name##_1, 2, IN_2(a, b, 3), GET_2(a, b), db)
+  KERNEL(name, IN_2(a, b, 1), GET_2(a, b), f) \
+  BACK(name##_0, IN_2(a, b, 3), GET_2(a, b), da) \
+  BACK(name##_1, IN_2(a, b, 3), GET_2(a, b), db)
 #define TERNARY(name, f, da, db, dc, lo, hi, kinks, doc) \
-  KERNEL(name, 4, IN_3(a, b, c, 1), GET_3(a, b, c), f) \
-  BACK(name##_0, 3, IN_3(a, b, c, 3), GET_3(a, b, c), da) \
-  BACK(name##_1, 3, IN_3(a, b, c, 3), GET_3(a, b, c), db) \
-  BACK(name##_2, 3, IN_3(a, b, c, 3), GET_3(a, b, c), dc)
+  KERNEL(name, IN_3(a, b, c, 1), GET_3(a, b, c), f) \
+  BACK(name##_0, IN_3(a, b, c, 3), GET_3(a, b, c), da) \
+  BACK(name##_1, IN_3(a, b, c, 3), GET_3(a, b, c), db) \
+  BACK(name##_2, IN_3(a, b, c, 3), GET_3(a, b, c), dc)
 #define LOSS(name, f, dx, dt, lo, hi, kinks, doc) \
-  KERNEL(name, 3, IN_2(x, t, 1), GET_2(x, t), f) \
-  BACK(name##_0, 2, IN_2(x, t, 3), GET_2(x, t), dx) \
-  BACK(name##_1, 2, IN_2(x, t, 3), GET_2(x, t), dt)
+  KERNEL(name, IN_2(x, t, 1), GET_2(x, t), f) \
+  BACK(name##_0, IN_2(x, t, 3), GET_2(x, t), dx) \
+  BACK(name##_1, IN_2(x, t, 3), GET_2(x, t), dt)
 #define LOSS1(name, u, u0, f, dx, dt, lo, hi, kinks, doc) \
-  KERNEL(name, 3, IN_2(x, t, 1) PARAM(u, 0), GET_2(x, t), f) \
-  BACK(name##_0, 2, IN_2(x, t, 3) PARAM(u, 0), GET_2(x, t), dx) \
-  BACK(name##_1, 2, IN_2(x, t, 3) PARAM(u, 0), GET_2(x, t), dt)
+  KERNEL(name, IN_2(x, t, 1) PARAM(u, 0), GET_2(x, t), f) \
+  BACK(name##_0, IN_2(x, t, 3) PARAM(u, 0), GET_2(x, t), dx) \
+  BACK(name##_1, IN_2(x, t, 3) PARAM(u, 0), GET_2(x, t), dt)
 #endif
 
 #ifdef MASK
@@ -239,7 +238,8 @@ static __attribute__((noinline)) void K(tail)(size_t n, void *const *p, const do
 #undef clamp
 #undef sigmoid
 #undef softplus
-#undef BLOCKS
+#undef START
+#undef ONE_BLOCK
 #undef LOOP
 #undef KERNEL
 #undef VALUE

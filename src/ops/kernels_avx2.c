@@ -28,6 +28,7 @@
 #define PUT(p, b, n) \
   (sizeof *(b) == 4 ? PUT_AS(int, 32, p, b, n) : PUT_AS(long long, 64, p, b, n))
 #define TABLE mare_kernels_avx2
+#define RUN mare_run_avx2
 #include "kernels_set.inc.c"
 
 #ifdef __clang__

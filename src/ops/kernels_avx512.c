@@ -24,6 +24,7 @@
   ? _mm512_mask_storeu_epi32(p, LANES(n), _mm512_load_epi32(b)) \
   : _mm512_mask_storeu_epi64(p, LANES(n), _mm512_load_epi64(b)))
 #define TABLE mare_kernels_avx512
+#define RUN mare_run_avx512
 #define INEXACT
 #include "kernels_set.inc.c"
 

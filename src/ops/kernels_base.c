@@ -14,4 +14,5 @@
 
 #define VECTOR 16
 #define TABLE mare_kernels_base
+#define RUN mare_run_base
 #include "kernels_set.inc.c"

@@ -1,7 +1,7 @@
 /*
 ** kernels_set.inc.c -- all kernels of one instruction set and their table.
 ** Included by kernels_base.c and its sisters after the pragmas that choose the
-** set, with VECTOR (bytes of a block) and TABLE (the table's name) defined; and
+** set, with VECTOR (bytes of a block), TABLE and RUN (names) defined; and
 ** INEXACT, to leave out the rows of arithmetic and masks.
 */
 #include "kernels.h"
@@ -114,6 +114,8 @@ VECTOR1(atanh) VECTOR1(erf) VECTOR1(erfc) VECTOR2(pow) VECTOR2(hypot) VECTOR2(at
 #define LOGICAL1(name, ...) {{[MARE_U8] = name##_u8}, {{NULL}}},
 #define LOGICAL2(name, ...) {{[MARE_U8] = name##_u8}, {{NULL}}},
 #endif
+
+mare_Runner *const RUN[MARE_NREAL] = {run_f32, run_f64};
 
 const mare_Kernels TABLE[] = {
 #include "ops.def"

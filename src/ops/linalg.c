@@ -300,7 +300,8 @@ mare_Status mare_solve_triangular(mare_Heap *h, bool transposed, const mare_Tens
 
 static void negate(mare_Tensor *t) {
   const mare_Row *neg = mare_row_find("neg");
-  mare_apply(mare_row_kernels(neg)->forward[t->dtype], NULL, 2, (mare_Tensor *[]){t, t});
+  mare_apply(mare_row_kernels(neg)->forward[t->dtype], mare_run_any, NULL, 2,
+             (mare_Tensor *[]){t, t});
 }
 
 /* the lower triangle of c = a a' + beta c, in blocks */

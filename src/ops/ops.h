@@ -14,6 +14,8 @@
 
 const mare_Row *mare_row_find(const char *name);
 const mare_Kernels *mare_row_kernels(const mare_Row *row); /* for this machine */
+mare_Runner *mare_row_runner(const mare_Row *row, mare_Dtype dt); /* of its kernels */
+mare_Runner mare_run_any; /* of a kernel that takes any number of elements */
 /* "avx512", "avx2" or "base" */
 const char *mare_isa(void);
 bool mare_set_isa(const char *name); /* tests: false when this machine lacks it */
@@ -22,7 +24,8 @@ bool mare_set_isa(const char *name); /* tests: false when this machine lacks it 
 ** Runs a kernel over operands of one shape (op[0] is the result; inputs were
 ** expanded by mare_expand).  Element types may differ; the kernel knows them.
 */
-void mare_apply(mare_Kernel *k, const double *param, int nop, mare_Tensor *const *op);
+void mare_apply(mare_Kernel *k, mare_Runner *run, const double *param, int nop,
+                mare_Tensor *const *op);
 
 /* -- copy.c ------------------------------------------------------------------ */
 
