@@ -67,7 +67,7 @@ $(B)/libmare.a: $(OBJ)
 
 # What a program calls once in a while is compiled for size.
 COLD = bind/conv bind/create bind/core bind/csv bind/files bind/index bind/interrupt \
-       bind/io bind/join bind/linalg bind/memory bind/models io/batch io/bytes io/csv io/elements io/idx \
+       bind/io bind/join bind/linalg bind/memory bind/models io/batch io/bytes io/csv io/idx \
        io/npy io/safetensors io/svm io/zip ops/linalg learn/models
 $(COLD:%=$(B)/obj/%.o): CFLAGS := $(CFLAGS:-O2=-Os)
 

@@ -171,7 +171,7 @@ np.savez_compressed("packed.npz", **out)
 np.savez("fortran.npz", **{k: np.asfortranarray(a) if a.ndim else a for k, a in out.items()})
 np.save("big.npy", out["v"].astype(">f8"))
 more = {"f2": np.arange(-5, 5, dtype="f2"), "u2": np.arange(65530, 65536, dtype="u2"),
-        "u4": np.array([0, 2**32 - 1], "u4"), "i2": np.arange(-3, 3, dtype="i2"),
+        "u4": np.array([0, 2**32 - 1], "u4"), "u8": np.array([0, 2**63 - 1], "u8"), "i2": np.arange(-3, 3, dtype="i2"),
         "i4": np.arange(-3, 3, dtype=">i4"), "i1": np.arange(-3, 3, dtype="i1"),
         "b1": np.array([True, False]), "big": np.arange(100000.0).reshape(1000, 100)}
 np.savez_compressed("more.npz", **more)]==]
@@ -184,6 +184,7 @@ np.savez_compressed("more.npz", **more)]==]
     support.same(support.flat(more.f2), { -5, -4, -3, -2, -1, 0, 1, 2, 3, 4 }, 0, "f2")
     assert.same({ 65530, 65531, 65532, 65533, 65534, 65535 }, support.flat(more.u2))
     assert.same({ 0, 2 ^ 32 - 1 | 0 }, support.flat(more.u4))
+    assert.same({ 0, math.maxinteger }, support.flat(more.u8))
     for _, name in ipairs { "i1", "i2", "i4" } do
       assert.same({ -3, -2, -1, 0, 1, 2 }, support.flat(more[name]))
     end
@@ -219,6 +220,35 @@ text = json.dumps(entries).encode()
 open("theirs.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + b"".join(parts))]==]
     local got = assert(mare.load(dir .. "/theirs.safetensors"))
     for name, t in pairs(all) do same_tensor(t, got[name]) end
+  end)
+
+  it("has types that are not ours: they are read as its own conversions say", function()
+    if not has "torch" then return pending "no torch" end
+    python [==[
+import json, struct, torch, numpy as np
+torch.manual_seed(0)
+types = {"F16": torch.float16, "BF16": torch.bfloat16, "I32": torch.int32, "I16": torch.int16,
+         "I8": torch.int8, "BOOL": torch.bool}
+entries, parts, at = {}, [], 0
+for name, dtype in types.items():
+    if name in ("F16", "BF16"): t = torch.arange(65536, dtype=torch.int32).to(torch.int16).view(dtype)
+    elif name == "BOOL": t = torch.rand(5, 7) > 0.5
+    else: t = torch.randint(torch.iinfo(dtype).min, torch.iinfo(dtype).max, (300, 40), dtype=dtype)
+    flat = t.contiguous()
+    raw = bytes(flat.view(torch.int16).numpy() if name in ("F16", "BF16") else flat.numpy())
+    entries[name] = {"dtype": name, "shape": list(t.shape), "data_offsets": [at, at + len(raw)]}
+    at += len(raw); parts.append(raw)
+    want = t.to(torch.float32 if name in ("F16", "BF16") else torch.uint8 if name == "BOOL" else torch.int64)
+    np.save("want_" + name + ".npy", want.numpy())
+text = json.dumps(entries).encode()
+open("types.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + b"".join(parts))]==]
+    local got = assert(mare.load(dir .. "/types.safetensors"))
+    for _, name in ipairs { "F16", "BF16", "I32", "I16", "I8", "BOOL" } do
+      local want = assert(data.npy(("%s/want_%s.npy"):format(dir, name)))
+      assert.equal(want.dtype, got[name].dtype)
+      local same = want:eq(got[name]):logical_or(want:ne(want):logical_and(got[name]:ne(got[name])))
+      assert.equal(1, same:all():item())
+    end
   end)
 end)
 

@@ -69,13 +69,14 @@ function M.save(path, tensors, metadata)
   return core.write_tensors(path, names, list, check_metadata(metadata))
 end
 
---- Reads a file made by mare.save, or any safetensors file of F32, F64, I64 and U8,
--- gzipped or not: returns { name = tensor } and { name = string }, or nil and a message.
+--- Reads a safetensors file, gzipped or not: returns { name = tensor } and { name = string },
+-- or nil and a message.  F32, F64, I64 and U8 are our own types; F16 and BF16 become f32, other
+-- whole numbers i64 (a U64 past the largest i64 is an error), BOOL becomes u8, all exactly.
 -- A string of bytes is given as mare.load{ string = bytes }.
--- With { mmap = true } tensors of 64 KB and more are not read but mapped: their pages come
--- from the file when they are first used, and are shared with other processes until they are
--- written to; the file never changes.  They do not count in mare.memory().  The file may be
--- replaced meanwhile (as mare.save does), not cut short in place: the system then ends the
+-- With { mmap = true } tensors of our types and of 64 KB and more are not read but mapped: their
+-- pages come from the file when they are first used, and are shared with other processes until
+-- they are written to; the file never changes.  They do not count in mare.memory().  The file may
+-- be replaced meanwhile (as mare.save does), not cut short in place: the system then ends the
 -- process.  Gzipped files are read.
 -- ```
 -- local t, metadata = assert(mare.load "w.safetensors")

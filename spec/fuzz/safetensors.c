@@ -8,7 +8,7 @@ static void read_entries(mare_Source *s, mare_Header *head) {
   for (int i = 0; i < head->nentry; i++) {
     mare_Tensor t = head->order[i]->t;
     if (mare_tensor_alloc(head->heap, &t) != MARE_OK) return;
-    mare_source_read(s, t.data, head->order[i]->end - head->order[i]->begin);
+    mare_read_elements(s, head->order[i]->format, &t);
     mare_tensor_release(&t);
   }
   mare_source_finish(s);

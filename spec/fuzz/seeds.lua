@@ -4,6 +4,10 @@
 local header = [[{"__metadata__":{"a":"b\u00e9"},"w":{"dtype":"F32","shape":[2,1],]]
   .. [["data_offsets":[0,8]},"b":{"dtype":"U8","shape":[],"data_offsets":[8,9]}}]]
 
+local others = [[{"h":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},"g":{"dtype":"BF16",]]
+  .. [["shape":[1],"data_offsets":[2,4]},"u":{"dtype":"U64","shape":[1],"data_offsets":[4,12]},]]
+  .. [["i":{"dtype":"I16","shape":[2],"data_offsets":[12,16]}}]]
+
 local function npy(descr, shape, bytes, order)
   return "\x93NUMPY\1\0" .. string.pack("<s2", ("{'descr': '%s', 'fortran_order': %s, 'shape': %s, }")
     :format(descr, order or "False", shape)) .. bytes
@@ -33,7 +37,8 @@ local long = { "a,b,c\n" }
 for i = 1, 60 do long[i + 1] = ("%d,%d.5,%d\n"):format(i, i, i) end
 
 local seeds = {
-  safetensors = { string.pack("<s8", header) .. ("\0"):rep(9), string.pack("<s8", "{}") },
+  safetensors = { string.pack("<s8", header) .. ("\0"):rep(9), string.pack("<s8", "{}"),
+    string.pack("<s8", others) .. ("\1"):rep(16) },
   idx = { "\0\0\8\2" .. string.pack(">I4I4", 2, 3) .. "123456",
     "\0\0\13\1" .. string.pack(">I4f", 1, 2) },
   csv = { '\4a,b,"c ""d"""\n1,2.5e-3,x\n-2,NA,"y\nz"\r\n\n,inf,"1"\n',

@@ -112,7 +112,8 @@ static bool push_mapped(lua_State *L, State *S, Reader *r, const mare_Entry *e,
   mare_Tensor t = e->t;
   uint64_t n = e->end - e->begin;
   Object *o;
-  if (n < MAPPED || at % mare_sizeof[t.dtype]) return false;
+  if (n < MAPPED || !mare_is_native(e->format) || at % mare_sizeof[t.dtype])
+    return false;
   o = new_like(L, S, &(mare_Tensor){.ndim = 1, .dtype = t.dtype}); /* of nothing */
   t.storage = mare_storage_map(S->heap, r->s.fd, at, (size_t)n);
   if (t.storage == NULL) {
@@ -125,6 +126,16 @@ static bool push_mapped(lua_State *L, State *S, Reader *r, const mare_Entry *e,
   return true;
 }
 
+/* what is wrong is said of a tensor */
+static mare_Status blame(Reader *r, const mare_Entry *e, mare_Status st) {
+  char text[MARE_ERRORTEXT];
+  size_t before = strlen(r->s.name) + 2; /* "name: " */
+  if (st != MARE_FORMAT || before >= sizeof text) return st;
+  strcpy(text, r->s.error + before);
+  return mare_source_fail(&r->s, st, "tensor '%.*s': %s",
+                          (int)(e->name.n < 64 ? e->name.n : 64), e->name.s, text);
+}
+
 /* pushes { name = tensor } in the order of the file; or see r->s.error */
 static mare_Status push_tensors(lua_State *L, State *S, Reader *r, bool map) {
   uint64_t begin = r->s.position;
@@ -133,14 +144,12 @@ static mare_Status push_tensors(lua_State *L, State *S, Reader *r, bool map) {
   lua_createtable(L, 0, r->h.nentry);
   for (int i = 0; i < r->h.nentry; i++) {
     const mare_Entry *e = r->h.order[i];
-    size_t n = (size_t)(e->end - e->begin);
     push_text(L, e->name);
     if (!map || !push_mapped(L, S, r, e, begin + e->begin)) {
       Object *o = new_like(L, S, &e->t);
-      if (!map) st = mare_source_read(&r->s, o->t.data, n);
-      else if (!mare_source_at(&r->s, begin + e->begin, o->t.data, n))
-        st = mare_source_fail(&r->s, MARE_IO, "it became shorter while it was read");
-      if (st != MARE_OK) return st;
+      if (map) st = mare_source_seek(&r->s, begin + e->begin);
+      if (st == MARE_OK) st = mare_read_elements(&r->s, e->format, &o->t);
+      if (st != MARE_OK) return blame(r, e, st);
     }
     lua_rawset(L, -3);
   }

@@ -13,10 +13,12 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "../base/pool.h"
 #include "../base/storage.h"
 
 #define BUFFER ((size_t)128 << 10)
 #define CHUNK ((size_t)1 << 30) /* of one call of read, write or inflate */
+#define PIECE ((size_t)4 << 20) /* of a large read, for one thread */
 #define DEFLATE_MOST 1032       /* bytes that one packed byte can stand for */
 
 /* -- messages ----------------------------------------------------------------------- */
@@ -130,17 +132,28 @@ mare_Status mare_source_part(mare_Source *s, const mare_Source *whole, const cha
   return st;
 }
 
-bool mare_source_at(const mare_Source *s, uint64_t offset, void *out, size_t n) {
-  char *p = out;
-  if (s->gz || offset > s->length || n > s->length - offset) return false;
-  if (s->fd < 0) memcpy(p, s->bytes + offset, n);
-  while (s->fd >= 0 && n) {
-    ssize_t r = pread(s->fd, p, least(n, CHUNK), (off_t)offset);
+static bool read_at(int fd, uint64_t offset, char *p, size_t n) {
+  while (n) {
+    ssize_t r = pread(fd, p, least(n, CHUNK), (off_t)offset);
     if (r < 0 && errno == EINTR) continue;
     if (r <= 0) return false;
     p += r, offset += (uint64_t)r, n -= (size_t)r;
   }
   return true;
+}
+
+bool mare_source_at(const mare_Source *s, uint64_t offset, void *out, size_t n) {
+  if (s->gz || offset > s->length || n > s->length - offset) return false;
+  if (s->fd >= 0) return read_at(s->fd, offset, out, n);
+  memcpy(out, s->bytes + offset, n);
+  return true;
+}
+
+mare_Status mare_source_seek(mare_Source *s, uint64_t offset) {
+  if (s->fd >= 0 && lseek(s->fd, (off_t)offset, SEEK_SET) < 0)
+    return mare_source_fail(s, MARE_IO, "%s", strerror(errno));
+  s->taken = s->position = offset;
+  return MARE_OK;
 }
 
 void mare_source_close(mare_Source *s) {
@@ -154,6 +167,35 @@ void mare_source_close(mare_Source *s) {
 
 /* -- reading ------------------------------------------------------------------------ */
 
+/*
+** Much of a file is read in pieces by all threads: what takes the time is not the disk,
+** but fresh pages and the copy into them.
+*/
+typedef struct Pieces {
+  int fd;
+  uint64_t offset;
+  char *out;
+  size_t n;
+  _Atomic bool failed;
+} Pieces;
+
+static void read_piece(void *ctx, int64_t i) {
+  Pieces *p = ctx;
+  size_t first = (size_t)i * PIECE;
+  if (!read_at(p->fd, p->offset + first, p->out + first, least(p->n - first, PIECE)))
+    p->failed = true;
+}
+
+/* false: it has to be tried from here on in order, which tells what is wrong */
+static bool read_pieces(const mare_Source *s, char *out, size_t n) {
+  Pieces p = {.fd = s->fd, .out = out, .n = n};
+  off_t at = lseek(s->fd, 0, SEEK_CUR);
+  if (at < 0) return false;
+  p.offset = (uint64_t)at;
+  mare_parallel((int64_t)((n + PIECE - 1) / PIECE), read_piece, &p);
+  return !p.failed && lseek(s->fd, (off_t)n, SEEK_CUR) >= 0;
+}
+
 /* up to n bytes of the file or string as it stands; *got is 0 at the end only */
 static mare_Status read_raw(mare_Source *s, void *out, size_t n, size_t *got) {
   ssize_t r;
@@ -162,6 +204,7 @@ static mare_Status read_raw(mare_Source *s, void *out, size_t n, size_t *got) {
     *got = n;
     if (*got) memcpy(out, s->bytes + s->taken, *got);
   }
+  else if (n >= 2 * PIECE && read_pieces(s, out, n)) *got = n;
   else {
     do r = read(s->fd, out, least(n, CHUNK)); while (r < 0 && errno == EINTR);
     if (r < 0) return mare_source_fail(s, MARE_IO, "%s", strerror(errno));

@@ -37,6 +37,8 @@ void mare_source_close(mare_Source *s);
 */
 mare_Status mare_source_part(mare_Source *s, const mare_Source *whole, const char *name,
                              uint64_t offset, uint64_t n, bool deflated);
+/* what is read next stands at this offset; of a source that is not packed, nor a part */
+mare_Status mare_source_seek(mare_Source *s, uint64_t offset);
 /* n bytes from 'offset' on of a source that is not packed; false: they are not there */
 bool mare_source_at(const mare_Source *s, uint64_t offset, void *out, size_t n);
 /* all of it and a newline, with 16 bytes of zero behind, in scratch memory */

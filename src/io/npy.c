@@ -49,7 +49,7 @@ static bool read_type(Parser *P) {
   mare_Text t;
   if (is_next(P, '[')) return fail(P, "describes records; columns of one type are read");
   if (!string(P, &t)) return false;
-  if (t.n == 3 && strchr("<>|=", t.s[0])) {
+  if (t.n == 3 && strchr("<>|=", t.s[0]) && t.s[1] != 'B') {
     *f = (mare_Format){t.s[1], (uint8_t)(t.s[2] - '0'), t.s[0] == '>'};
     if (mare_format_dtype(*f, &dt)) {
       P->x->t.dtype = dt;
@@ -59,7 +59,8 @@ static bool read_type(Parser *P) {
   P->p = t.s;
   return fail(P, t.n > 1 && t.s[1] == 'O'
                      ? "names Python objects, which are pickled and never read"
-                     : "names an unknown type (known: f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 b1)");
+                     : "names an unknown type (known: f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 "
+                       "b1)");
 }
 
 static bool read_order(Parser *P) {

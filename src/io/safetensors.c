@@ -22,7 +22,17 @@
 
 typedef unsigned long long U64; /* for %llu */
 
-static const char *const type_names[MARE_NDTYPE] = {"F32", "F64", "I64", "U8"};
+static const struct { /* what is read; the types of mare first, which are written too */
+  const char *name;
+  mare_Format format;
+} types[] = {
+    {"F32", {'f', 4, 0}},  {"F64", {'f', 8, 0}},  {"I64", {'i', 8, 0}},
+    {"U8", {'u', 1, 0}},   {"BF16", {'B', 2, 0}}, {"F16", {'f', 2, 0}},
+    {"I32", {'i', 4, 0}},  {"I16", {'i', 2, 0}},  {"I8", {'i', 1, 0}},
+    {"U64", {'u', 8, 0}},  {"U32", {'u', 4, 0}},  {"U16", {'u', 2, 0}},
+    {"BOOL", {'b', 1, 0}}};
+
+enum { NTYPES = sizeof types / sizeof *types };
 
 /* -- the parser --------------------------------------------------------------------- */
 
@@ -190,7 +200,7 @@ static bool numbers(Parser *P, const char *field, int most, int64_t *v, int *cou
 
 typedef struct Fields {
   bool seen[3];
-  mare_Dtype dtype;
+  int type;
   int ndim, noffset;
   int64_t shape[MARE_MAXDIM], offset[2];
 } Fields;
@@ -200,13 +210,10 @@ static const char *const field_names[] = {"dtype", "shape", "data_offsets"};
 static bool read_dtype(Parser *P, Fields *f) {
   mare_Text t;
   if (!string(P, &t)) return false;
-  for (int i = 0; i < MARE_NDTYPE; i++)
-    if (equal(t, type_names[i])) {
-      f->dtype = (mare_Dtype)i;
-      return true;
-    }
-  return fail(P, "dtype %.*s is not supported; known: F32 F64 I64 U8",
-              SHOWN(t));
+  for (f->type = 0; f->type < NTYPES; f->type++)
+    if (equal(t, types[f->type].name)) return true;
+  return fail(P, "dtype %.*s is not supported; known: F64 F32 F16 BF16 I64 I32 I16 I8 "
+                 "U64 U32 U16 U8 BOOL", SHOWN(t));
 }
 
 static bool read_field(Parser *P, Fields *f) {
@@ -241,15 +248,18 @@ static bool read_fields(Parser *P, Fields *f) {
 /* the shape fits into memory, and the offsets span exactly its bytes */
 static bool check_fields(Parser *P, const Fields *f, mare_Entry *e) {
   char text[MARE_SHAPETEXT];
-  const char *type = type_names[f->dtype];
+  const char *type = types[f->type].name;
   uint64_t nbytes;
+  mare_Dtype dtype = MARE_F32;
   if (f->noffset != 2) return fail(P, "data_offsets holds %d numbers, not 2", f->noffset);
-  if (!mare_shape_set(&e->t, f->dtype, f->ndim, f->shape))
+  e->format = types[f->type].format;
+  mare_format_dtype(e->format, &dtype);
+  if (!mare_shape_set(&e->t, dtype, f->ndim, f->shape))
     return fail(P, "shape %s of %s does not fit into memory",
                 mare_shape_text(text, f->ndim, f->shape), type);
   e->begin = (uint64_t)f->offset[0];
   e->end = (uint64_t)f->offset[1];
-  nbytes = (uint64_t)e->t.numel * mare_sizeof[f->dtype];
+  nbytes = (uint64_t)e->t.numel * e->format.size;
   if (e->end < e->begin || e->end - e->begin != nbytes)
     return fail(P, "data_offsets %llu..%llu do not span the %llu bytes of shape %s, %s",
                 (U64)e->begin, (U64)e->end,
@@ -524,7 +534,7 @@ static void put_entry(Writer *w, const mare_Entry *e) {
   char text[96];
   put_string(w, e->name);
   put(w, text, (size_t)snprintf(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[",
-                                type_names[e->t.dtype]));
+                                types[e->t.dtype].name));
   for (int d = 0; d < e->t.ndim; d++)
     put(w, text, (size_t)snprintf(text, sizeof text, d ? ",%lld" : "%lld",
                                   (long long)e->t.shape[d]));

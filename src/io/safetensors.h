@@ -6,7 +6,7 @@
 #ifndef MARE_SAFETENSORS_H
 #define MARE_SAFETENSORS_H
 
-#include "bytes.h"
+#include "elements.h"
 
 typedef struct mare_Text {
   const char *s;
@@ -16,6 +16,7 @@ typedef struct mare_Text {
 typedef struct mare_Entry {
   mare_Text name;
   mare_Tensor t;       /* reading: shape and type, no storage; writing: the tensor */
+  mare_Format format;  /* reading: what is in the file */
   uint64_t begin, end; /* its bytes, counted from the end of the header */
 } mare_Entry;
 
