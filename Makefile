@@ -96,6 +96,7 @@ run: deps-run
 test: deps
 	$(AGAIN) all
 	$(AGAIN) lint
+	$(AGAIN) examples-quick
 	$(AGAIN) busted
 
 busted: all

@@ -1,5 +1,6 @@
 -- 03-descent.lua -- rolling down a curve, and why one start is not enough.
 -- ids: A5 A7
+-- takes: 2 s
 -- expect: -4.82 -4.81
 --
 -- What is asked.  Where is a function smallest?  Descent answers with steps against the

@@ -1,5 +1,6 @@
 -- 22-dropout.lua -- too little is learnt, or too much, and what helps.
 -- ids: M17 A7 L3 T9
+-- takes: 3 s
 -- expect: 0.2 0.95
 --
 -- What is asked.  A small net learns too little: its loss is high on what it has seen and on

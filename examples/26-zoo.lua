@@ -1,5 +1,6 @@
 -- 26-zoo.lua -- all activations, all losses of one element, all optimizers.
 -- ids: L8 L1 L2
+-- takes: 2 s
 -- expect: 14 17
 --
 -- What is asked.  Which shapes are there to choose from, and does the choice matter?  Every

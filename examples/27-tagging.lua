@@ -1,5 +1,6 @@
 -- 27-tagging.lua -- several tags for one picture.
 -- ids: M19
+-- takes: 5 s
 -- expect: 0.82 0.95
 --
 -- What is asked.  One, two or three digits lie on top of each other in a picture: which ones

@@ -1,5 +1,6 @@
 -- 29-recommender.lua -- what will somebody like that he has not seen?
 -- ids: M19
+-- takes: 2 s
 -- expect: 0.38 0.55
 --
 -- What is asked.  Four hundred people rated a few of three hundred films each, from 1 to 5.  What

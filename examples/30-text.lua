@@ -1,5 +1,6 @@
 -- 30-text.lua -- a network that writes.
 -- ids: M20 M19
+-- takes: 30 s
 -- expect: 1.1 1.2
 --
 -- What is asked.  Given the characters of a text so far, which one comes next?  Who can answer

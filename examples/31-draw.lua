@@ -1,5 +1,6 @@
 -- 31-draw.lua -- a network that draws digits nobody wrote.
 -- ids: M20 M19
+-- takes: 7 s
 -- expect: 0.5 0.85
 --
 -- What is asked.  How could a machine draw?  A variational autoencoder (Kingma and Welling 2014)

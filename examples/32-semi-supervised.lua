@@ -1,5 +1,6 @@
 -- 32-semi-supervised.lua -- a few labels and many pictures without.
 -- ids: M19
+-- takes: 7 s
 -- expect: 0.02 0.13
 --
 -- What is asked.  Labels are dear, pictures are cheap.  Of 1,400 digits only 40 have a label;

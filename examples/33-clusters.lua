@@ -1,5 +1,6 @@
 -- 33-clusters.lua -- what is found without labels: clusters and directions.
 -- ids: M19
+-- takes: 2 s
 -- expect: 0.7 0.85
 --
 -- What is asked.  1,797 pictures of digits, and nobody says which is which.  k-means looks for

@@ -1,5 +1,6 @@
 -- 34-policy.lua -- learning by trial: a pole is balanced on a cart.
 -- ids: M19
+-- takes: 2 s
 -- expect: 150 200
 --
 -- What is asked.  A pole stands on a cart; at every step the cart is pushed to the left or to

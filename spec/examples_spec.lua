@@ -56,14 +56,14 @@ describe("01-digits", function()
   end)
 end)
 
-describe("02-fashion-mnist", function()
+describe("25-fashion-mnist", function()
   it("learns from a part of the pictures", function()
     if not has_fashion_mnist() then
       pending "dataset-fashion-mnist is not installed"
       return
     end
     with_file(function(path)
-      local text, ok = run("examples/02-fashion-mnist.lua --epochs 2 --limit 6000 --out " .. path)
+      local text, ok = run("examples/25-fashion-mnist.lua --epochs 2 --limit 6000 --out " .. path)
       assert.is_true(ok, text)
       assert.is_true(accuracy(text) >= 0.75, text)
       assert.truthy(text:find "this is a %S+ %(probability")

@@ -80,15 +80,25 @@ doc: all $(B)/annotations.lua
 
 # -- the numbered examples -----------------------------------------------------------------
 
-# Each runs, and its key number must lie in the range of its header. ONLY=pattern: some.
+# Each runs, and its key number must lie in the range of its header. ONLY=pattern: some;
+# SEEDS=n: with the seeds 1 to n. Two run at a time (JOBS), each on two threads.
+JOBS    = 2
+SEEDS   = 1
+EXAMPLES = $(ENV) LUA=$(LUA) JOBS=$(JOBS) SEEDS=$(SEEDS) $(LUA) spec/tools/examples.lua
 examples: all
-	@$(ENV) LUA=$(LUA) $(LUA) spec/tools/examples.lua check $(ONLY)
+	@$(EXAMPLES) check $(ONLY)
 
-# Runs them for their pictures, then writes the index.
-gallery: examples
-	@$(LUA) spec/tools/examples.lua index > examples/README.md
+# Those that take a second: `make test` runs them.
+examples-quick: all
+	@$(EXAMPLES) quick
 
-.PHONY: examples gallery
+# Runs them for their pictures, large ones in examples/out and small ones for the index.
+gallery: all
+	@rm -f examples/small/*.svg
+	@MARE_SMALL=1 $(EXAMPLES) check
+	@$(EXAMPLES) index > examples/README.new && mv examples/README.new examples/README.md
+
+.PHONY: examples examples-quick gallery
 
 # -- timings -------------------------------------------------------------------------
 

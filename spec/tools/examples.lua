@@ -1,104 +1,172 @@
 -- examples.lua -- runs the numbered examples and compares the key number that each prints with
--- the range in its header; writes the index of them.  examples.lua [check | index] [PATTERN]
+-- the range in its header; writes the index of them.
 --
--- A header names the ids of the mission that an example covers, `-- ids: A5 A7`, and the range
--- of its key number, `-- expect: LO HI`.  The number is in its last line "key: WHAT = NUMBER".
+--     examples.lua check [PATTERN]     all, or those whose names hold PATTERN
+--     examples.lua quick               those that take a second
+--     examples.lua index               examples/README.md, with what the last check found
+--
+-- A header names the ids of the mission that an example covers, `-- ids: A5 A7`, the range of
+-- its key number, `-- expect: LO HI`, and the seconds it takes on two cores, `-- takes: 1 s`.
+-- The number stands in the line "key: WHAT = NUMBER".  From the environment: JOBS (2), how many
+-- run at a time; SEEDS (1): every example runs with --seed 1 to SEEDS.
 
 local lua = os.getenv "LUA" or "lua5.4"
 local mode, pattern = arg[1] or "check", arg[2] or ""
+local jobs, seeds = tonumber(os.getenv "JOBS") or 2, tonumber(os.getenv "SEEDS") or 1
+local results, most = "build/examples", 60
 
-local function examples()
-  local pipe, list = io.popen "ls examples", {}
-  for name in pipe:lines() do
-    if name:find "^%d%d%-.*%.lua$" and name:find(pattern) then list[#list + 1] = name end
-  end
+local function lines_of(command)
+  local pipe, list = io.popen(command), {}
+  for line in pipe:lines() do list[#list + 1] = line end
   pipe:close()
   return list
 end
 
+local function content(path)
+  local file = io.open(path)
+  local text = file and file:read "a"
+  if file then file:close() end
+  return text
+end
+
 local function header(name)
-  local about = { name = name, ids = {} }
+  local about = { name = name, stem = name:gsub("%.lua$", ""), ids = {}, takes = 1 }
   for line in io.lines("examples/" .. name) do
     if not line:find "^%-%-" then break end
     about.title = about.title or line:match "^%-%- [%w%-%.]+ %-%- (.*)"
     for id in (line:match "^%-%- ids: (.*)" or ""):gmatch "%u%d+" do table.insert(about.ids, id) end
     local lo, hi = line:match "^%-%- expect: (%S+) (%S+)"
     if lo then about.lo, about.hi = tonumber(lo), tonumber(hi) end
+    about.takes = tonumber(line:match "^%-%- takes: (%d+) s") or about.takes
   end
   return about
 end
 
-local function run(name)
-  local pipe = io.popen(("NO_COLOR=1 timeout 120 %s examples/%s 2>&1"):format(lua, name))
-  local start = os.time()
-  local text = pipe:read "a"
-  local ok = pipe:close()
-  return ok, text, os.time() - start
-end
-
--- What is wrong with an example, or nil; its key number and the seconds it took.
-local function check(about)
-  local ok, text, seconds = run(about.name)
-  if not ok then return "it failed:\n" .. text, nil, seconds end
-  local what, value = text:match ".*key: (.*) = (%S+)"
-  about.what, about.value = what, value
-  if not about.lo then return nil, value, seconds end
-  value = tonumber(value)
-  if not value then return "it prints no key number", nil, seconds end
-  if not (value >= about.lo and value <= about.hi) then
-    return ("%s is %s, outside %s to %s"):format(what, value, about.lo, about.hi), value, seconds
+local list, by_name = {}, {}
+for _, name in ipairs(lines_of "ls examples") do
+  if name:find "^%d%d%-.*%.lua$" then
+    list[#list + 1] = header(name)
+    by_name[list[#list].stem] = list[#list]
   end
-  return seconds > 60 and ("it took %d s"):format(seconds) or nil, value, seconds
 end
 
-local failed = 0
-local rows = {}
-for _, name in ipairs(examples()) do
-  local about = header(name)
-  rows[#rows + 1] = about
-  if mode == "check" then
-    local wrong, value, seconds = check(about)
-    print(("%-34s %3d s  %s"):format(name, seconds, wrong and "WRONG: " .. wrong
-      or about.what and ("%s = %s"):format(about.what, value) or "ran"))
+-- The ids of the mission that no example names.
+local function missing()
+  local covered, ids = {}, {}
+  for _, about in ipairs(list) do
+    for _, id in ipairs(about.ids) do covered[id] = true end
+  end
+  for _, kind in ipairs { { "T", 9 }, { "A", 7 }, { "M", 20 }, { "L", 8 } } do
+    for k = 1, kind[2] do
+      if not covered[kind[1] .. k] then ids[#ids + 1] = kind[1] .. k end
+    end
+  end
+  return ids
+end
+
+-- -- running --------------------------------------------------------------------------------
+
+-- One shell starts all of them, a few at a time, and says "NAME SEED STATUS SECONDS" as each ends.
+local each = [[
+set -- $1; out=%s/$1.$2.txt; start=$(date +%%s)
+NO_COLOR=1 timeout 120 %s examples/$1.lua --seed $2 >$out 2>&1 </dev/null
+echo $1 $2 $? $(($(date +%%s) - start))]]
+
+local function start(chosen)
+  os.execute("mkdir -p " .. results)
+  local input = os.tmpname()
+  local file = assert(io.open(input, "w"))
+  for _, about in ipairs(chosen) do
+    for seed = 1, seeds do file:write(about.stem, " ", seed, "\n") end
+  end
+  file:close()
+  local threads = os.getenv "MARE_THREADS" and "" or "MARE_THREADS=2 "
+  return io.popen(("%sxargs -P %d -I{} sh -c '%s' sh '{}' < %s; rm -f %s"):format(threads, jobs,
+    each:format(results, lua), input, input))
+end
+
+-- What a run showed: what is wrong, or nil, and what it printed for its key number.
+local function judge(about, seed, status, seconds)
+  local text = content(("%s/%s.%s.txt"):format(results, about.stem, seed)) or ""
+  if status ~= 0 then return "it failed:\n" .. text end
+  local skipped = text:match "skipped: ([^\n]*)"
+  if skipped then return nil, "skipped: " .. skipped end
+  local what, value = text:match ".*key: ([^\n]*) = (%S+)"
+  local v = tonumber(value)
+  if not (v and about.lo) then return "it has no key number, or no range for it" end
+  local found = ("%s = %s"):format(what, value)
+  if not (v >= about.lo and v <= about.hi) then
+    return ("%s, outside %g to %g"):format(found, about.lo, about.hi)
+  end
+  return seconds > most and ("it took %d s"):format(seconds) or nil, found
+end
+
+local function check(chosen)
+  local failed, pipe = 0, start(chosen)
+  for line in pipe:lines() do
+    local stem, seed, status, seconds = line:match "^(%S+) (%d+) (%d+) (%d+)$"
+    local wrong, found = judge(by_name[stem], seed, tonumber(status), tonumber(seconds))
+    print(("%-30s %s%3d s  %s"):format(stem, seeds > 1 and seed .. " " or "", seconds,
+      wrong and "WRONG: " .. wrong or found))
     io.stdout:flush()
     if wrong then failed = failed + 1 end
   end
+  pipe:close()
+  return failed
 end
 
--- Every id of the mission stands in at least one example.
-local ids = {}
-for letter, last in pairs { T = 9, A = 7, M = 20, L = 8 } do
-  for k = 1, last do ids[#ids + 1] = letter .. k end
+-- -- the index ------------------------------------------------------------------------------
+
+local function pictures(about)
+  local found = {}
+  for _, file in ipairs(lines_of "ls examples/small 2>/dev/null") do
+    if file:sub(1, 3) == about.stem:sub(1, 3) then
+      found[#found + 1] = ("![%s](small/%s)"):format(file:gsub("%.svg$", ""), file)
+    end
+  end
+  return table.concat(found, " ")
 end
-local covered = {}
-for _, about in ipairs(rows) do
-  for _, id in ipairs(about.ids) do covered[id] = true end
+
+local function key_number(about)
+  local text = content(("%s/%s.1.txt"):format(results, about.stem)) or ""
+  local what, value = text:match ".*key: ([^\n]*) = (%S+)"
+  local range = about.lo == about.hi and ("%g"):format(about.lo)
+    or ("%g to %g"):format(about.lo, about.hi)
+  return what and ("%s: **%.4g** (%s)"):format(what:gsub("|", "\\|"), tonumber(value), range)
+    or range
 end
-local missing = {}
-table.sort(ids)
-for _, id in ipairs(ids) do
-  if not covered[id] then missing[#missing + 1] = id end
+
+local function index()
+  print((content "spec/tools/examples.md":gsub("\n$", "")))
+  print "\n| example | what is asked | ids | key number (its range) | pictures |\n|---|---|---|---|---|"
+  for _, about in ipairs(list) do
+    print(("| [%s](%s) | %s | %s | %s | %s |"):format(about.stem, about.name, about.title,
+      table.concat(about.ids, " "), key_number(about), pictures(about)))
+  end
+  print "\n| id | examples |\n|---|---|"
+  for _, kind in ipairs { { "T", 9 }, { "A", 7 }, { "M", 20 }, { "L", 8 } } do
+    for k = 1, kind[2] do
+      local id, where = kind[1] .. k, {}
+      for _, about in ipairs(list) do
+        if (" " .. table.concat(about.ids, " ") .. " "):find(" " .. id .. " ", 1, true) then
+          where[#where + 1] = ("[%s](%s)"):format(about.stem:sub(1, 2), about.name)
+        end
+      end
+      print(("| %s | %s |"):format(id, table.concat(where, " ")))
+    end
+  end
 end
 
 if mode == "index" then
-  print("# Examples\n\nMade by `make gallery`; `make examples` runs all of them.\n")
-  print("| example | what is asked | ids | key number within | pictures |")
-  print("|---|---|---|---|---|")
-  for _, about in ipairs(rows) do
-    local stem, pictures = about.name:match "^(%d%d)", {}
-    local pipe = io.popen("ls examples/out 2>/dev/null")
-    for file in pipe:lines() do
-      if file:find("^" .. stem .. ".*%.svg$") then
-        pictures[#pictures + 1] = ("![%s](out/%s)"):format(file:gsub("%.svg$", ""), file)
-      end
-    end
-    pipe:close()
-    print(("| [%s](%s) | %s | %s | %s | %s |"):format(about.name, about.name, about.title or "",
-      table.concat(about.ids, " "), about.lo and ("%g to %g"):format(about.lo, about.hi) or "",
-      table.concat(pictures, " ")))
-  end
+  index()
+  os.exit(true)
 end
-if pattern == "" and mode == "check" and #missing > 0 then
-  print("no example for: " .. table.concat(missing, " "))
+local chosen = {}
+for _, about in ipairs(list) do
+  local wanted = about.stem:find(pattern) and (mode ~= "quick" or about.takes <= 1)
+  if wanted then chosen[#chosen + 1] = about end
 end
-os.exit(failed == 0)
+local failed, lacking = check(chosen), missing()
+if #lacking > 0 then print("no example for: " .. table.concat(lacking, " ")) end
+print(("%d runs of %d examples, %d wrong"):format(#chosen * seeds, #chosen, failed))
+os.exit(failed == 0 and #lacking == 0)

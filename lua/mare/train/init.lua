@@ -1,6 +1,6 @@
 -- train -- the training loop, with what a long run needs: progress, validation, early stop,
 -- checkpoints, resumption.  The loop itself is a dozen lines (see step below); a script may
--- as well write its own, as examples/02-fashion-mnist.lua does.
+-- as well write its own, as examples/25-fashion-mnist.lua does.
 
 local mare = require "mare"
 local check = require "mare.check"

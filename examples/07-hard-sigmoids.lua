@@ -1,0 +1,71 @@
+-- 07-hard-sigmoids.lua -- any curve of straight pieces is a constant plus hard sigmoids.
+-- ids: M5 L2
+-- expect: 0 1e-6
+--
+-- What is asked.  How can a model bend?  A hard sigmoid is flat, then straight, then flat.
+-- One for each straight piece of a curve, added up with a constant, is the curve.  A soft
+-- sigmoid does nearly the same, and two ReLUs make one hard sigmoid.
+
+local mare = require "mare"
+local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
+local nn, plot = mare.nn, mare.plot
+local args = lesson.options("07-hard-sigmoids.lua", "Curves out of hard sigmoids.",
+  { steps = 3000 })
+mare.seed(args.seed)
+
+-- flat at 0 up to a, flat at 1 from b on: hardsigmoid is clip(0.2 x + 0.5, 0, 1)
+local function ramp(x, a, b)
+  return ((x - (a + b) / 2) * (5 / (b - a))):hardsigmoid()
+end
+
+lesson.title "a curve with corners"
+local corners = { { 0, 1 }, { 2, 4 }, { 5, 3 }, { 7, 3.5 }, { 10, 0 } }
+local x = mare.linspace(0, 10, 401, "f64")
+-- one ramp for each piece, as high as the piece rises
+local curve = mare.full({ 401 }, corners[1][2], "f64")
+for i = 2, #corners do
+  local from, to = corners[i - 1], corners[i]
+  curve = curve + ramp(x, from[1], to[1]) * (to[2] - from[2])
+end
+local worst = 0
+for _, c in ipairs(corners) do
+  worst = math.max(worst, math.abs(curve[math.floor(c[1] * 40 + 1.5)]:item() - c[2]))
+end
+print(("%d corners, a constant and %d hard sigmoids; the largest error at a corner is %.1e"):format(
+  #corners, #corners - 1, worst))
+
+lesson.title "two ReLUs make one hard sigmoid"
+local z = mare.linspace(-4, 4, 200, "f64")
+local two = ((z + 2.5):relu() - (z - 2.5):relu()) * 0.2
+local off = (two - z:hardsigmoid()):abs():max():item()
+print(("0.2 relu(z + 2.5) - 0.2 relu(z - 2.5) differs from the hard sigmoid by %.1e"):format(off))
+
+lesson.title "the same, learned"
+-- Soft sigmoids and ReLUs find the places of the pieces by descent.
+local function train(activation, units)
+  mare.seed(args.seed)
+  local model = nn.Sequential { nn.Linear(1, units), activation, nn.Linear(units, 1) }
+  local opt = mare.optim.adam(model:parameters(), { lr = mare.schedule.cosine(0.03, args.steps) })
+  local input, target = (x:to "f32" / 5 - 1):unsqueeze(2), curve:to "f32":unsqueeze(2)
+  local value
+  for _ = 1, args.steps do
+    local _ <close> = mare.scope()
+    opt:zero_grad()
+    local l = mare.loss.mse(model(input), target)
+    l:backward()
+    opt:step()
+    value = l:item()
+  end
+  return mare.no_grad(function() return model(input):squeeze(2) end), value
+end
+local soft, soft_loss = train(nn.Sigmoid(), 8)
+local relu, relu_loss = train(nn.ReLU(), 8)
+print(("8 sigmoids: loss %.5f; 8 ReLUs: loss %.5f"):format(soft_loss, relu_loss))
+
+lesson.picture(plot.grid({
+  plot.line(x, { curve, soft, relu }, { labels = { "hard sigmoids", "8 sigmoids", "8 ReLUs" },
+    title = "one curve, three ways", xlabel = "x", ylabel = "y" }),
+  plot.line(z, { z:hardsigmoid(), z:sigmoid(), two }, { title = "the pieces", xlabel = "z",
+    labels = { "hard sigmoid", "sigmoid", "two ReLUs" } }),
+}, { columns = 2 }), "07-pieces", { width = 1000, height = 420 })
+lesson.key("largest difference of both constructions", math.max(worst, off))

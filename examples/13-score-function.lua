@@ -1,0 +1,68 @@
+-- 13-score-function.lua -- one template for each class: f(x) = W x + b on images.
+-- ids: M7 M14 T8 L1 L3
+-- expect: 0.7 0.95
+--
+-- What is asked.  A 32x32 picture in colour is 3,072 numbers, a point in a space of 3,072
+-- dimensions.  A row of W for each of ten classes scores it.  Two losses say what is wrong
+-- with the scores: the hinge (margin) loss and softmax, each with an L2 penalty on W.
+--
+-- With --cifar DIR the pictures are CIFAR-10's (its binary version); otherwise they are
+-- made here: each class has a colour and a stripe of its own, under much noise.
+
+local mare = require "mare"
+local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
+local nn, loss, plot = mare.nn, mare.loss, mare.plot
+local args = lesson.options("13-score-function.lua", "Linear scores of images.",
+  { cifar = "", images = 2000, epochs = 10, penalty = 1e-3 })
+mare.seed(args.seed)
+
+-- (n, 3, 32, 32) f32 and labels 1..10
+local function generated(n)
+  local y = mare.randint(1, 10, n, "i64")
+  local colours = mare.rand(10, 3, 1, 1)
+  local across = mare.linspace(0, 1, 32):reshape(1, 1, 1, 32)
+  local down = mare.linspace(0, 1, 32):reshape(1, 1, 32, 1)
+  local angle = mare.arange(0, 9, "f32"):reshape(10, 1, 1, 1) * 0.314
+  local stripes = ((across * angle:cos() + down * angle:sin()) * 12):sin() * 0.03
+  local templates = 0.5 + (colours - 0.5) * 0.04 + stripes
+  local x = templates:index_select(1, y) + mare.randn(n, 3, 32, 32) * 0.35
+  return x:clamp(0, 1), y
+end
+
+local x, y
+if args.cifar ~= "" then
+  local train = assert(mare.data.cifar10(args.cifar))
+  x, y = train:split(args.images, { seed = args.seed }):batch(mare.arange(1, args.images))
+  if x:size(2) == 32 then x = x:permute(1, 4, 2, 3):contiguous() end
+else
+  x, y = generated(args.images)
+end
+x = x:reshape(#x, -1)
+x = x - x:mean(1, true)                   -- zero mean: the first step of preprocessing
+local train, test = mare.data.dataset(x, y):split(0.8, { seed = args.seed })
+print(("%d pictures of %d numbers each"):format(#x, x:size(2)))
+
+local function train_with(name, criterion)
+  mare.seed(args.seed)
+  local model = nn.Linear(3072, 10)
+  local history = mare.train.fit(model, { data = train, validation = test, epochs = args.epochs,
+    loss = criterion, batch = 50, seed = args.seed, metrics = { "accuracy" }, progress = false,
+    penalty = function() return loss.l2({ model.weight }) * args.penalty end,
+    optimizer = mare.optim.sgd(model:parameters(), { lr = 0.01, momentum = 0.9 }) })
+  local last = history[#history]
+  print(("%-8s training loss %.3f, unseen loss %.3f, unseen accuracy %.3f"):format(name, last.loss,
+    last.validation_loss, last.validation_accuracy))
+  return model, last.validation_accuracy
+end
+
+lesson.title "two losses"
+local _, hinge = train_with("hinge", loss.multi_margin)
+local model, softmax = train_with("softmax", loss.cross_entropy)
+
+lesson.title "what was learned: a template for each class"
+local templates = model.weight:detach():reshape(10, 3, 32, 32):permute(1, 3, 4, 2)
+local pictures = {}
+for k = 1, 10 do pictures[k] = templates[k] end
+lesson.picture(plot.image(pictures, { columns = 5, titles = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 },
+  title = "rows of W as pictures" }), "13-templates", { width = 1000, height = 450 })
+lesson.key("unseen accuracy, the better of both", math.max(hinge, softmax))

@@ -1,0 +1,64 @@
+-- 16-backpropagation.lua -- what goes forwards through a network and what comes back.
+-- ids: A1 A2 A3 L2
+-- expect: 0 1e-9
+--
+-- What is asked.  How does a weight deep in a network know how to change?  The derivative of
+-- the loss to a weight w that feeds z = w a + ... is a product: dz/dw = a, seen on the way
+-- forwards, times dC/dz, which comes backwards from the layers above.
+
+local mare = require "mare"
+local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
+local nn, loss = mare.nn, mare.loss
+
+local args = lesson.options("16-backpropagation.lua", "Forward pass and backward pass, by hand.")
+mare.seed(args.seed)
+
+local model = nn.Sequential { nn.Linear(2, 3), nn.Sigmoid(), nn.Linear(3, 2), nn.Sigmoid(),
+  nn.Linear(2, 1) }:to "f64"
+local x, y = mare.tensor({ { 1, -1 } }, "f64"), mare.tensor({ { 0.5 } }, "f64")
+
+lesson.title "the network laid open"
+local seen = mare.inspect(model, x, y, loss.mse)
+print(seen)
+
+lesson.title "the same by hand"
+-- Forwards: each layer keeps what went into it.
+local w1, b1, w2, b2, w3, b3 = model[1].weight:detach(), model[1].bias:detach(),
+  model[3].weight:detach(), model[3].bias:detach(), model[5].weight:detach(), model[5].bias:detach()
+local z1 = x:matmul(w1:t()) + b1
+local a1 = z1:sigmoid()
+local z2 = a1:matmul(w2:t()) + b2
+local a2 = z2:sigmoid()
+local z3 = a2:matmul(w3:t()) + b3
+-- Backwards: dC/dz of the last layer from the loss, the others from the layer above.
+local d3 = 2 * (z3 - y)
+local d2 = d3:matmul(w3) * a2 * (1 - a2)
+local d1 = d2:matmul(w2) * a1 * (1 - a1)
+-- dC/dw = dC/dz times a.
+local g1, g2, g3 = d1:t():matmul(x), d2:t():matmul(a1), d3:t():matmul(a2)
+print(("dC/dz of layer 1: %s"):format(table.concat(d1:reshape(-1):totable(), "  ")))
+
+lesson.title "against automatic differentiation"
+model:zero_grad()
+loss.mse(model(x), y):backward()
+local worst = 0
+for i, pair in ipairs { { g1, model[1] }, { g2, model[3] }, { g3, model[5] } } do
+  local off = (pair[1] - pair[2].weight.grad):abs():max():item()
+  print(("layer %d: the largest difference of a gradient is %.1e"):format(2 * i - 1, off))
+  worst = math.max(worst, off)
+end
+
+lesson.title "forward accumulation: one direction at a time"
+-- A derivative can also be carried forwards beside the values, without keeping a graph: one
+-- run for each input, where reverse accumulation takes one run for each output.
+local function output(v) return model(v):sum() end
+local _, forward = mare.jvp(output, x, mare.tensor({ { 1, 0 } }, "f64"))
+local reverse = mare.grad(output)(x)
+print(("d output / d x1: %.6f forwards, %.6f backwards"):format(forward:item(),
+  reverse[{ 1, 1 }]:item()))
+worst = math.max(worst, math.abs(forward:item() - reverse[{ 1, 1 }]:item()))
+
+lesson.picture(mare.plot.grid({ mare.plot.activation "sigmoid", mare.plot.activation "tanh",
+  mare.plot.activation "relu", mare.plot.activation "hardsigmoid" }, { columns = 2,
+  title = "activations and their derivatives" }), "16-activations", { width = 1000, height = 800 })
+lesson.key("largest difference between both ways", worst)

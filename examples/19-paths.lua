@@ -1,0 +1,65 @@
+-- 19-paths.lua -- ways down a bent valley: momentum, Adagrad, RMSProp, Adam.
+-- ids: L5 L6 L8
+-- expect: 0.5 1
+--
+-- What is asked.  Plain descent swings across a narrow valley and hardly moves along it.
+-- Momentum remembers where it was going; Adagrad, RMSProp and Adam give each number a rate
+-- of its own.  On a crescent-shaped valley and on Rosenbrock's function all start alike.
+
+local mare = require "mare"
+local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
+local args = lesson.options("19-paths.lua", "Optimizers on their way down.", { steps = 200 })
+
+-- The lowest places lie on a bent line; the walls are steep across it and flat along it.
+local function crescent(p)
+  local r = (p[1] ^ 2 + p[2] ^ 2 + 1e-9) ^ 0.5
+  return 5 * (r - 1.5) ^ 2 + 0.3 * (p[2] - 1.5) ^ 2
+end
+local function rosenbrock(p) return (1 - p[1]) ^ 2 + 10 * (p[2] - p[1] ^ 2) ^ 2 end
+
+local optimizers = {
+  { "sgd", "sgd", { lr = 0.01 } },
+  { "momentum", "sgd", { lr = 0.01, momentum = 0.9 } },
+  { "adagrad", "adagrad", { lr = 0.3 } },
+  { "rmsprop", "rmsprop", { lr = 0.02 } },
+  { "adam", "adam", { lr = 0.05 } },
+}
+
+local function descend(f, start, name, options)
+  local p = mare.tensor(start, "f64"):requires_grad()
+  local opt, path = mare.optim[name]({ p }, options), {}
+  for step = 1, args.steps do
+    path[step] = p:detach():clone()
+    opt:zero_grad()
+    f(p):backward()
+    opt:step()
+  end
+  return mare.stack(path, 1), f(p:detach()):item()
+end
+
+local best = 0
+for _, ground in ipairs {
+  { "crescent", crescent, { -1.4, -0.9 }, { -2.2, 2.2 }, { -2.2, 2.2 },
+    { 0.1, 0.5, 1, 2, 4, 8, 12 } },
+  { "rosenbrock", rosenbrock, { -1.5, 2 }, { -2, 2 }, { -1, 3 }, { 0.5, 2, 8, 20, 50, 100 } },
+} do
+  local title, f, start, x, y, levels = table.unpack(ground)
+  lesson.title(title)
+  local paths, values = {}, {}
+  for _, o in ipairs(optimizers) do
+    paths[o[1]], values[o[1]] = descend(f, start, o[2], o[3])
+    print(("%-9s after %d steps: loss %.4g"):format(o[1], args.steps, values[o[1]]))
+  end
+  local numbers = mare.zeros({ 2 }, "f64")
+  lesson.picture(mare.plot.contour(function(a, b)
+    numbers[1], numbers[2] = a, b
+    return f(numbers):item()
+  end, { x = x, y = y, levels = levels, points = 50, paths = paths, title = title,
+    xlabel = "w1", ylabel = "w2" }), "19-" .. title)
+  local beaten = 0
+  for name, v in pairs(values) do
+    if name ~= "sgd" and v < values.sgd then beaten = beaten + 1 end
+  end
+  best = best + beaten / 8
+end
+lesson.key("share of the others that end below plain descent", best)
