@@ -100,6 +100,17 @@ gallery: all
 
 .PHONY: examples examples-quick gallery
 
+# -- programs with Lua inside ---------------------------------------------------------
+
+# Real programs on the loopback, see spec/hosts. ONLY=lighttpd: of these only; NOISY=1: on
+# a machine that others use, rates are counted in processor time.
+hosts: deps
+	-@sh spec/tools/deps.sh hosts
+	$(AGAIN) all
+	@$(ENV) LUA=$(LUA) NOISY=$(NOISY) $(LUA) spec/hosts/run.lua $(ONLY)
+
+.PHONY: hosts
+
 # -- timings -------------------------------------------------------------------------
 
 $(B)/bench/direct: spec/bench/direct.c $(B)/libmare.a

@@ -19,6 +19,10 @@ test  lua-busted             share/lua/5.4/busted/runner.lua
 test  lua-check              bin/luacheck
 test  gnuplot-nox            bin/gnuplot
 test  dataset-fashion-mnist  share/datasets/fashion-mnist/train-images-idx3-ubyte.gz share/dataset-fashion-mnist share/fashion-mnist
+hosts lua-socket             share/lua/5.4/socket.lua
+hosts lighttpd               sbin/lighttpd
+hosts lighttpd-modules-lua   lib/lighttpd/mod_magnet.so
+hosts nghttp2-client         bin/h2load
 bench python3-torch          lib/python3/dist-packages/torch/__init__.py
 bench libopenblas0-pthread   lib/$multiarch/openblas-pthread/libblas.so.3
 bench libopenblas0-openmp    lib/$multiarch/openblas-openmp/libblas.so.3
@@ -58,5 +62,5 @@ fi
 echo "installing: $missing"
 export DEBIAN_FRONTEND=noninteractive
 ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || $root apt-get -q update
-install() { $root apt-get -qq -y --no-install-recommends install $missing >/dev/null; }
+install() { $root apt-get -o DPkg::Lock::Timeout=120 -qq -y --no-install-recommends install $missing >/dev/null; }
 install || { $root apt-get -q update && install; } || by_hand "apt"
