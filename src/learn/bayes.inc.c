@@ -23,6 +23,19 @@ static void K(add_squares)(int64_t d, const void *p, const double *restrict shif
   }
 }
 
+static void K(add_squares4)(int64_t d, const void *const *p,
+                            const double *restrict shift, const double *w,
+                            double *restrict s, double *restrict q) {
+  const real *restrict x0 = p[0], *restrict x1 = p[1];
+  const real *restrict x2 = p[2], *restrict x3 = p[3];
+  for (int64_t j = 0; j < d; j++) {
+    const double a = (double)x0[j] - shift[j], b = (double)x1[j] - shift[j];
+    const double e = (double)x2[j] - shift[j], f = (double)x3[j] - shift[j];
+    s[j] += (w[0] * a + w[1] * b) + (w[2] * e + w[3] * f);
+    q[j] += (w[0] * a * a + w[1] * b * b) + (w[2] * e * e + w[3] * f * f);
+  }
+}
+
 static void K(center)(int64_t d, const void *p, const double *restrict mean, double w,
                       void *out) {
   const real *restrict x = p;

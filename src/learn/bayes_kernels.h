@@ -15,6 +15,9 @@ typedef struct mare_BayesKernels {
   /* s += w (x - shift), q += w (x - shift)^2 */
   void (*add_squares)(int64_t d, const void *x, const double *shift, double w, double *s,
                       double *q);
+  /* the same for the 4 rows that x points to, which then pass the sums by once */
+  void (*add_squares4)(int64_t d, const void *const *x, const double *shift,
+                       const double *w, double *s, double *q);
   /* y = w (x - mean) */
   void (*center)(int64_t d, const void *x, const double *mean, double w, void *y);
   /* y = x[order], 1-based */

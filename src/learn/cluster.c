@@ -270,13 +270,15 @@ static mare_Status pair_sums(mare_Heap *h, mare_Values *v) {
 
 /*
 ** z = sum w (x - mean)(x - mean)' q, both products of a block of rows while it is in
-** the cache.  A piece has a block of centred rows y (BLOCK, d), t = y q (BLOCK, m), what
-** a block gives u (d, m), all of x's type, and its sum (d, m).
+** the cache; or, given targets, sum w (x - mean) (target - (x - mean)' q).  A piece has a
+** block of centred rows y (BLOCK, d), t = y q or what that leaves of the targets
+** (BLOCK, m), what a block gives u (d, m), all of x's type, and its sum (d, m).
 */
 typedef struct Scatter {
   const mare_BayesKernels *k;
-  const mare_Tensor *x, *q;     /* (n, d), (d, m) */
+  const mare_Tensor *x, *q;     /* (n, d), (d, m); q without a storage: 0 */
   const double *weights, *mean; /* (n) or NULL, (d) */
+  const double *target;         /* (n, m) or NULL */
   char *scratch;
   double *part;
   int64_t n, d, m, share;
@@ -291,6 +293,19 @@ static mare_Tensor matrix_at(mare_Dtype dt, char *data, int64_t rows, int64_t co
   return t;
 }
 
+static double root_of(const Scatter *s, int64_t i) {
+  return s->weights ? sqrt(s->weights[i]) : 1;
+}
+
+/* t (rows, m) = the targets of rows first .., times the roots of their weights, less t */
+static void residuals(const Scatter *s, int64_t first, mare_Tensor *t) {
+  for (int64_t i = 0; i < t->shape[0]; i++) {
+    const double *target = s->target + (first + i) * s->m, w = root_of(s, first + i);
+    for (int64_t j = 0, at = i * s->m; j < s->m; j++, at++)
+      mare_set_real(t, at, w * target[j] - (s->q->storage ? mare_get_real(t, at) : 0));
+  }
+}
+
 static void scatter_block(const Scatter *s, char *scratch, double *sum, int64_t first,
                           int64_t rows) {
   const size_t size = mare_sizeof[s->x->dtype];
@@ -298,11 +313,12 @@ static void scatter_block(const Scatter *s, char *scratch, double *sum, int64_t 
   mare_Tensor t = matrix_at(y.dtype, y.data + size * (size_t)(BLOCK * s->d), rows, s->m);
   mare_Tensor u = matrix_at(y.dtype, t.data + size * (size_t)(BLOCK * s->m), s->d, s->m);
   for (int64_t i = 0; i < rows; i++)
-    s->k->center(s->d, row_of(s->x, first + i), s->mean,
-                 s->weights ? sqrt(s->weights[first + i]) : 1, (void *)row_of(&y, i));
-  mare_gemm(&y, s->q, 0, &t);
+    s->k->center(s->d, row_of(s->x, first + i), s->mean, root_of(s, first + i),
+                 (void *)row_of(&y, i));
+  if (s->q->storage) mare_gemm_whole(&y, s->q, 0, &t);
+  if (s->target) residuals(s, first, &t);
   mare_transpose(&y, 0, 1);
-  mare_gemm(&y, &t, 0, &u);
+  mare_gemm_whole(&y, &t, 0, &u);
   s->k->flush(s->d * s->m, u.data, sum);
 }
 
@@ -316,16 +332,17 @@ static void scatter_piece(void *ctx, int64_t piece) {
     scatter_block(s, scratch, sum, i, at_most(BLOCK, last - i));
 }
 
-/* x (n, d), weights (n) or nil, mean (d), q (d, m), z (d, m) */
+/* x (n, d), weights (n) or nil, mean (d), q (d, m), target (n, m): either, z (d, m) */
 static mare_Status scatter_times(mare_Heap *h, mare_Values *v) {
   const mare_Tensor *x = &v->t[0];
   Scatter s = {.k = mare_bayes_kernels(x->dtype), .x = x, .q = &v->t[3],
                .weights = doubles(&v->t[1]), .mean = doubles(&v->t[2]),
-               .n = x->shape[0], .d = x->shape[1], .m = v->t[3].shape[1]};
+               .target = doubles(&v->t[4]), .n = x->shape[0], .d = x->shape[1],
+               .m = v->t[5].shape[1]};
   const int64_t pieces = at_most(16, (s.n + 2 * BLOCK - 1) / (2 * BLOCK));
   const int64_t dm = s.d * s.m;
-  if (s.n == 0) return MARE_BADARG;
-  double *z = doubles(&v->t[4]);
+  if (s.n == 0 || !(s.q->storage || s.target)) return MARE_BADARG;
+  double *z = doubles(&v->t[5]);
   s.share = (s.n + pieces - 1) / pieces;
   s.reals = (size_t)(BLOCK * (s.d + s.m) + dm);
   s.scratch = mare_scratch(h, (size_t)pieces * s.reals * mare_sizeof[x->dtype]);
@@ -343,5 +360,5 @@ static mare_Status scatter_times(mare_Heap *h, mare_Values *v) {
 const mare_RoutineRow mare_cluster_routines[] = {
   {"nearest_centers", "r:nd r:kd d:k ?d:n !i:n !?d:k !?d:kd", nearest_centers},
   {"pair_sums", "r:nd r:md ?i:nj n !d:nj", pair_sums},
-  {"scatter_times", "r:nd ?d:n d:d r:dm !d:dm", scatter_times},
+  {"scatter_times", "r:nd ?d:n d:d ?r:dm ?d:nm !d:dm", scatter_times},
   {NULL, NULL, NULL}};

@@ -38,29 +38,65 @@ typedef struct Moments {
   int64_t n, d, classes, share;
   double *part;          /* of each piece: counts (k), sums (k, d), squares (k, d) */
   int64_t size;          /* of a part */
+  struct Queue *queues;  /* of each piece (k), for squares */
 } Moments;
+
+/* rows of a class that wait until they are four: fewer trips over its long sums */
+typedef struct Queue {
+  int64_t n, row[4];
+} Queue;
+
+static double weight_of(const Moments *m, int64_t i) {
+  return m->weights ? m->weights[i] : 1;
+}
+
+/* the rows that wait go into the sums and squares of their class */
+static void add_queue(const Moments *m, Queue *q, double *sums, double *squares) {
+  const void *x[4];
+  double w[4];
+  for (int64_t i = 0; i < q->n; i++) {
+    x[i] = row_of(m->x, q->row[i]);
+    w[i] = weight_of(m, q->row[i]);
+  }
+  if (q->n == 4) m->k->add_squares4(m->d, x, m->shift, w, sums, squares);
+  for (int64_t i = 0; q->n < 4 && i < q->n; i++)
+    m->k->add_squares(m->d, x[i], m->shift, w[i], sums, squares);
+  q->n = 0;
+}
+
+static void square_rows(const Moments *m, int64_t first, int64_t last, Queue *queue,
+                        double *sums) {
+  const int64_t d = m->d;
+  double *squares = sums + m->classes * d;
+  memset(queue, 0, (size_t)m->classes * sizeof *queue);
+  for (int64_t i = first; i < last; i++) {
+    const int64_t c = m->codes[i] - 1;
+    queue[c].row[queue[c].n++] = i;
+    if (queue[c].n == 4) add_queue(m, &queue[c], sums + c * d, squares + c * d);
+  }
+  for (int64_t c = 0; c < m->classes; c++)
+    add_queue(m, &queue[c], sums + c * d, squares + c * d);
+}
 
 static void moments_piece(void *ctx, int64_t piece) {
   const Moments *m = ctx;
-  const int64_t last = at_most(m->n, (piece + 1) * m->share);
+  const int64_t first = piece * m->share, last = at_most(m->n, first + m->share);
   double *counts = m->part + piece * m->size, *sums = counts + m->classes;
-  double *squares = sums + m->classes * m->d;
   memset(counts, 0, (size_t)m->size * sizeof *counts);
-  for (int64_t i = piece * m->share; i < last; i++) {
-    const int64_t c = m->codes[i] - 1, at = c * m->d;
-    const double w = m->weights ? m->weights[i] : 1;
-    const char *x = row_of(m->x, i);
-    counts[c] += w;
-    if (m->shift) m->k->add_squares(m->d, x, m->shift, w, sums + at, squares + at);
-    else if (m->limit == m->limit) m->k->add_above(m->d, x, m->limit, w, sums + at);
-    else m->k->add(m->d, x, w, sums + at);
+  for (int64_t i = first; i < last; i++) counts[m->codes[i] - 1] += weight_of(m, i);
+  if (m->shift) square_rows(m, first, last, m->queues + piece * m->classes, sums);
+  for (int64_t i = first; m->shift == NULL && i < last; i++) {
+    double *sum = sums + (m->codes[i] - 1) * m->d;
+    const double w = weight_of(m, i);
+    if (m->limit == m->limit) m->k->add_above(m->d, row_of(m->x, i), m->limit, w, sum);
+    else m->k->add(m->d, row_of(m->x, i), w, sum);
   }
 }
 
 /* pieces: the parts are small beside the data, their number depends on shapes alone */
 static int64_t moments_pieces(const Moments *m) {
   int64_t pieces = m->n * m->d / (8 * m->size + 65536) + 1;
-  return at_most(at_most(pieces, 64), m->n);
+  return at_most(at_most(pieces, 32), m->n);
 }
 
 /* the first part becomes the sum of all */
@@ -71,8 +107,11 @@ static mare_Status moments_run(mare_Heap *h, Moments *m) {
   m->size = m->classes * (1 + m->d * (m->shift ? 2 : 1));
   const int64_t pieces = moments_pieces(m);
   m->share = (m->n + pieces - 1) / pieces;
-  m->part = mare_scratch(h, (size_t)(pieces * m->size) * sizeof *m->part);
+  const size_t parts = (size_t)(pieces * m->size) * sizeof *m->part;
+  const size_t queues = (size_t)(pieces * m->classes) * sizeof *m->queues;
+  m->part = mare_scratch(h, parts + (m->shift ? queues : 0));
   if (m->part == NULL) return MARE_NOMEM;
+  m->queues = (Queue *)(void *)(m->part + pieces * m->size);
   mare_parallel(pieces, moments_piece, m);
   for (int64_t p = 1; p < pieces; p++)
     for (int64_t i = 0; i < m->size; i++) m->part[i] += m->part[p * m->size + i];
@@ -140,7 +179,8 @@ static mare_Status class_moments(mare_Heap *h, mare_Values *v) {
 
 /* -- blocks of centred rows -------------------------------------------------------- */
 
-enum { BLOCK = 2048, SHARE = 64, PANEL = 128 }; /* rows, rows of a piece, columns */
+enum { BLOCK = 1024, SHARE = 64 }; /* rows; rows of a piece */
+enum { TILE = 112, CHUNK = 128 };  /* columns of a tile of a scatter; rows at a time */
 
 typedef struct Block {
   const mare_BayesKernels *k;
@@ -190,45 +230,60 @@ static mare_Tensor columns_of(const mare_Tensor *t, int64_t first, int64_t end) 
   return v;
 }
 
+/* the same of rows */
+static mare_Tensor rows_of(mare_Tensor t, int64_t first, int64_t end) {
+  mare_slice(&t, 0, first, end - first, 1);
+  return t;
+}
+
 /* -- scatter ----------------------------------------------------------------------- */
 
-/* the upper triangle of t (d, d) = y' y, in panels of columns */
-static void upper_product(const mare_Tensor *y, mare_Tensor *t) {
-  const int64_t d = y->shape[1];
-  for (int64_t j = 0; j < d; j += PANEL) {
-    const int64_t end = at_most(d, j + PANEL);
-    mare_Tensor left = columns_of(y, 0, end), right = columns_of(y, j, end);
-    mare_Tensor out = columns_of(t, j, end);
-    mare_slice(&out, 0, 0, end, 1);
+/*
+** What a block y adds to sum (d, d), in tiles of the upper triangle t (d, d); a piece is
+** a tile.  Rows are taken CHUNK at a time, so few that their columns stay in the caches.
+*/
+typedef struct Scatter {
+  const Block *b;
+  const mare_Tensor *t;
+  double *sum;
+  int64_t across; /* tiles */
+} Scatter;
+
+/* out = y' y for rows i .. and columns j .. of it, of one tile */
+static void tile_product(const mare_Tensor *y, int64_t i, int64_t j, mare_Tensor *out) {
+  mare_Tensor a = columns_of(y, i, i + out->shape[0]);
+  const mare_Tensor b = columns_of(y, j, j + out->shape[1]);
+  for (int64_t p = 0; p < y->shape[0]; p += CHUNK) {
+    const int64_t end = at_most(y->shape[0], p + CHUNK);
+    mare_Tensor left = rows_of(a, p, end), right = rows_of(b, p, end);
     mare_transpose(&left, 0, 1);
-    mare_gemm(&left, &right, 0, &out);
+    mare_gemm_whole(&left, &right, p > 0, out);
   }
 }
 
-typedef struct Flush {
-  const mare_BayesKernels *k;
-  const mare_Tensor *t;
-  double *sum;
-} Flush;
-
-static void flush_piece(void *ctx, int64_t piece) {
-  const Flush *f = ctx;
-  const int64_t d = f->t->shape[1], last = at_most(d, (piece + 1) * SHARE);
-  for (int64_t i = piece * SHARE; i < last; i++)
-    f->k->flush(d - i, row_of(f->t, i) + i * (int64_t)mare_sizeof[f->t->dtype],
-                f->sum + i * d + i);
+static void tile_piece(void *ctx, int64_t q) {
+  const Scatter *s = ctx;
+  const int64_t d = s->t->shape[1];
+  int64_t i = 0;
+  for (; q >= s->across - i; i++) q -= s->across - i; /* the triangle's row, and column */
+  const int64_t j = (i + q) * TILE;
+  i *= TILE;
+  mare_Tensor out = columns_of(s->t, j, at_most(d, j + TILE));
+  out = rows_of(out, i, at_most(d, i + TILE));
+  tile_product(&s->b->y, i, j, &out);
+  for (int64_t r = 0; r < out.shape[0]; r++)
+    s->b->k->flush(out.shape[1], row_of(&out, r), s->sum + (i + r) * d + j);
 }
 
-/* sum (d, d) += the products of rows first .. last - 1 of the order */
+/* sum (d, d) = the products of rows first .. last - 1 of the order, above the diagonal */
 static void scatter_rows(Block *b, int64_t first, int64_t last, mare_Tensor *t,
                          double *sum) {
-  const int64_t d = b->x->shape[1];
-  Flush f = {b->k, t, sum};
+  const int64_t d = b->x->shape[1], across = (d + TILE - 1) / TILE;
+  Scatter s = {b, t, sum, across};
   memset(sum, 0, (size_t)(d * d) * sizeof *sum);
   for (int64_t i = first; i < last; i += BLOCK) {
     block_fill(b, i, at_most(BLOCK, last - i));
-    upper_product(&b->y, t);
-    mare_parallel((d + SHARE - 1) / SHARE, flush_piece, &f);
+    mare_parallel(across * (across + 1) / 2, tile_piece, &s);
   }
 }
 
@@ -470,7 +525,7 @@ static void lane_strip(Lane *l, int64_t c, int64_t j, int64_t m) {
   mare_slice(&left, 0, 0, m, 1);
   mare_slice(&out, 0, 0, m, 1);
   mare_slice(&out, 1, 0, end - j, 1);
-  mare_gemm(&left, &w, 0, &out);
+  mare_gemm_whole(&left, &w, 0, &out);
   for (int64_t i = 0; i < m; i++) l->part[i] += l->s->k->norm2(end - j, row_of(&out, i));
 }
 

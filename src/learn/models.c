@@ -19,6 +19,19 @@ static int compare(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+enum { RANGE = 4096 }; /* values that a table holds */
+
+/* do all of y (n) lie in RANGE values from *least on? */
+static bool near(int64_t n, const int64_t *y, int64_t *least) {
+  int64_t lo = n > 0 ? y[0] : 0, hi = lo;
+  for (int64_t i = 0; i < n; i++) {
+    lo = y[i] < lo ? y[i] : lo;
+    hi = y[i] > hi ? y[i] : hi;
+  }
+  *least = lo;
+  return (uint64_t)hi - (uint64_t)lo < RANGE;
+}
+
 /* the position (0-based) of y in ascending values, or -1 */
 static int64_t find(const int64_t *values, int64_t n, int64_t y) {
   int64_t lo = 0, hi = n;
@@ -32,7 +45,14 @@ static int64_t find(const int64_t *values, int64_t n, int64_t y) {
 
 /* ascending different values of y (n); those of a small range without sorting */
 static int64_t distinct(int64_t n, const int64_t *y, int64_t *values) {
-  int64_t k = 0;
+  int64_t k = 0, least;
+  if (near(n, y, &least)) {
+    bool seen[RANGE] = {false};
+    for (int64_t i = 0; i < n; i++) seen[y[i] - least] = true;
+    for (int64_t v = 0; v < RANGE; v++)
+      if (seen[v]) values[k++] = least + v;
+    return k;
+  }
   for (int64_t i = 0; i < n; i++) {
     if (k > 0 && find(values, k, y[i]) >= 0) continue;
     if (k == 64) break; /* many: sort them all */
@@ -61,16 +81,18 @@ static mare_Status distinct_labels(mare_Heap *h, mare_Values *v) {
 /* codes (n) = positions, from 1, of y (n) in classes (k); out: the row that has none */
 static mare_Status label_codes(mare_Heap *h, mare_Values *v) {
   const int64_t *y = (const int64_t *)v->t[0].data, *c = (const int64_t *)v->t[1].data;
-  int64_t *codes = (int64_t *)v->t[2].data, k = v->t[1].numel, last = 0;
+  int64_t *codes = (int64_t *)v->t[2].data, k = v->t[1].numel, least;
+  int16_t table[RANGE] = {0};
+  const bool tabled = near(k, c, &least);
   (void)h;
+  for (int64_t i = 0; tabled && i < k; i++) table[c[i] - least] = (int16_t)(i + 1);
   for (int64_t i = 0; i < v->t[0].numel; i++) {
-    if (k == 0 || c[last] != y[i]) last = find(c, k, y[i]);
-    if (last < 0) {
-      v->out[0] = (double)(i + 1);
-      v->nout = 1;
-      return MARE_BADARG;
-    }
-    codes[i] = last + 1;
+    const uint64_t at = (uint64_t)y[i] - (uint64_t)least;
+    codes[i] = !tabled ? find(c, k, y[i]) + 1 : at < RANGE ? table[at] : 0;
+    if (codes[i] > 0) continue;
+    v->out[0] = (double)(i + 1);
+    v->nout = 1;
+    return MARE_BADARG;
   }
   return MARE_OK;
 }

@@ -194,18 +194,22 @@ static void run (Job *w, const Plan *p) {
   mare_parallel(ceil_div(w->batch, w->group) * w->down * w->across, piece, w);
 }
 
+static void run_whole (mare_Product *g, mare_Dtype dt) {
+  if (g->m == 0 || g->n == 0) return;
+  mare_SmallGemm *small = engine(plan(), g, dt);
+  if (small) small(g);
+  else blis(g, dt);
+}
+
 /* one product; most are too small to cut */
 static void run_one (mare_Product *g, mare_Dtype dt) {
   const Plan *p = plan();
-  if (g->m == 0 || g->n == 0) return;
-  if (work_of(g) > 2 * p->piece[dt]) {
-    Job w = {.g = *g, .dtype = dt, .batch = 1};
-    run(&w, p);
+  if (work_of(g) <= 2 * p->piece[dt]) {
+    run_whole(g, dt);
     return;
   }
-  mare_SmallGemm *small = engine(p, g, dt);
-  if (small) small(g);
-  else blis(g, dt);
+  Job w = {.g = *g, .dtype = dt, .batch = 1};
+  run(&w, p);
 }
 
 /* -- tensors ------------------------------------------------------------------------- */
@@ -246,6 +250,12 @@ void mare_gemm (const mare_Tensor *a, const mare_Tensor *b, double beta, mare_Te
            .bb = b->stride[0], .cb = c->stride[0]};
   if (w.batch == 1 || merge(&w)) run_one(&w.g, c->dtype);
   else if (c->numel > 0) run(&w, plan());
+}
+
+void mare_gemm_whole (const mare_Tensor *a, const mare_Tensor *b, double beta,
+                      mare_Tensor *c) {
+  mare_Product g = product(a, b, beta, c);
+  run_whole(&g, c->dtype);
 }
 
 /* x is (n, c), w is (k, c), bias is (k); y = x w' + bias is (n, k) */

@@ -143,6 +143,9 @@ void mare_onehot(const mare_Tensor *labels, mare_Tensor *y);
 ** depend on the shape alone.  k == 0 gives beta c.
 */
 void mare_gemm(const mare_Tensor *a, const mare_Tensor *b, double beta, mare_Tensor *c);
+/* the same for two dimensions, uncut on this thread: for the pieces of another job */
+void mare_gemm_whole(const mare_Tensor *a, const mare_Tensor *b, double beta,
+                     mare_Tensor *c);
 /* y (n, k) = x (n, c) w' + bias, with w (k, c) and bias (k) or NULL */
 void mare_linear(const mare_Tensor *x, const mare_Tensor *w, const mare_Tensor *bias,
                  mare_Tensor *y);

@@ -68,7 +68,7 @@ end
 -- C q, where C is the scatter of the rows over a count.
 local function covariance_times(x, weights, mean, count, q)
   local z = core.empty(q.shape, "f64")
-  routines.scatter_times(x, weights, mean, q:to(x.dtype):contiguous(), z)
+  routines.scatter_times(x, weights, mean, q:to(x.dtype):contiguous(), nil, z)
   return z / count
 end
 

@@ -71,11 +71,16 @@ function M.center(data, intercept)
   return m
 end
 
+-- x of the type that products are made in.
+local function work_of(m)
+  m.work = m.work or m.x:to(M.working_type(m))
+  return m.work
+end
+
 --- The Gram matrix (d, d) of the rows about their means, f64.
 function M.gram(m)
   local out = core.empty({ 1, m.d, m.d }, "f64")
-  local x = m.x:to(M.working_type(m))
-  routines.class_covariances(x, m.all, m.weights, m.counts, m.mean, out)
+  routines.class_covariances(work_of(m), m.all, m.weights, m.counts, m.mean, out)
   M.check_sums(1, out)
   return out:reshape(m.d, m.d)
 end
@@ -89,14 +94,9 @@ end
 
 --- x' (y - x W) (d, k) over the sum of the weights; W nil counts as 0.
 function M.slope(m, W)
-  local dtype = M.working_type(m)
-  local out, w = core.zeros({ m.d, m.k }, "f64"), W and W:to(dtype)
-  M.blocks(m.n, m.d, nil, function(first, count)
-    local x, r = M.rows(m, first, count, dtype), m.y:narrow(1, first, count)
-    if w then r = r - x:matmul(w):to "f64" end
-    if m.w then r = r * m.w:narrow(1, first, count) end
-    out:add_(x:t():matmul(r:to(dtype)):to "f64")
-  end)
+  local x, out = work_of(m), core.empty({ m.d, m.k }, "f64")
+  routines.scatter_times(x, m.weights, m.mean:reshape(-1), W and W:to(x.dtype):contiguous(), m.y,
+    out)
   return out:div_(m.sum)
 end
 
