@@ -61,9 +61,16 @@ $(B)/mare/core.so: $(OBJ)
 	@mkdir -p $(@D)
 	$(SAY) $(CC) -shared $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $(OBJ) $(LDLIBS)
 
-# For hosts that cannot load a module: link this, then luaL_requiref "mare.core".
-$(B)/libmare.a: $(OBJ)
-	$(SAY) rm -f $@ && $(AR) rcs $@ $(OBJ)
+# For hosts that cannot load a module: link this, then luaL_requiref "mare", luaopen_mare,
+# which has the modules in Lua too; or "mare.core", luaopen_mare_core, which has not.
+$(B)/libmare.a: $(OBJ) $(B)/bundle.o
+	$(SAY) rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/bundle.c: $(filter %.lua,$(LUASRC)) spec/tools/bundle.lua
+	$(SAY) $(LUA) spec/tools/bundle.lua $(sort $(filter %.lua,$(LUASRC))) > $@.new && mv $@.new $@
+
+$(B)/bundle.o: $(B)/bundle.c src/bind/bundle.inc.c Makefile
+	$(SAY) $(COMPILE) -I. -c -o $@ $<
 
 # What a program calls once in a while is compiled for size.
 COLD = bind/conv bind/create bind/core bind/csv bind/files bind/index bind/interrupt \
@@ -99,7 +106,7 @@ test: deps
 	$(AGAIN) examples-quick
 	$(AGAIN) busted
 
-busted: all
+busted: all lib
 	@[ -f /usr/bin/busted ] || { echo "the specs need busted (Debian: lua-busted)" >&2; exit 1; }
 	@$(BUSTED) $(SPECS)
 

@@ -411,9 +411,7 @@ end
 -- -- the other structured operations --------------------------------------------------------
 
 for _, part in ipairs {"reduce", "index", "activation", "conv"} do
-  if package.searchpath("mare.ops_" .. part, package.path) then
-    require("mare.ops_" .. part)(M)
-  end
+  require("mare.ops_" .. part)(M)
 end
 
 -- -- methods and operators ---------------------------------------------------------------------
