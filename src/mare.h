@@ -34,7 +34,8 @@ typedef enum mare_Status {
   MARE_SINGULAR,  /* the matrix has no inverse, or is not positive definite */
   MARE_NOTFINITE, /* NaN or infinity where numbers are needed */
   MARE_DIVERGED,  /* an iteration that did not end */
-  MARE_NOLAPACK   /* LAPACK is not on this machine */
+  MARE_NOLAPACK,  /* LAPACK is not on this machine */
+  MARE_STOPPED    /* mare_stopping said so */
 } mare_Status;
 
 #endif

@@ -35,6 +35,9 @@
 #define SPIN_NS 30000                   /* a worker spins so long before it sleeps */
 #define WAIT_SPINS 2000                 /* pauses of a waiting caller before it yields */
 #define STACK ((size_t)2 << 20)         /* bytes of stack of a worker */
+#ifndef MARE_ASK_NS
+#define MARE_ASK_NS 20000000            /* long work asks so often whether to go on */
+#endif
 
 typedef struct Range { /* a pair of cache lines: they are fetched together */
   _Alignas(128) _Atomic uint64_t word; /* end << 32 | next piece */
@@ -47,6 +50,7 @@ typedef struct Slot {
   int64_t base;                   /* added to the number of a piece */
   atomic_int core;                /* where its caller is */
   atomic_int nrange;
+  atomic_bool stop;               /* its caller has been told to */
   _Alignas(128) _Atomic int64_t done; /* pieces that ran */
   Range range[MAXRANGES];
 } Slot;
@@ -60,6 +64,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* alive, starting */
 static bool alive[MAXTHREADS];
 static bool hooked; /* the children of forks are cared for */
 static _Thread_local bool inside; /* this thread runs a piece, or is a worker */
+static _Thread_local Slot *job;   /* the one that it has pieces of */
+_Thread_local mare_Watch mare_watch;
 
 static void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -73,6 +79,49 @@ static int64_t now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* -- going on or not ---------------------------------------------------------- */
+
+/* the clock of the last tick of the kernel: a few milliseconds old, and cheap */
+static int64_t tick(void) {
+#ifdef CLOCK_MONOTONIC_COARSE
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+#else
+  return now();
+#endif
+}
+
+/* what runs meanwhile may be anything, work of its own included */
+static bool ask(mare_Watch *w) {
+  const mare_Watch asked = *w;
+  Slot *at = job;
+  const bool was = inside;
+  w->odd++;
+  const bool stop = asked.ask(asked.who) || w->stop != NULL;
+  *w = asked;
+  w->next = tick() + MARE_ASK_NS;
+  job = at;
+  inside = was;
+  if (!stop) return false;
+  w->stop = asked.who;
+  w->odd++;
+  if (at) atomic_store_explicit(&at->stop, true, memory_order_relaxed);
+  return true;
+}
+
+bool mare_stopping(void) {
+  mare_Watch *w = &mare_watch;
+  if (w->stop != NULL) return true;
+  if (w->who != NULL) return tick() >= w->next && ask(w);
+  return job != NULL && atomic_load_explicit(&job->stop, memory_order_relaxed);
+}
+
+void mare_go_on(void) {
+  if (mare_watch.stop != NULL) mare_watch.odd--;
+  mare_watch.stop = NULL;
 }
 
 /* -- pieces ------------------------------------------------------------------- */
@@ -92,7 +141,8 @@ static int64_t claim(Range *r, bool own) {
 /* runs what can be claimed of one range; true if that was anything */
 static bool empty(Slot *s, Range *r, bool own) {
   int64_t i, n = 0;
-  for (; (i = claim(r, own)) >= 0; n++) s->run(s->ctx, s->base + i);
+  for (; (i = claim(r, own)) >= 0; n++)
+    if (!mare_stopping()) s->run(s->ctx, s->base + i);
   if (n > 0) atomic_fetch_add_explicit(&s->done, n, memory_order_release);
   return n > 0;
 }
@@ -101,8 +151,10 @@ static bool empty(Slot *s, Range *r, bool own) {
 static bool work(Slot *s, int thread) {
   int n = atomic_load_explicit(&s->nrange, memory_order_relaxed);
   bool any = false;
+  job = s;
   for (int i = 0; i < n; i++)
     any |= empty(s, &s->range[(thread + i) % n], i == 0 && thread < n);
+  job = NULL;
   return any;
 }
 
@@ -246,7 +298,10 @@ static bool start_one(int id, const pthread_attr_t *attr) {
   return ok;
 }
 
-/* the child of a fork has no workers, and locks may be held by nobody */
+/*
+** The child of a fork has no workers, and locks may be held by nobody.  Where it was
+** asked in the middle of a job, the pieces that workers had are lost.
+*/
 static void after_fork(void) {
   static const pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   memcpy(&lock, &mutex, sizeof lock);
@@ -258,6 +313,7 @@ static void after_fork(void) {
   }
   atomic_store(&nsleep, 0);
   atomic_store(&ready, false);
+  if (job != NULL) mare_watch.stop = mare_watch.who;
 }
 
 /*
@@ -310,7 +366,8 @@ static Slot *take(void) {
 }
 
 static void await(Slot *s, int64_t n) {
-  for (int i = 0; atomic_load_explicit(&s->done, memory_order_acquire) < n; i++)
+  for (int i = 0; atomic_load_explicit(&s->done, memory_order_acquire) < n &&
+                  atomic_load_explicit(&s->taken, memory_order_relaxed); i++)
     if (i < WAIT_SPINS)
       relax();
     else
@@ -334,6 +391,7 @@ static void share(Slot *s, int64_t n, int64_t base, mare_Piece *run, void *ctx) 
   s->ctx = ctx;
   s->base = base;
   atomic_store_explicit(&s->core, here(), memory_order_relaxed);
+  atomic_store_explicit(&s->stop, false, memory_order_relaxed);
   atomic_store_explicit(&s->done, 0, memory_order_relaxed);
   deal(s, n);
   call(n - 1);
@@ -345,15 +403,16 @@ static void share(Slot *s, int64_t n, int64_t base, mare_Piece *run, void *ctx) 
 
 void mare_parallel(int64_t n, mare_Piece *run, void *ctx) {
   Slot *s = NULL;
+  if (mare_stopping()) return;
   if (n > 1 && !inside && mare_threads() > 1) {
     if (!atomic_load_explicit(&ready, memory_order_acquire)) start();
     s = take();
   }
   if (s == NULL) {
-    for (int64_t i = 0; i < n; i++) run(ctx, i);
+    for (int64_t i = 0; i < n && !(i > 0 && mare_stopping()); i++) run(ctx, i);
     return;
   }
-  for (int64_t base = 0; base < n; base += ROUND)
+  for (int64_t base = 0; base < n && !mare_watch.stop; base += ROUND)
     share(s, n - base < ROUND ? n - base : ROUND, base, run, ctx);
   atomic_store_explicit(&s->taken, false, memory_order_release);
 }

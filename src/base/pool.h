@@ -6,6 +6,7 @@
 #ifndef MARE_POOL_H
 #define MARE_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef void mare_Piece(void *ctx, int64_t piece);
@@ -14,9 +15,38 @@ typedef void mare_Piece(void *ctx, int64_t piece);
 ** Runs run(ctx, 0) ... run(ctx, n - 1), in any order, on any thread, and
 ** returns when all are done.  Callable from any thread and from inside a piece
 ** (an inner call runs on its own thread).  Never fails: with no thread to be
-** had it is a plain loop.
+** had it is a plain loop.  Once mare_stopping says so, no further piece is run:
+** what they would have written is not to be relied on.
 */
 void mare_parallel(int64_t n, mare_Piece *run, void *ctx);
+
+/*
+** Whom long work asks whether to go on: one for each thread.  The binding names the
+** one to ask before it calls the engine, and raises what was answered when all the
+** engine's functions have returned, and with them all that they hold.
+*/
+typedef struct mare_Watch {
+  void *who;               /* NULL: nobody is asked */
+  bool (*ask)(void *who);  /* true: stop */
+  void *stop;              /* who said so; mare_go_on clears it */
+  int odd;                 /* 0: nothing of this is so, and nobody is being asked */
+  int64_t next;            /* when to ask again, in nanoseconds */
+} mare_Watch;
+
+#ifdef __GLIBC__ /* it has room for the variables of libraries that are loaded late */
+#define MARE_NEAR __attribute__((tls_model("initial-exec")))
+#else
+#define MARE_NEAR
+#endif
+
+extern _Thread_local mare_Watch mare_watch MARE_NEAR;
+
+/*
+** To be called between parts of long work, of some milliseconds or less, on any
+** thread: asks when it is time.  True: what is computed will not be used, return.
+*/
+bool mare_stopping(void);
+void mare_go_on(void); /* the answer has been dealt with */
 
 int mare_threads(void);        /* threads of one job, the caller included */
 void mare_set_threads(int n);  /* n < 1: the default again: MARE_THREADS, or the cores */

@@ -36,6 +36,7 @@ static void push_where(lua_State *L) {
 }
 
 static int raise_message(lua_State *L) { /* message on the top */
+  check_hook(L); /* what was computed since is not what it looks like */
   luaL_checkstack(L, 3, NULL);
   push_where(L);
   lua_insert(L, -2);

@@ -152,6 +152,7 @@ mare_Tensor *back_tensor(Back *b, mare_Dtype dt, int ndim, const int64_t *shape)
     if (st != MARE_OK) t->storage = NULL;
     check_status(b->L, b->S, st, nbytes);
   }
+  watch_hook(b->L);
   w->ntemp++;
   return t;
 }
@@ -426,6 +427,7 @@ static void call_vjp(Back *b, int map) {
   status = lua_pcall(L, 2 + n->nargs, n->nargs, 0);
   leave_mode(b->S, &off);
   if (status != LUA_OK) lua_error(L);
+  watch_hook(L);
 }
 
 static void check_result(Back *b, int idx, const Object *x, mare_Tensor *gx) {
@@ -457,6 +459,7 @@ static void lua_backward(Back *b, int map) {
     if (x == NULL || x->walk != b->walk || lua_isnil(b->L, idx)) continue;
     int before = lua_gettop(b->L);
     check_result(b, idx, x, &gx);
+    check_hook(b->L);
     accumulate(b, &b->walk->slot[x->slot], &gx);
     release_temps(b->walk);
     lua_settop(b->L, before);
@@ -509,6 +512,7 @@ static void step(Back *b, Slot *s, int map) {
     if (x == NULL || x->walk != b->walk) continue;
     if (n->op->row) row_backward(b, i, s, &gx);
     else n->op->vjp(b, i, &gx);
+    check_hook(b->L);
     accumulate(b, &b->walk->slot[x->slot], &gx);
     release_temps(b->walk);
   }
@@ -524,6 +528,7 @@ static void run(lua_State *L, State *S, Walk *w, int root, bool to_leaves) {
     check_whole(L, s->object);
     if (b.node) step(&b, s, map);
     else if (to_leaves) accumulate_leaf(&b, s);
+    check_hook(L);
     if (!s->wanted) mare_tensor_release(&s->grad);
   }
   w->finished = true;

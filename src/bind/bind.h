@@ -18,6 +18,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "../base/pool.h"
 #include "../base/rng.h"
 #include "../base/shape.h"
 #include "../base/storage.h"
@@ -46,7 +47,10 @@ enum { /* user values of the State: what it points to */
   STATE_WALK,
   STATE_META,   /* the tensors' metatable */
   STATE_NESTED, /* the same without __gc */
-  STATE_NEST    /* the tensors that have this one */
+  STATE_NEST,   /* the tensors that have this one */
+  STATE_SPIN,   /* a function in Lua, for hooks to be called in */
+  STATE_ERROR,  /* what a hook has raised while the engine was at work */
+  STATE_VALUES = STATE_ERROR
 };
 
 #define NEST 256          /* so many of them at a time */
@@ -61,6 +65,7 @@ typedef struct State { /* one for each Lua state: a userdata, upvalue of every f
   const mare_Row *add, *mul; /* rows that backward uses itself */
   int nested;       /* entries of the nest in use */
   bool lost;        /* some of them belong to a scope that was never closed */
+  bool asking;      /* a hook runs in the middle of a function: it must not touch tensors */
   Walk *walk;       /* the backward walk that is kept for use */
   Mode *mode;       /* the innermost one; NULL: recording is on */
   Level *levels;    /* all forward modes, the latest first */
@@ -198,6 +203,21 @@ void back_scale(Back *b, const mare_Tensor *g, double k, mare_Tensor *y); /* y =
 /* gx = g summed over the dimensions along which shape was broadcast */
 void back_reduce_to(Back *b, const mare_Tensor *g, int ndim, const int64_t *shape,
                     mare_Tensor *gx);
+
+/* -- long calls and hooks (hook.c) ----------------------------------------------- */
+
+void push_guarded(lua_State *L, lua_CFunction f); /* State and upvalue 2 are on the top */
+void open_hook(lua_State *L);  /* the State is on the top of the stack */
+bool run_hook(void *L); /* what the engine asks with */
+
+/* at the beginning, and after calls into Lua: L is the one to ask */
+static inline void watch_hook(lua_State *L) {
+  mare_watch.ask = run_hook;
+  mare_watch.who = L;
+}
+
+void check_time(lua_State *L); /* the same in the middle of loops that may raise */
+void check_hook(lua_State *L); /* raises what a hook has raised; the engine has returned */
 
 /* -- tensors (object.c) --------------------------------------------------------- */
 

@@ -43,7 +43,7 @@ static uint64_t fresh_seed(const void *p) {
 }
 
 static State *push_state(lua_State *L) {
-  State *S = lua_newuserdatauv(L, sizeof *S, STATE_NEST);
+  State *S = lua_newuserdatauv(L, sizeof *S, STATE_VALUES);
   memset(S, 0, sizeof *S);
   mare_rng_seed(&S->rng, fresh_seed(S));
   lua_createtable(L, 0, 1);
@@ -99,12 +99,24 @@ static const Function core_functions[] = {{"clock", core_clock},
 
 /* -- opening ------------------------------------------------------------------------- */
 
+/* these do not compute, and may be called by a hook at any time */
+static const Function *const quick[] = {core_functions, object_functions,
+                                        memory_functions, interrupt_functions};
+
+static bool is_quick(const Function *f) {
+  for (size_t i = 0; i < sizeof quick / sizeof *quick; i++)
+    if (quick[i] == f) return true;
+  return false;
+}
+
 /* adds closures (State, name) of a list to the table on the top; State is at index 1 */
 static void add_functions(lua_State *L, const Function *f) {
+  const bool plain = is_quick(f);
   for (; f->name; f++) {
     lua_pushvalue(L, 1);
     lua_pushstring(L, f->name);
-    lua_pushcclosure(L, f->call, 2);
+    if (plain) lua_pushcclosure(L, f->call, 2);
+    else push_guarded(L, f->call);
     lua_setfield(L, -2, f->name);
   }
 }
@@ -114,7 +126,7 @@ static void add_ops(lua_State *L, int ops, int ids, const Op *op) {
   for (; op->name; op++) {
     lua_pushvalue(L, 1);
     lua_pushlightuserdata(L, (void *)op);
-    lua_pushcclosure(L, op->call, 2);
+    push_guarded(L, op->call);
     lua_setfield(L, ops, op->name);
     lua_pushlightuserdata(L, (void *)op);
     lua_setfield(L, ids, op->name);
@@ -158,11 +170,11 @@ static void push_metatable(lua_State *L, int methods) {
   luaL_setfuncs(L, ends, 1);
   lua_pushvalue(L, 1);
   lua_pushvalue(L, methods);
-  lua_pushcclosure(L, tensor_index, 2);
+  lua_pushcclosure(L, tensor_index, 2); /* the methods that it calls are guarded */
   lua_setfield(L, -2, "__index");
   lua_pushvalue(L, 1);
   lua_pushvalue(L, methods);
-  lua_pushcclosure(L, tensor_newindex, 2);
+  push_guarded(L, tensor_newindex);
   lua_setfield(L, -2, "__newindex");
 }
 
@@ -179,6 +191,7 @@ int luaopen_mare_core(lua_State *L) {
   S = push_state(L); /* index 1 */
   open_rows(L, S);
   open_scopes(L);
+  open_hook(L);
   lua_createtable(L, 0, 8); /* index 2: the result */
   lua_createtable(L, 0, 256); /* index 3: methods */
   push_functions(L);

@@ -8,6 +8,9 @@
 
 #include "bind.h"
 
+#define BLOCK 1024             /* elements, and then it is asked whether to go on ... */
+#define MANY ((size_t)4 << 20) /* ... or bytes */
+
 static const int64_t no_shape[1];
 
 static mare_Dtype opt_dtype(lua_State *L, int arg) {
@@ -80,6 +83,7 @@ static void fill_table(lua_State *L, mare_Tensor *t, int arg, int64_t *at, int d
   luaL_checkstack(L, 4, NULL);
   for (at[depth] = 0; at[depth] < t->shape[depth]; at[depth]++) {
     int64_t here = offset + at[depth] * t->stride[depth];
+    if (at[depth] % BLOCK == 0) check_time(L);
     lua_rawgeti(L, -1, at[depth] + 1);
     if (depth + 1 < t->ndim) fill_table(L, t, arg, at, depth + 1, here);
     else store_entry(L, t, arg, at, depth, here);
@@ -191,7 +195,7 @@ static void check_range(lua_State *L, mare_Dtype dt, double first, double step,
 }
 
 static void fill_range(mare_Tensor *t, double first, double step) {
-  for (int64_t i = 0; i < t->numel; i++)
+  for (int64_t i = 0; i < t->numel && (i % BLOCK || !mare_stopping()); i++)
     if (t->dtype < MARE_NREAL) mare_set_real(t, i, first + (double)i * step);
     else mare_set_integer(t, i, (int64_t)first + i * (int64_t)step);
 }
@@ -202,7 +206,8 @@ static bool integer_range(lua_State *L, mare_Dtype dt, int64_t step) {
   if (dt != MARE_I64 || !lua_isinteger(L, 1) || !lua_isinteger(L, 2)) return false;
   if (step > 0 ? first <= last : first >= last) n = (last - first) / step + 1;
   mare_Tensor *t = &new_tensor(L, get_state(L), MARE_I64, 1, &n)->t;
-  for (int64_t i = 0; i < n; i++) mare_set_integer(t, i, first + i * step);
+  for (int64_t i = 0; i < n && (i % BLOCK || !mare_stopping()); i++)
+    mare_set_integer(t, i, first + i * step);
   return true;
 }
 
@@ -478,6 +483,7 @@ static void push_table(lua_State *L, const mare_Tensor *t, int depth, int64_t of
   luaL_checkstack(L, 4, NULL);
   lua_createtable(L, t->shape[depth] < 1 << 20 ? (int)t->shape[depth] : 0, 0);
   for (int64_t i = 0; i < t->shape[depth]; i++) {
+    if (i % BLOCK == 0) check_time(L);
     push_table(L, t, depth + 1, offset + i * t->stride[depth]);
     lua_rawseti(L, -2, i + 1);
   }
@@ -518,7 +524,9 @@ static int create_frombytes(lua_State *L) { /* frombytes(s, dtype, shape ...) */
                      (LUAI_UACINT)len, mare_dtype_name[dt],
                      mare_shape_text(buf, ndim, shape));
   }
-  memcpy(new_tensor(L, S, dt, ndim, shape)->t.data, s, len);
+  char *to = new_tensor(L, S, dt, ndim, shape)->t.data;
+  for (size_t i = 0; i < len && !mare_stopping(); i += MANY)
+    memcpy(to + i, s + i, len - i < MANY ? len - i : MANY);
   return 1;
 }
 

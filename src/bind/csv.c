@@ -153,6 +153,7 @@ static void take_texts(lua_State *L, mare_Csv *c) {
       lua_rawseti(L, RESULT, k + 1);
     }
     for (int64_t i = 0; i < c->count; i++) {
+      if (i % 1024 == 0) check_time(L);
       mare_Text t = mare_csv_text(c, &c->column[k], i);
       if (t.s) lua_pushlstring(L, t.s, t.n);
       else lua_pushboolean(L, 0);

@@ -312,7 +312,7 @@ static void push_closure(lua_State *L, State *S, int i, lua_CFunction f,
                          const char *key) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushlightuserdata(L, &S->rowop[i]);
-  lua_pushcclosure(L, f, 2);
+  push_guarded(L, f);
   lua_setfield(L, -2, key);
 }
 

@@ -225,6 +225,7 @@ static void push_tangent(const Carry *c, const Level *l) {
   }
   leave_mode(c->S, &m);
   if (status != LUA_OK) lua_error(c->L);
+  watch_hook(c->L);
   if (simple) push_row_tangent(c);
 }
 
@@ -237,6 +238,7 @@ static bool carry(Carry *c, const Level *l) {
   any = push_tangents(c, top + 1);
   if (any) {
     push_tangent(c, l);
+    check_hook(L);
     any = !lua_isnil(L, -1);
   }
   if (any) {

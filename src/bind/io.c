@@ -62,6 +62,7 @@ void *push_owner(lua_State *L, size_t size, lua_CFunction close) {
 }
 
 int failed(lua_State *L, mare_Status st, const char *message) {
+  check_hook(L);
   if (st == MARE_NOMEM || st == MARE_LIMIT) return user_error(L, "%s", message);
   lua_pushnil(L);
   lua_pushstring(L, message);

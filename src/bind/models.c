@@ -101,7 +101,7 @@ void push_routines(lua_State *L) {
     for (const mare_RoutineRow *r = lists[i]; r->name; r++) {
       lua_pushvalue(L, 1);
       lua_pushlightuserdata(L, (void *)r);
-      lua_pushcclosure(L, call, 2);
+      push_guarded(L, call);
       lua_setfield(L, -2, r->name);
     }
 }

@@ -128,6 +128,7 @@ static Object *push_open(lua_State *L, State *S, const Args *a, mare_Dtype dt, i
   }
   open_storage(L, S, o);
   if (S->scope) scope_add(L, S, o);
+  watch_hook(L); /* finalizers may have run */
   return o;
 }
 
@@ -196,11 +197,13 @@ void close_tensor(Object *o) {
 }
 
 /*
-** Has a finalizer interrupted a function in C, which may be at work on any tensor?
-** Then nothing is closed; the collector will do it.
+** Has a finalizer or a hook interrupted a function in C, which may be at work on any
+** tensor?  Then nothing is closed; the collector will do it.
 */
 bool interrupting(lua_State *L) {
   lua_Debug ar;
+  const State *S = lua_touserdata(L, lua_upvalueindex(1));
+  if (S->asking) return true;
   /* it stands still under a finalizer */
   if (lua_gc(L, LUA_GCISRUNNING) == 1) return false;
   for (int level = 0; lua_getstack(L, level, &ar); level++) {

@@ -30,7 +30,7 @@ static void loop_batch(const mare_Tensor *a, const mare_Tensor *b, mare_Tensor *
     mare_gemm(a, b, 0, y);
     return;
   }
-  for (int64_t i = 0; i < y->shape[0]; i++) {
+  for (int64_t i = 0; i < y->shape[0] && !mare_stopping(); i++) {
     mare_Tensor va = *a, vb = *b, vy = *y;
     mare_select(&va, 0, i);
     mare_select(&vb, 0, i);

@@ -17,7 +17,7 @@
 #include "../base/storage.h"
 
 #define BUFFER ((size_t)128 << 10)
-#define CHUNK ((size_t)1 << 30) /* of one call of read, write or inflate */
+#define CHUNK ((size_t)8 << 20) /* of one call of read, write or inflate */
 #define PIECE ((size_t)4 << 20) /* of a large read, for one thread */
 #define DEFLATE_MOST 1032       /* bytes that one packed byte can stand for */
 
@@ -134,6 +134,7 @@ mare_Status mare_source_part(mare_Source *s, const mare_Source *whole, const cha
 
 static bool read_at(int fd, uint64_t offset, char *p, size_t n) {
   while (n) {
+    if (mare_stopping()) return false;
     ssize_t r = pread(fd, p, least(n, CHUNK), (off_t)offset);
     if (r < 0 && errno == EINTR) continue;
     if (r <= 0) return false;
@@ -199,7 +200,7 @@ static bool read_pieces(const mare_Source *s, char *out, size_t n) {
 /* up to n bytes of the file or string as it stands; *got is 0 at the end only */
 static mare_Status read_raw(mare_Source *s, void *out, size_t n, size_t *got) {
   ssize_t r;
-  n = least(n, s->length - s->taken);
+  n = least(least(n, s->length - s->taken), CHUNK);
   if (s->fd < 0) {
     *got = n;
     if (*got) memcpy(out, s->bytes + s->taken, *got);
@@ -273,6 +274,7 @@ mare_Status mare_source_some(mare_Source *s, char *out, size_t n, size_t *got) {
   *got = 0;
   while (*got < n && !s->ended) {
     size_t now = 0;
+    if (mare_stopping()) return MARE_STOPPED;
     mare_Status st = s->gz ? inflate_some(s, out + *got, n - *got, &now)
                            : read_raw(s, out + *got, n - *got, &now);
     if (st != MARE_OK) return st;
@@ -388,6 +390,7 @@ mare_Status mare_sink_open(mare_Sink *s, mare_Heap *h, const char *path) {
 mare_Status mare_sink_write(mare_Sink *s, const void *bytes, size_t n) {
   const char *p = bytes;
   while (n) {
+    if (mare_stopping()) return MARE_STOPPED;
     ssize_t w = write(s->fd, p, least(n, CHUNK));
     if (w < 0 && errno == EINTR) continue;
     if (w < 0) return sink_fail(s, MARE_IO, "%s", strerror(errno));

@@ -413,7 +413,7 @@ static mare_Status parse_chunk(mare_Csv *c, bool *wrong) {
   if (st == MARE_OK) st = begin_pieces(c);
   if (st != MARE_OK) return st;
   mare_parallel(c->npiece, parse_piece, c);
-  st = first_failure(c);
+  st = mare_stopping() ? MARE_STOPPED : first_failure(c);
   for (int k = 0; st == MARE_OK && k < c->ncolumn; k++) *wrong |= settle(c, k);
   mare_scratch_free(c->heap, c->seen);
   c->seen = NULL;

@@ -9,6 +9,7 @@
 */
 #include <math.h>
 
+#include "../base/pool.h"
 #include "models.h"
 
 typedef struct Form {
@@ -33,6 +34,7 @@ static bool sweep(Form *f) {
   for (int64_t j = 0; j < f->d; j++) {
     const double w = best(f, j), step = w - f->w[j], *row = f->gram + j * f->d;
     if (step == 0) continue;
+    if (j % 64 == 0 && mare_stopping()) break;
     for (int64_t i = 0; i < f->d; i++) f->q[i] -= step * row[i];
     f->w[j] = w;
     changed = true;
@@ -74,7 +76,7 @@ static mare_Status coordinate_descent(mare_Heap *h, mare_Values *v) {
   int64_t n = 0;
   double gap = INFINITY;
   (void)h;
-  while (n < most && changed && gap > v->n[8]) {
+  while (n < most && changed && gap > v->n[8] && !mare_stopping()) {
     changed = sweep(&f);
     gap = gap_of(&f);
     n++;

@@ -630,6 +630,7 @@ static void density_lane(void *ctx, int64_t i) {
   Density *s = ctx;
   Lane l = lane_open(s, i);
   for (int64_t b; (b = atomic_fetch_add(&s->next, 1)) * ROWS < s->n;) {
+    if (mare_stopping()) return;
     lane_load(&l, b);
     if (s->scores) block_scores(&l);
     else block_classes(&l);

@@ -5,19 +5,16 @@
 #include "models.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../base/pool.h"
+#include "../ops/ops.h"
 
 #pragma GCC optimize("O2", "tree-vectorize")
 
-/* -- labels to codes --------------------------------------------------------------- */
+#define PIECE 65536
 
-static int compare(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
+/* -- labels to codes --------------------------------------------------------------- */
 
 enum { RANGE = 4096 }; /* values that a table holds */
 
@@ -43,7 +40,7 @@ static int64_t find(const int64_t *values, int64_t n, int64_t y) {
   return lo < n && values[lo] == y ? lo : -1;
 }
 
-/* ascending different values of y (n); those of a small range without sorting */
+/* ascending different values of y (n); 0: more than 63, and far apart */
 static int64_t distinct(int64_t n, const int64_t *y, int64_t *values) {
   int64_t k = 0, least;
   if (near(n, y, &least)) {
@@ -53,29 +50,47 @@ static int64_t distinct(int64_t n, const int64_t *y, int64_t *values) {
       if (seen[v]) values[k++] = least + v;
     return k;
   }
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = 0; i < n && (i % PIECE || !mare_stopping()); i++) {
     if (k > 0 && find(values, k, y[i]) >= 0) continue;
-    if (k == 64) break; /* many: sort them all */
+    if (k == 64) return 0;
     int64_t at = k++;
     for (; at > 0 && values[at - 1] > y[i]; at--) values[at] = values[at - 1];
     values[at] = y[i];
   }
-  if (k < 64) return k;
-  memcpy(values, y, (size_t)n * sizeof *y);
-  qsort(values, (size_t)n, sizeof *values, compare);
-  k = 1;
+  return k < 64 ? k : 0;
+}
+
+/* the same of sorted values (n), in place */
+static int64_t unique(int64_t n, int64_t *values) {
+  int64_t k = 1;
   for (int64_t i = 1; i < n; i++)
     if (values[i] != values[k - 1]) values[k++] = values[i];
   return k;
 }
 
+/* values = y in order; where they stood is not asked for, but needs room */
+static mare_Status sort_labels(mare_Heap *h, mare_Values *v) {
+  mare_Tensor index = v->t[0];
+  mare_Status st = MARE_NOMEM;
+  index.data = mare_scratch(h, (size_t)index.numel * sizeof(int64_t));
+  if (index.data) st = mare_sort(h, 0, false, &v->t[0], &v->t[1], &index);
+  mare_scratch_free(h, index.data);
+  return st;
+}
+
 /* values (n) begins with the different values of y (n), ascending; out: how many */
 static mare_Status distinct_labels(mare_Heap *h, mare_Values *v) {
-  (void)h;
-  v->out[0] = (double)distinct(v->t[0].numel, (const int64_t *)v->t[0].data,
-                               (int64_t *)v->t[1].data);
+  const int64_t n = v->t[0].numel;
+  int64_t *values = (int64_t *)v->t[1].data;
+  int64_t k = distinct(n, (const int64_t *)v->t[0].data, values);
+  mare_Status st = MARE_OK;
+  if (k == 0 && n > 0) {
+    st = sort_labels(h, v);
+    k = st == MARE_OK && !mare_stopping() ? unique(n, values) : 0;
+  }
+  v->out[0] = (double)k;
   v->nout = 1;
-  return MARE_OK;
+  return st;
 }
 
 /* codes (n) = positions, from 1, of y (n) in classes (k); out: the row that has none */
@@ -86,7 +101,7 @@ static mare_Status label_codes(mare_Heap *h, mare_Values *v) {
   const bool tabled = near(k, c, &least);
   (void)h;
   for (int64_t i = 0; tabled && i < k; i++) table[c[i] - least] = (int16_t)(i + 1);
-  for (int64_t i = 0; i < v->t[0].numel; i++) {
+  for (int64_t i = 0; i < v->t[0].numel && (i % PIECE || !mare_stopping()); i++) {
     const uint64_t at = (uint64_t)y[i] - (uint64_t)least;
     codes[i] = !tabled ? find(c, k, y[i]) + 1 : at < RANGE ? table[at] : 0;
     if (codes[i] > 0) continue;
@@ -98,8 +113,6 @@ static mare_Status label_codes(mare_Heap *h, mare_Values *v) {
 }
 
 /* -- finite values ----------------------------------------------------------------- */
-
-#define PIECE 65536
 
 typedef struct Look {
   const mare_Tensor *x;

@@ -2,6 +2,7 @@
 ** perceptron.c -- Rosenblatt's rule: a row that a weight vector tells wrong is added
 ** to it, or taken off.
 */
+#include "../base/pool.h"
 #include "models.h"
 
 static void widen(mare_Dtype dt, int64_t d, const char *x, double *row) {
@@ -41,7 +42,7 @@ static mare_Status perceptron_epoch(mare_Heap *h, mare_Values *v) {
   double *past = (double *)v->t[9].data, seen = v->n[6];
   double *row = mare_scratch(h, (size_t)d * sizeof(double));
   if (row == NULL) return MARE_NOMEM;
-  for (int64_t i = 0; i < n; i++, seen++) {
+  for (int64_t i = 0; i < n && (i % 256 || !mare_stopping()); i++, seen++) {
     const int64_t at = order[i] - 1;
     const double rate = v->n[4] * (weights ? weights[at] : 1);
     if (rate == 0) continue;

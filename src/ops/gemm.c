@@ -34,6 +34,8 @@ enum {
   LARGE = 100000 /* c is large: it has more numbers */
 };
 
+#define LONG 5e7 /* multiply-adds of a part: a few milliseconds */
+
 static const Plan *plan (void) {
   const char *isa = mare_isa();
   const Plan *p = &plans[isa[0] == 'b' ? 2 : isa[3] == '5' ? 0 : 1];
@@ -130,6 +132,26 @@ static mare_Product part_of (const Job *w, int64_t b, int64_t i, int64_t j) {
   return g;
 }
 
+/*
+** Long ones in parts along k, so that they can be ended: c is written once more for
+** each, and nothing is packed twice.
+*/
+static void multiply (const Job *w, mare_Product g) {
+  const double across = (double)g.m * (double)g.n;
+  const int64_t part = (int64_t)(LONG / across) / 256 * 256 + 256, k = g.k;
+  for (int64_t p = 0; p == 0 || (p < k && !mare_stopping()); p += part) {
+    g.k = k - p < part ? k - p : part;
+    if (w->small) w->small(&g);
+    else blis(&g, w->dtype);
+    g.a = at(g.a, part * g.ap, w->dtype);
+    g.b = at(g.b, part * g.bp, w->dtype);
+    g.beta = 1;
+    g.e = g.c;
+    g.ei = g.ci;
+    g.ej = g.cj;
+  }
+}
+
 static void piece (void *ctx, int64_t q) {
   const Job *w = ctx;
   const int64_t tiles = w->down * w->across, t = q % tiles;
@@ -137,11 +159,8 @@ static void piece (void *ctx, int64_t q) {
   const int64_t j = w->turned ? t / w->down : t % w->across;
   const int64_t first = q / tiles * w->group;
   const int64_t end = first + w->group < w->batch ? first + w->group : w->batch;
-  for (int64_t b = first; b < end; b++) {
-    const mare_Product g = part_of(w, b, i * w->tm, j * w->tn);
-    if (w->small) w->small(&g);
-    else blis(&g, w->dtype);
-  }
+  for (int64_t b = first; b < end; b++)
+    multiply(w, part_of(w, b, i * w->tm, j * w->tn));
 }
 
 static int64_t ceil_div (int64_t a, int64_t b) { return (a + b - 1) / b; }

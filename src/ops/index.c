@@ -34,6 +34,7 @@ bool mare_index_check(const mare_Tensor *index, int64_t limit, int64_t *bad) {
   int64_t block[BLOCK];
   for (int64_t i = 0, n; i < index->numel; i += n) {
     int some = 0;
+    if (mare_stopping()) return false;
     n = least(index->numel - i, BLOCK);
     mare_gather_block(index, i, n, block);
     for (int64_t k = 0; k < n; k++) some |= outside(block[k], limit);
@@ -100,6 +101,17 @@ static void cut(mare_Tensor *t, int d, int64_t first, int64_t n) {
   t->shape[d] = n;
 }
 
+static void move_line(const Job *j, Run r) {
+  const int64_t size = (int64_t)mare_sizeof[j->t[1].dtype], n = r.n;
+  for (int64_t i = 0; i < n && !mare_stopping(); i += PIECE) {
+    r.n = least(PIECE, n - i);
+    j->move(&r);
+    r.index += r.n * r.index_step;
+    r.near += r.n * r.near_step * size;
+    r.far += r.n * r.far_step * size;
+  }
+}
+
 static void run_piece(void *ctx, int64_t piece) {
   const Job *j = ctx;
   mare_Tensor t[3] = {j->t[0], j->t[1], j->t[2]}, *op[3] = {&t[0], &t[1], &t[2]};
@@ -113,7 +125,7 @@ static void run_piece(void *ctx, int64_t piece) {
   for (int64_t lines = t[0].numel / r.n; lines > 0; lines--) {
     r.index = (const int64_t *)(const void *)t[0].data;
     r.near = t[1].data, r.far = t[2].data;
-    j->move(&r);
+    move_line(j, r);
     for (int64_t d = last - 1; d >= 0; d--) { /* on to the next line */
       bool wrap = ++at[d] == t[0].shape[d];
       for (int k = 0; k < 3; k++)
@@ -209,6 +221,7 @@ static void move_slices(void *ctx, int64_t piece) {
   int64_t run = least(s->columns, s->inner - c), step = s->index->stride[0];
   const int64_t *index = (const void *)s->index->data;
   for (; i < end; i++) {
+    if (i % 4096 == 0 && mare_stopping()) return;
     char *near = s->near + ((o * s->m + i) * s->inner + c) * s->size;
     char *far =
         s->far + ((o * s->n + place(index[i * step], s->n)) * s->inner + c) * s->size;
@@ -274,7 +287,7 @@ void mare_index_add(int dim, mare_Tensor *y, const mare_Tensor *index,
 int64_t mare_count_true(const mare_Tensor *mask) {
   uint8_t block[BLOCK];
   int64_t count = 0;
-  for (int64_t i = 0, n; i < mask->numel; i += n) {
+  for (int64_t i = 0, n; i < mask->numel && !mare_stopping(); i += n) {
     int some = 0;
     n = least(mask->numel - i, BLOCK);
     mare_gather_block(mask, i, n, block);
@@ -316,7 +329,7 @@ void mare_masked_select(const mare_Tensor *x, const mare_Tensor *mask, mare_Tens
   uint64_t v[BLOCK], kept[BLOCK];
   size_t size = mare_sizeof[x->dtype];
   char *out = y->data;
-  for (int64_t i = 0, n; i < x->numel; i += n) {
+  for (int64_t i = 0, n; i < x->numel && !mare_stopping(); i += n) {
     n = least(x->numel - i, BLOCK);
     mare_gather_block(mask, i, n, m);
     mare_gather_block(x, i, n, v);
@@ -332,7 +345,7 @@ void mare_masked_scatter(mare_Tensor *y, const mare_Tensor *mask, const mare_Ten
   uint64_t v[BLOCK];
   size_t size = mare_sizeof[y->dtype];
   const char *from = x->data;
-  for (int64_t i = 0, n; i < y->numel; i += n) {
+  for (int64_t i = 0, n; i < y->numel && !mare_stopping(); i += n) {
     n = least(y->numel - i, BLOCK);
     mare_gather_block(mask, i, n, m);
     mare_gather_block(y, i, n, v);
@@ -346,7 +359,7 @@ void mare_masked_fill(mare_Tensor *y, const mare_Tensor *mask, uint64_t bits) {
   uint8_t m[BLOCK];
   uint64_t v[BLOCK];
   size_t size = mare_sizeof[y->dtype];
-  for (int64_t i = 0, n; i < y->numel; i += n) {
+  for (int64_t i = 0, n; i < y->numel && !mare_stopping(); i += n) {
     n = least(y->numel - i, BLOCK);
     mare_gather_block(mask, i, n, m);
     mare_gather_block(y, i, n, v);
@@ -360,7 +373,7 @@ void mare_nonzero(const mare_Tensor *mask, mare_Tensor *y) {
   uint8_t m[BLOCK];
   uint64_t at[BLOCK], kept[BLOCK];
   int64_t *out = (void *)y->data;
-  for (int64_t i = 0, n; i < mask->numel; i += n) {
+  for (int64_t i = 0, n; i < mask->numel && !mare_stopping(); i += n) {
     n = least(mask->numel - i, BLOCK);
     mare_gather_block(mask, i, n, m);
     for (int64_t k = 0; k < n; k++) at[k] = (uint64_t)(i + k);
@@ -377,6 +390,6 @@ void mare_onehot(const mare_Tensor *labels, mare_Tensor *y) {
   const int64_t *label = (const void *)labels->data;
   int64_t classes = y->shape[y->ndim - 1];
   mare_fill(y, 0);
-  for (int64_t i = 0; i < labels->numel; i++)
+  for (int64_t i = 0; i < labels->numel && (i % BLOCK || !mare_stopping()); i++)
     mare_set_integer(y, i * classes + place(label[i], classes), 1);
 }

@@ -194,6 +194,12 @@ static mare_Status failed(mare_Status st, int64_t q, int64_t row, int64_t bad[2]
   return st;
 }
 
+/* between two calls of LAPACK, which nothing ends */
+static bool going_on(mare_Status *st) {
+  if (*st == MARE_OK && mare_stopping()) *st = MARE_STOPPED;
+  return *st == MARE_OK;
+}
+
 /* -- triangular systems -------------------------------------------------------------- */
 
 enum {
@@ -322,6 +328,7 @@ static void update(const mare_Tensor *a, double beta, mare_Tensor *c) {
 /* sign a = l l' in place of a's lower triangle; returns the minor that is not positive */
 static int64_t factorise(mare_Tensor *a, double sign) {
   const int64_t n = a->shape[0];
+  if (mare_stopping()) return 1;
   if (n <= CHOLESKY) {
     if (sign < 0) negate(a);
     return LAPACK(potrf, a->dtype, 'U', (lapack_int)n, (void *)a->data,
@@ -348,7 +355,7 @@ static void clear_above(mare_Tensor *a) {
 mare_Status mare_cholesky(mare_Heap *h, mare_Tensor *a, int64_t bad[2]) {
   (void)h;
   mare_Status st = ready(a, bad);
-  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2) && a->numel > 0; q++) {
+  for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2) && a->numel > 0; q++) {
     mare_Tensor m = matrix(a, q);
     const int64_t minor = factorise(&m, 1);
     if (minor) st = failed(MARE_SINGULAR, q, minor, bad);
@@ -428,7 +435,7 @@ static mare_Status eigen(mare_Heap *h, char job, mare_Tensor *a, mare_Tensor *w,
   lapack_int integers = 0;
   (void)LAPACK(syevd, dt, job, 'U', n, NULL, n, NULL, (void *)&asked, -1, &integers, -1);
   st = open_work(&k, get(dt, &asked, 0), integers, job == 'V' ? (int64_t)n * n : 0);
-  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+  for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
     mare_Tensor m = matrix(a, q);
     if (LAPACK(syevd, dt, job, 'U', n, (void *)m.data, n, part(w, 1, q), k.numbers, k.n,
                k.integers, integers))
@@ -474,7 +481,7 @@ mare_Status mare_svd(mare_Heap *h, mare_Tensor *a, mare_Tensor *u, mare_Tensor *
   (void)LAPACK(gesdd, dt, job, n, m, NULL, n, NULL, NULL, n, NULL, k, (void *)&asked, -1,
                NULL);
   st = open_work(&w, get(dt, &asked, 0), 8 * (int64_t)k, 0);
-  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+  for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
     void *left = u ? part(vh, 2, q) : NULL, *right = u ? part(u, 2, q) : NULL;
     if (LAPACK(gesdd, dt, job, n, m, part(a, 2, q), n, part(s, 1, q), left, n, right, k,
                w.numbers, w.n, w.integers))
@@ -509,9 +516,10 @@ mare_Status mare_qr(mare_Heap *h, mare_Tensor *a, mare_Tensor *q, mare_Tensor *r
   (void)LAPACK(gelqf, dt, n, m, NULL, n, NULL, (void *)&asked, -1);
   (void)LAPACK(orglq, dt, k, m, k, NULL, n, NULL, (void *)&also, -1);
   st = open_work(&w, fmax(get(dt, &asked, 0), get(dt, &also, 0)), 0, k);
-  for (int64_t i = 0; st == MARE_OK && i < batch_of(a, 2); i++) {
+  for (int64_t i = 0; going_on(&st) && i < batch_of(a, 2); i++) {
     mare_Tensor ai = matrix(a, i), qi = matrix(q, i), ri = matrix(r, i);
     (void)LAPACK(gelqf, dt, n, m, (void *)ai.data, n, w.own, w.numbers, w.n);
+    if (!going_on(&st)) break;
     take_upper(&ai, &ri);
     (void)LAPACK(orglq, dt, k, m, k, (void *)ai.data, n, w.own, w.numbers, w.n);
     const mare_Tensor left = block(&ai, 0, m, 0, k);
@@ -530,12 +538,12 @@ mare_Status mare_solve(mare_Heap *h, mare_Tensor *a, mare_Tensor *b, int64_t bad
   if (st != MARE_OK || a->numel == 0) return st;
   Work w = {.heap = h, .dtype = dt};
   st = open_work(&w, 0, n, (int64_t)n * k);
-  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+  for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
     mare_Tensor bq = matrix(b, q), x = matrix_at(w.own, dt, k, n), xt = transposed_of(&x);
     void *lu = part(a, 2, q);
     const lapack_int pivot = LAPACK(getrf, dt, n, n, lu, n, w.integers);
     if (pivot > 0) st = failed(MARE_SINGULAR, q, pivot, bad);
-    if (pivot > 0 || k == 0) continue;
+    if (pivot > 0 || k == 0 || !going_on(&st)) continue;
     mare_copy(&xt, &bq);
     (void)LAPACK(getrs, dt, 'T', n, k, lu, n, w.integers, w.own, n);
     mare_copy(&bq, &xt);
@@ -553,10 +561,10 @@ mare_Status mare_inverse(mare_Heap *h, mare_Tensor *a, int64_t bad[2]) {
   double asked = 0;
   (void)LAPACK(getri, dt, n, NULL, n, NULL, (void *)&asked, -1);
   st = open_work(&w, get(dt, &asked, 0), n, 0);
-  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+  for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
     void *p = part(a, 2, q);
     lapack_int pivot = LAPACK(getrf, dt, n, n, p, n, w.integers);
-    if (pivot == 0) pivot = LAPACK(getri, dt, n, p, n, w.integers, w.numbers, w.n);
+    if (pivot == 0 && going_on(&st)) pivot = LAPACK(getri, dt, n, p, n, w.integers, w.numbers, w.n);
     if (pivot > 0) st = failed(MARE_SINGULAR, q, pivot, bad);
   }
   close_work(&w);
@@ -584,7 +592,7 @@ mare_Status mare_det(mare_Heap *h, mare_Tensor *a, mare_Tensor *y, int64_t bad[2
   if (st != MARE_OK || y->numel == 0) return st;
   Work w = {.heap = h, .dtype = dt};
   st = open_work(&w, 0, n, 0);
-  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+  for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
     void *p = part(a, 2, q);
     if (n > 0) (void)LAPACK(getrf, dt, n, n, p, n, w.integers);
     determinant(dt, p, w.integers, n, columns_of(y) == 2, part(y, 1, q));
@@ -625,7 +633,7 @@ mare_Status mare_lstsq(mare_Heap *h, const mare_Tensor *a, const mare_Tensor *b,
   mare_Tensor right = block(&tb, 0, m, 0, columns_of(b));
   const mare_Tensor result = block(&tb, 0, n, 0, columns_of(b));
   mare_fill(&bt, 0);
-  for (int64_t q = 0; st == MARE_OK && q < batch_of(a, 2); q++) {
+  for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
     const mare_Tensor aq = matrix(a, q), bq = matrix(b, q);
     mare_Tensor xq = matrix(x, q);
     mare_copy(&ta, &aq);

@@ -13,6 +13,7 @@
 #define MANY 512     /* words from which radix sort wins over merging */
 #define DIGIT_BITS 8 /* of a pass of radix sort */
 #define DIGIT 256
+#define PATIENCE (1 << 18) /* words, and then it is asked whether to go on */
 #define BEST 32   /* so many are kept in order while a line is read */
 #define PIECES 64 /* lines are dealt to so many pieces, each with its own memory */
 #define MEMORY (64 << 20) /* bytes of it, unless one line needs more */
@@ -138,6 +139,9 @@ static void store_best(const Job *j, const uint64_t *key, Line to) {
   for (int64_t i = 0; i < k; i++) store(&to, at[i]);
 }
 
+/* is it time to ask, and is the answer yes?  Words are none when it is not */
+static bool going_on(int64_t i) { return i % PATIENCE != 0 || !mare_stopping(); }
+
 /* do keys and positions of all lines fit into short words? */
 static bool always_short(const Job *j) {
   return key_bits[j->x->dtype] + bits_of((uint64_t)j->n - 1) <= 64;
@@ -150,12 +154,14 @@ static void sort_line(const Job *j, int64_t l, char *memory) {
   uint64_t *key = word + (always_short(j) ? n : 2 * n);
   Wide *wide = (Wide *)(void *)memory;
   Line to = line_of(j, l);
-  keys[j->x->dtype](n, to.x, j->x->stride[j->dim], j->flip, key);
+  for (int64_t i = 0; i < n && (i == 0 || !mare_stopping()); i += PATIENCE)
+    keys[j->x->dtype](n - i < PATIENCE ? n - i : PATIENCE, to.x + i * to.x_step,
+                      j->x->stride[j->dim], j->flip, key + i);
   if (j->k < n && j->k <= BEST) {
     store_best(j, key, to);
     return;
   }
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = 0; i < n && going_on(i); i++) {
     least = key[i] < least ? key[i] : least;
     most = key[i] > most ? key[i] : most;
   }
@@ -164,11 +170,11 @@ static void sort_line(const Job *j, int64_t l, char *memory) {
   if (high <= 64) {
     for (int64_t i = 0; i < n; i++) word[i] = (key[i] - least) << low | (uint64_t)i;
     const uint64_t *p = first_64(word, word + n, n, j->k, low, high);
-    for (int64_t i = 0; i < j->k; i++) store(&to, (int64_t)(p[i] & mask));
+    for (int64_t i = 0; i < j->k && going_on(i); i++) store(&to, (int64_t)(p[i] & mask));
   } else {
     for (int64_t i = 0; i < n; i++) wide[i] = (Wide)(key[i] - least) << low | (uint64_t)i;
     const Wide *p = first_128(wide, wide + n, n, j->k, low, high);
-    for (int64_t i = 0; i < j->k; i++) store(&to, (int64_t)((uint64_t)p[i] & mask));
+    for (int64_t i = 0; i < j->k && going_on(i); i++) store(&to, (int64_t)((uint64_t)p[i] & mask));
   }
 }
 
@@ -179,7 +185,7 @@ static size_t memory_of(const Job *j) { /* of one piece */
 static void sort_piece(void *ctx, int64_t piece) {
   const Job *j = ctx;
   int64_t l = piece * j->lines / j->pieces, end = (piece + 1) * j->lines / j->pieces;
-  for (; l < end; l++) sort_line(j, l, j->memory + (size_t)piece * memory_of(j));
+  for (; l < end && !mare_stopping(); l++) sort_line(j, l, j->memory + (size_t)piece * memory_of(j));
 }
 
 static mare_Status run(mare_Heap *h, Job *j) {

@@ -14,18 +14,28 @@ static void K(insertion)(W *p, int64_t n) {
   }
 }
 
-/* one digit of the words; returns where they are then */
+/*
+** One digit of the words; returns where they are then.  Who stops in the middle leaves
+** words that are none: sort_line looks.
+*/
 static W *K(radix_pass)(W *from, W *to, int64_t n, int shift) {
   int64_t count[DIGIT] = {0}, sum = 0;
-  for (int64_t i = 0; i < n; i++) count[(size_t)(from[i] >> shift) % DIGIT]++;
+  for (int64_t i = 0, end; i < n; i = end) {
+    end = n - i < PATIENCE ? n : i + PATIENCE;
+    if (mare_stopping()) return from;
+    for (int64_t k = i; k < end; k++) count[(size_t)(from[k] >> shift) % DIGIT]++;
+  }
   if (count[(size_t)(from[0] >> shift) % DIGIT] == n) return from; /* all alike */
   for (int b = 0; b < DIGIT; b++) {
     int64_t c = count[b];
     count[b] = sum;
     sum += c;
   }
-  for (int64_t i = 0; i < n; i++)
-    to[count[(size_t)(from[i] >> shift) % DIGIT]++] = from[i];
+  for (int64_t i = 0, end; i < n && !mare_stopping(); i = end) {
+    end = n - i < PATIENCE ? n : i + PATIENCE;
+    for (int64_t k = i; k < end; k++)
+      to[count[(size_t)(from[k] >> shift) % DIGIT]++] = from[k];
+  }
   return to;
 }
 
@@ -74,6 +84,7 @@ static void K(select)(W *p, int64_t n, int64_t k) {
       W t = p[i];
       p[i++] = p[j];
       p[j--] = t;
+      if (i % PATIENCE == 0 && mare_stopping()) return;
     }
     if (k - 1 <= j)
       hi = j;
