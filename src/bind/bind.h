@@ -65,7 +65,7 @@ typedef struct State { /* one for each Lua state: a userdata, upvalue of every f
   const mare_Row *add, *mul; /* rows that backward uses itself */
   int nested;       /* entries of the nest in use */
   bool lost;        /* some of them belong to a scope that was never closed */
-  bool asking;      /* a hook runs in the middle of a function: it must not touch tensors */
+  bool asking;      /* a hook runs in the middle of a function: no tensors for it */
   Walk *walk;       /* the backward walk that is kept for use */
   Mode *mode;       /* the innermost one; NULL: recording is on */
   Level *levels;    /* all forward modes, the latest first */
@@ -217,7 +217,8 @@ static inline void watch_hook(lua_State *L) {
 }
 
 void check_time(lua_State *L); /* the same in the middle of loops that may raise */
-void check_hook(lua_State *L); /* raises what a hook has raised; the engine has returned */
+/* raises what a hook has raised; the engine has returned */
+void check_hook(lua_State *L);
 
 /* -- tensors (object.c) --------------------------------------------------------- */
 

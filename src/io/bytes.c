@@ -194,15 +194,15 @@ static bool read_pieces(const mare_Source *s, char *out, size_t n) {
   if (at < 0) return false;
   p.offset = (uint64_t)at;
   mare_parallel((int64_t)((n + PIECE - 1) / PIECE), read_piece, &p);
-  return !p.failed && lseek(s->fd, (off_t)n, SEEK_CUR) >= 0;
+  return !p.failed && !mare_stopping() && lseek(s->fd, (off_t)n, SEEK_CUR) >= 0;
 }
 
 /* up to n bytes of the file or string as it stands; *got is 0 at the end only */
 static mare_Status read_raw(mare_Source *s, void *out, size_t n, size_t *got) {
   ssize_t r;
-  n = least(least(n, s->length - s->taken), CHUNK);
+  n = least(n, s->length - s->taken);
   if (s->fd < 0) {
-    *got = n;
+    *got = n = least(n, CHUNK);
     if (*got) memcpy(out, s->bytes + s->taken, *got);
   }
   else if (n >= 2 * PIECE && read_pieces(s, out, n)) *got = n;

@@ -328,7 +328,7 @@ static void scatter_piece(void *ctx, int64_t piece) {
   double *sum = s->part + piece * s->d * s->m;
   char *scratch = s->scratch + (size_t)piece * s->reals * mare_sizeof[s->x->dtype];
   memset(sum, 0, (size_t)(s->d * s->m) * sizeof *sum);
-  for (int64_t i = piece * s->share; i < last; i += BLOCK)
+  for (int64_t i = piece * s->share; i < last && !mare_stopping(); i += BLOCK)
     scatter_block(s, scratch, sum, i, at_most(BLOCK, last - i));
 }
 

@@ -564,7 +564,8 @@ mare_Status mare_inverse(mare_Heap *h, mare_Tensor *a, int64_t bad[2]) {
   for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
     void *p = part(a, 2, q);
     lapack_int pivot = LAPACK(getrf, dt, n, n, p, n, w.integers);
-    if (pivot == 0 && going_on(&st)) pivot = LAPACK(getri, dt, n, p, n, w.integers, w.numbers, w.n);
+    if (pivot == 0 && going_on(&st))
+      pivot = LAPACK(getri, dt, n, p, n, w.integers, w.numbers, w.n);
     if (pivot > 0) st = failed(MARE_SINGULAR, q, pivot, bad);
   }
   close_work(&w);

@@ -174,7 +174,8 @@ static void sort_line(const Job *j, int64_t l, char *memory) {
   } else {
     for (int64_t i = 0; i < n; i++) wide[i] = (Wide)(key[i] - least) << low | (uint64_t)i;
     const Wide *p = first_128(wide, wide + n, n, j->k, low, high);
-    for (int64_t i = 0; i < j->k && going_on(i); i++) store(&to, (int64_t)((uint64_t)p[i] & mask));
+    for (int64_t i = 0; i < j->k && going_on(i); i++)
+      store(&to, (int64_t)((uint64_t)p[i] & mask));
   }
 }
 
@@ -185,7 +186,8 @@ static size_t memory_of(const Job *j) { /* of one piece */
 static void sort_piece(void *ctx, int64_t piece) {
   const Job *j = ctx;
   int64_t l = piece * j->lines / j->pieces, end = (piece + 1) * j->lines / j->pieces;
-  for (; l < end && !mare_stopping(); l++) sort_line(j, l, j->memory + (size_t)piece * memory_of(j));
+  for (; l < end && !mare_stopping(); l++)
+    sort_line(j, l, j->memory + (size_t)piece * memory_of(j));
 }
 
 static mare_Status run(mare_Heap *h, Job *j) {
