@@ -147,7 +147,7 @@ build/fuzz/%: spec/fuzz/%.c $(wildcard src/io/*.c src/base/*.c)
 VERSION = $(shell sed -n 's/.*MARE_VERSION "\(.*\)"/\1/p' src/mare.h)
 NAME    = mare-$(VERSION)
 D       = $(B)/dist
-URL     = file://$(NAME).tar.gz
+URL     = file://$(abspath $D)/$(NAME).tar.gz
 dist:
 	@git diff --quiet HEAD || echo "what is not committed is not in it" >&2
 	@mkdir -p $D

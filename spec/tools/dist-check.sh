@@ -19,11 +19,14 @@ ${MAKE:-make} -C "$name" busted SPECS='spec/rocks_spec.lua spec/tensor_spec.lua 
 
 command -v luarocks >/dev/null || { echo "no luarocks here: the rock is not tried" >&2; exit 0; }
 rocks="luarocks --lua-version 5.4 --tree $there/tree"
-cp "$dist/$name.tar.gz" "$dist/$name-1.rockspec" .
-$rocks build "$name-1.rockspec" >log 2>&1 || { cat log; exit 1; }
+ok() { "$@" >log 2>&1 || { cat log; exit 1; }; }
+ok $rocks pack "$dist/$name-1.rockspec" # a rock of the source
+ok $rocks install "$name-1.src.rock"
 version=$(cd / && "$there/tree/bin/mare" -e 'print(mare.version)')
 [ "mare-$version" = "$name" ] || { echo "the rock says version $version" >&2; exit 1; }
-$rocks remove mare >log 2>&1 || { cat log; exit 1; }
+ok $rocks pack mare # a rock of what was built
+ok $rocks remove mare
 left=$(find tree -type f ! -name 'manifest*' ! -name 'index.html')
 [ -z "$left" ] || { echo "the rock leaves $left" >&2; exit 1; }
-echo "the tarball builds and passes, the rock installs, answers and is removed"
+ls "$name-1.linux-"*.rock >/dev/null
+echo "the tarball builds and passes; the rock is packed, installs, answers and is removed"
