@@ -4,6 +4,7 @@ local mare = require "mare"
 local support = require "spec.support"
 
 local plot = mare.plot
+local scale = require "mare.plot.scale"
 local folder = os.tmpname()
 os.remove(folder)
 os.execute("mkdir -p " .. folder)
@@ -92,6 +93,68 @@ describe("a figure in the terminal", function()
     assert.is_true(first > last) -- from the upper right to the lower left
   end)
 
+  it("draws bars over a log axis, from its lower end", function()
+    local list = lines(plot.bar({ 3, 500, 20000, 1 }, { ylog = true }), 60, 20)
+    local last = list[#list - 2] -- above the axis: all four bars
+    local filled = 0
+    for _ in last:gmatch "⣿" do filled = filled + 1 end
+    assert.is_true(filled > 30, last)
+    assert.is_nil(list[1]:sub(1, 30):find "⣿")
+  end)
+
+  it("has ticks on log axes of any length", function()
+    local function texts(...) return table.concat(select(2, scale.ticks(...)), " ") end
+    assert.equal("2 3 4 5 6", texts(1.9, 6.2, 5, true))
+    assert.equal("20.00 20.05 20.10 20.15 20.20", texts(20, 20.2, 6, true))
+    assert.equal("2 5 10 20 50", texts(2, 90, 5, true))
+    assert.equal("1e-9 1e-6 0.001 1", texts(1e-9, 10, 5, true))
+    assert.equal("-1 0 1", texts(-1.08, 1.08, 2))
+    assert.equal("1000000.00 1000000.05 1000000.10 1000000.15", texts(1e6, 1e6 + 0.2, 5))
+    assert.equal("-1e308 0 1e308", texts(-1.7e308, 1.7e308, 5))
+    assert.equal(2, #scale.ticks(1, 1 + 2 ^ -52, 5)) -- ends
+    assert.equal(2, #scale.ticks(0, 5e-324, 5))
+    has(plot.line({ 2, 3, 4, 5, 6 }, { ylog = true }), "2┤", "4┤", "6┤")
+  end)
+
+  it("tells more series apart than there are colours", function()
+    local many = {}
+    for i = 1, 12 do many[i] = x + i end
+    local fig = plot.line(x, many, { labels = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 } })
+    has(fig, "& 8", "a 9", "b 10", "d 12")
+    local coloured = fig:text { width = 80, height = 24, color = true }
+    assert.truthy(coloured:find "\27%[38;5;75m──\27%[0m 1 ")
+    assert.truthy(coloured:find "\27%[38;5;75ma\27%[0m 9")
+  end)
+
+  it("cuts lines at its edges instead of leaving them out", function()
+    local list = lines(plot.line({ 0, 1 }, { -1e9, 1e9 }, { ylim = { -1, 1 } }), 40, 12)
+    local marked = 0
+    for i = 1, #list - 2 do marked = marked + (list[i]:find "\xe2[\xa0-\xa3]" and 1 or 0) end
+    assert.equal(#list - 2, marked) -- it crosses the picture from the bottom to the top
+  end)
+
+  it("joins the lines of a contour, and sets a path off from them", function()
+    has(figures.contour, "o", "lines from")
+    local ring = lines(plot.contour(function(a, b) return a * a + b * b end, { levels = { 0.5 } }), 60, 24)
+    local dots = 0
+    for _, line in ipairs(ring) do
+      for _, code in utf8.codes((line:gsub("…", ""))) do dots = dots + (code > 0x2800 and code < 0x2900 and 1 or 0) end
+    end
+    assert.is_true(dots > 80, dots) -- cells of a closed curve
+  end)
+
+  it("says what shades mean", function()
+    has(figures.heatmap, " .:-=+*#%@ ")
+    has(figures.surface, "-1  .:-=+*#%@ 1")
+    has(figures.decision, " o  1", ".x. 2")
+  end)
+
+  it("puts long names on several lines", function()
+    local names = {}
+    for i = 1, 12 do names[i] = "category " .. i end
+    has(plot.bar(mare.ones(12), { labels = names }), "category 1", "category 2", "category 11", "category 12")
+  end)
+
   it("has colours only when asked", function()
     for name, fig in pairs(figures) do
       assert.is_nil(text(fig):find "\27", name)
@@ -164,6 +227,32 @@ describe("a figure in a file", function()
         assert.equal(begins[kind], head:sub(1, #begins[kind]))
       end
     end
+  end)
+
+  it("is drawn from little data and from none", function()
+    if not there then pending "gnuplot is not installed" return end
+    for i, fig in ipairs { plot.hist {}, plot.bar {}, plot.line {}, plot.line { 5 }, plot.line { 0 / 0 },
+      plot.line({ 0, 3, 0 / 0, -1 }, { ylog = true }) } do
+      assert(fig:save(("%s/few%d.svg"):format(folder, i)))
+    end
+  end)
+
+  it("has its own ticks, dashes when the colours are used up, and points that stand alone", function()
+    local gnuplot = require "mare.plot.gnuplot"
+    local function script(fig) return gnuplot.script(fig, "x.png", "png", 800, 600) end
+    local function holds(fig, ...)
+      for _, part in ipairs { ... } do
+        if not script(fig):find(part, 1, true) then error(("no '%s' in\n%s"):format(part, script(fig)), 2) end
+      end
+    end
+    holds(plot.line({ 2, 3, 4, 5, 6 }, { ylog = true }), "set logscale y", "'2.5' 2.5", "'6.0' 6")
+    holds(plot.line({ 1e-8, 1 }, { ylog = true }), "'1e-8' 1e-08")
+    holds(plot.line { 1, 0 / 0, 3 }, "$d1_1l using 1:2 with points pt 7")
+    local many = {}
+    for i = 1, 9 do many[i] = x + i end
+    holds(plot.line(x, many), "dt 1 lc rgb '#7f7f7f'", "dt 2 lc rgb '#4c9be8'")
+    holds(plot.scatter(xy, { classes = mare.arange(0, 59, "i64") % 9 }), "pt 5")
+    holds(plot.line({ 1 }, { title = ("long "):rep(60) }), "lon…'", "set title")
   end)
 
   it("keeps what is between quotes", function()

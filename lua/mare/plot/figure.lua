@@ -22,13 +22,22 @@ function M.panel(opts)
   return panel
 end
 
+--- Text of at most so many characters; bytes that are no UTF-8 become question marks.
+function M.cut(text, width)
+  if not utf8.len(text) then text = text:gsub("[\128-\255]", "?") end
+  if utf8.len(text) > width then
+    return text:sub(1, utf8.offset(text, math.max(width, 1)) - 1) .. "…"
+  end
+  return text
+end
+
 -- Lists of the values along an axis, of all layers.
 local function values(panel, axis)
   local lists = {}
   for _, layer in ipairs(panel.layers) do
     if layer.kind == "bars" and axis == "x" then
-      for i, v in ipairs(layer.x) do
-        lists[#lists + 1] = { v - layer.width / 2, v + layer.width / 2, i and nil }
+      for _, v in ipairs(layer.x) do
+        lists[#lists + 1] = { v - layer.width / 2, v + layer.width / 2 }
       end
     elseif layer[axis] then
       lists[#lists + 1] = layer[axis]
@@ -59,6 +68,22 @@ local function limits(panel, axis)
     return 0, hi > 0 and hi * 1.05 or 1
   end
   return scale.padded(lo, hi, log, bars and axis == "x" and 0 or nil)
+end
+
+--- The points of a line that no neighbour joins: they would not be seen.  Two lists.
+function Panel:lonely(layer)
+  local function seen(i)
+    local x, y = layer.x[i], layer.y[i]
+    return x and scale.finite(x) and scale.finite(y) and (x > 0 or not self.xlog) and
+      (y > 0 or not self.ylog)
+  end
+  local x, y = {}, {}
+  for i = 1, #layer.x do
+    if seen(i) and not seen(i - 1) and not seen(i + 1) then
+      x[#x + 1], y[#y + 1] = layer.x[i], layer.y[i]
+    end
+  end
+  return x, y
 end
 
 --- xlo, xhi, ylo, yhi: what the panel shows.

@@ -2,6 +2,7 @@
 -- data as the terminal's picture.  No display is needed.
 
 local check = require "mare.check"
+local figure = require "mare.plot.figure"
 local scale = require "mare.plot.scale"
 
 local M = {}
@@ -17,6 +18,9 @@ local pale = { "#cfe3f8", "#f9dcc4", "#cfe8d0", "#efd5ef", "#efe4c2", "#f5d0cb",
 
 local colours = { "#4c9be8", "#e8853a", "#57a85a", "#c86fc9", "#c9a33a", "#d9695f", "#3aa6b9",
   "#7f7f7f" }
+local marks = { 7, 5, 9, 13, 11, 15 } -- discs, squares, triangles ... once the colours are used up
+
+local LETTER = 7 -- pixels of a letter, about
 
 -- Text between single quotes, where gnuplot reads nothing but ''.
 local function quote(s) return "'" .. s:gsub("'", "''"):gsub("[\n\r]", " ") .. "'" end
@@ -26,7 +30,13 @@ local function number(v)
   return (("%.9g"):format(v):gsub(",", "."))
 end
 
-local function colour_of(layer, k) return colours[((layer.colour or k) - 1) % #colours + 1] end
+-- The colour of series k, and how often the colours were used before.
+local function style_of(layer, k)
+  k = (layer.colour or k) - 1
+  return colours[k % #colours + 1], k // #colours
+end
+
+local function mark_of(round) return marks[round % #marks + 1] end
 
 -- -- data -----------------------------------------------------------------------------------
 
@@ -55,18 +65,21 @@ end
 local clauses = {}
 
 function clauses.line(layer, name, k)
-  return ("%s using 1:2 with %s lw 2 lc rgb '%s'"):format(name,
-    layer.marks and "linespoints pt 7 ps 0.6" or "lines", colour_of(layer, k))
+  local colour, round = style_of(layer, k)
+  local marked = layer.marks and ("linespoints pt %d ps 0.6"):format(mark_of(round))
+  return ("%s using 1:2 with %s lw 2 dt %d lc rgb '%s'"):format(name, marked or "lines",
+    round % 5 + 1, colour)
 end
 
 function clauses.points(layer, name, k)
-  return ("%s using 1:2 with points pt 7 ps %s lc rgb '%s'"):format(name,
-    number(layer.size or (#layer.x > 2000 and 0.25 or 0.7)), colour_of(layer, k))
+  local colour, round = style_of(layer, k)
+  return ("%s using 1:2 with points pt %d ps %s lc rgb '%s'"):format(name, mark_of(round),
+    number(#layer.x > 2000 and 0.25 or 0.7), colour)
 end
 
 function clauses.bars(layer, name, k)
   return ("%s using 1:2:(%s) with boxes fs solid 0.8 noborder lc rgb '%s'"):format(name,
-    number(layer.width * (layer.gap and 0.85 or 1)), colour_of(layer, k))
+    number(layer.width * (layer.gap and 0.85 or 1)), (style_of(layer, k)))
 end
 
 function clauses.map(layer, name) -- pixels show seams where they are many, an image is smooth
@@ -77,8 +90,9 @@ function clauses.contour(_, name)
   return name .. " using 1:2:3 with lines lw 1.5 lc palette"
 end
 
-local function title_of(layer)
-  return layer.label and "title " .. quote(layer.label) or "notitle"
+local function title_of(layer, box)
+  return layer.label and "title " .. quote(figure.cut(layer.label, box.width // LETTER - 12))
+    or "notitle"
 end
 
 -- Contour lines are computed by gnuplot from the grid, into a table.
@@ -118,33 +132,59 @@ end
 
 -- -- panels ---------------------------------------------------------------------------------
 
-local function names(axis, list)
+-- Ticks with a text each; those of `small` have none.
+local function ticks(axis, at, text, small, slanted)
   local parts = {}
-  for i, v in ipairs(list.at) do parts[i] = quote(list.text[i]) .. " " .. number(v) end
-  return ("set %stics (%s)%s"):format(axis, table.concat(parts, ", "),
-    axis == "x" and #parts > 6 and " rotate by -35" or "")
+  for i, v in ipairs(at) do
+    parts[i] = quote(figure.cut(text[i], slanted and 16 or 24)) .. " " .. number(v)
+  end
+  for _, v in ipairs(small or {}) do parts[#parts + 1] = ("'' %s 1"):format(number(v)) end
+  return ("set %stics (%s) noenhanced%s"):format(axis, table.concat(parts, ", "),
+    slanted and " rotate by 35 right" or "")
 end
 
-local function frame(out, panel)
+local function letters(list)
+  local n = 0
+  for _, text in ipairs(list) do n = n + 2 + (utf8.len(text) or #text) end
+  return n
+end
+
+-- An axis named x or y over `pixels`: its range and its ticks.
+local function axis(out, panel, name, lo, hi, pixels)
+  local log, named = panel[name .. "log"], panel[name .. "names"]
+  if log then out[#out + 1] = "set logscale " .. name end
+  out[#out + 1] = ("set %srange [%s:%s]"):format(name, number(lo), number(hi))
+  if named then
+    local slanted = name == "x" and letters(named.text) * LETTER > pixels * 0.8
+    out[#out + 1] = ticks(name, named.at, named.text, nil, slanted)
+  else
+    local at, text = scale.ticks(lo, hi, math.max(2, pixels // (name == "x" and 90 or 60)), log)
+    out[#out + 1] = ticks(name, at, text, log and scale.small_ticks(lo, hi))
+  end
+end
+
+local function frame(out, panel, box)
   local xlo, xhi, ylo, yhi = panel:limits()
   for _, line in ipairs { "reset", "set border lc rgb '#555555'", "set tics nomirror out",
     "unset key" } do
     out[#out + 1] = line
   end
-  for _, name in ipairs { "title", "xlabel", "ylabel", "zlabel" } do
+  for name, pixels in pairs { title = box.width, xlabel = box.width, ylabel = box.height,
+    zlabel = box.height } do
     if panel[name] then
-      out[#out + 1] = ("set %s %s noenhanced"):format(name, quote(panel[name]))
+      local text = quote(figure.cut(panel[name], pixels // LETTER))
+      out[#out + 1] = ("set %s %s noenhanced%s"):format(name, text,
+        name == "xlabel" and not panel.surface and " offset 0,0.5" or "")
     end
   end
-  if panel.xlog then out[#out + 1] = "set logscale x" end
-  if panel.ylog then out[#out + 1] = "set logscale y" end
   if panel.surface then return end
-  out[#out + 1] = ("set xrange [%s:%s]"):format(number(xlo), number(xhi))
-  out[#out + 1] = ("set yrange [%s:%s]"):format(number(ylo), number(yhi))
+  axis(out, panel, "x", xlo, xhi, box.width)
+  axis(out, panel, "y", ylo, yhi, box.height)
   if panel.equal then out[#out + 1] = "set size ratio -1" end
-  if panel.noaxes then out[#out + 1] = "unset tics\nunset border" end
-  if panel.xnames then out[#out + 1] = names("x", panel.xnames) end
-  if panel.ynames then out[#out + 1] = names("y", panel.ynames) end
+  if panel.noaxes then
+    out[#out + 1] = "unset tics\nunset border\nset margins 0.5,0.5,0.5,"
+      .. (panel.title and "2.5" or "0.5")
+  end
 end
 
 local function texts(out, panel)
@@ -154,24 +194,37 @@ local function texts(out, panel)
   end
 end
 
-local function panel_script(out, panel, index)
-  frame(out, panel)
+-- What one layer adds to the data and to the command `plot`; k counts the series.
+local function layer_script(out, parts, panel, layer, name, k, box)
+  if layer.kind == "map" or layer.kind == "contour" then
+    local write = layer.kind == "map" and grid_block or contour_table
+    write(out, name, layer)
+    palette(out, panel, layer)
+  else
+    pairs_block(out, name, layer.x, layer.y)
+  end
+  parts[#parts + 1] = clauses[layer.kind](layer, name, k) .. " " .. title_of(layer, box)
+  if layer.kind ~= "line" or layer.marks then return end
+  local x, y = panel:lonely(layer)
+  if #x > 0 then
+    pairs_block(out, name .. "l", x, y)
+    local points = { x = x, colour = layer.colour }
+    parts[#parts + 1] = clauses.points(points, name .. "l", k) .. " notitle"
+  end
+end
+
+-- box is the part of the picture that the panel gets, { width, height } in pixels.
+local function panel_script(out, panel, index, box)
+  frame(out, panel, box)
   texts(out, panel)
   local parts, k, keyed = {}, 0, false
   for i, layer in ipairs(panel.layers) do
-    local name = ("$d%d_%d"):format(index, i)
-    if layer.kind == "map" or layer.kind == "contour" then
-      local write = layer.kind == "map" and grid_block or contour_table
-      write(out, name, layer)
-      palette(out, panel, layer)
-    else
-      k = k + 1
-      pairs_block(out, name, layer.x, layer.y)
-    end
+    if layer.kind ~= "map" and layer.kind ~= "contour" then k = k + 1 end
+    layer_script(out, parts, panel, layer, ("$d%d_%d"):format(index, i), k, box)
     keyed = keyed or layer.label ~= nil
-    parts[#parts + 1] = clauses[layer.kind](layer, name, k) .. " " .. title_of(layer)
   end
-  if keyed then out[#out + 1] = "set key tmargin center horizontal samplen 2 noenhanced" end
+  if #parts == 0 then parts[1] = "NaN notitle" end -- axes alone
+  if keyed then out[#out + 1] = "set key bmargin center horizontal samplen 2 noenhanced" end
   if panel.surface then
     out[#out + 1] = "set hidden3d\nset pm3d depthorder border lw 0.3"
     out[#out + 1] = ("splot $d%d_1 using 1:2:3 with pm3d notitle"):format(index)
@@ -181,20 +234,22 @@ local function panel_script(out, panel, index)
 end
 
 --- The gnuplot program that draws a figure to a file.
-function M.script(figure, path, kind, width, height)
+function M.script(fig, path, kind, width, height)
   local out = {}
   local w, h = width, height
   if kind == "pdf" then w, h = width / 96, height / 96 end
   out[1] = "set encoding utf8"
   out[2] = "set terminal " .. terminals[kind]:format(w, h):gsub("(%d),(%d%d)in", "%1.%2in")
   out[3] = "set output " .. quote(path)
-  local columns = math.min(figure.columns or 1, #figure.panels)
-  local many = #figure.panels > 1
+  local columns = math.min(fig.columns or 1, #fig.panels)
+  local rows = -(-#fig.panels // columns)
+  local many = #fig.panels > 1
   if many then
-    out[#out + 1] = ("set multiplot layout %d,%d%s"):format(-(-#figure.panels // columns), columns,
-      figure.title and " title " .. quote(figure.title) or "")
+    out[#out + 1] = ("set multiplot layout %d,%d%s"):format(rows, columns, fig.title and
+      " title " .. quote(figure.cut(fig.title, width // LETTER)) .. " noenhanced" or "")
   end
-  for i, panel in ipairs(figure.panels) do panel_script(out, panel, i) end
+  local box = { width = width // columns, height = height // rows }
+  for i, panel in ipairs(fig.panels) do panel_script(out, panel, i, box) end
   if many then out[#out + 1] = "unset multiplot" end
   out[#out + 1] = "unset output"
   return table.concat(out, "\n") .. "\n"
@@ -208,7 +263,7 @@ local function run(path)
 end
 
 --- Draws a figure to path (.svg, .png, .pdf); returns true, or nil and a message.
-function M.save(figure, path, width, height)
+function M.save(fig, path, width, height)
   local kind = type(path) == "string" and path:match "%.(%a+)$"
   if not kind or not terminals[kind:lower()] then
     check.argument(1, "save", "a path that ends in .svg, .png or .pdf expected, got %s",
@@ -220,7 +275,7 @@ function M.save(figure, path, width, height)
   local name = os.tmpname()
   local file, problem = io.open(name, "w")
   if not file then return nil, problem end
-  file:write(M.script(figure, path, kind:lower(), width, height))
+  file:write(M.script(fig, path, kind:lower(), width, height))
   file:close()
   local ok, text, code = run(name)
   os.remove(name)

@@ -80,9 +80,8 @@ end
 local function add_line(panel, name, x, y, label, marks)
   same_length(2, name, x, y)
   local px, py = scale.thin_line(x, y)
-  local holes = x:numel() > 0 and y:sub(y):ne(0):any():item() == 1 -- what stands alone between
   panel.layers[#panel.layers + 1] = { kind = "line", x = px, y = py, label = label,
-    marks = marks or holes }
+    marks = marks }
 end
 
 -- Is v a list of series (tensors or lists)?
@@ -260,7 +259,7 @@ function M.image(t, opts)
     panels[i] = image_panel("image", v, opts.titles and tostring(opts.titles[i]) or nil)
   end
   if #panels == 1 then panels[1].title = opts.title or panels[1].title end
-  local columns = opts.columns or math.min(#panels, math.ceil(math.sqrt(#panels) * 1.5))
+  local columns = opts.columns or math.ceil(math.sqrt(#panels * 4 / 3)) -- files are 4 to 3
   return figure.new(panels, check.count(2, "image", columns), #panels > 1 and opts.title or nil)
 end
 
@@ -459,8 +458,7 @@ function M.decision(model, x, y, opts)
     if mask:any():item() == 1 then
       local qx, qy = scale.thin_points(px:masked_select(mask), py:masked_select(mask))
       panel.layers[#panel.layers + 1] = { kind = "points", x = qx, y = qy, colour = k,
-        mark = ("ox+*#@%&"):sub((k - 1) % 8 + 1, (k - 1) % 8 + 1),
-        label = named(opts.labels, k) or ("%d"):format(c) }
+        lettered = true, label = named(opts.labels, k) or ("%d"):format(c) }
     end
   end
   return one(panel)

@@ -2,15 +2,18 @@
 -- blocks, with axes, ticks and a legend.  Colour where the terminal has it and NO_COLOR is not
 -- set; without colour, several series get a letter each.
 
+local cut = require "mare.plot.figure".cut
 local scale = require "mare.plot.scale"
 
 local M = {}
 
 local palette = { 75, 208, 114, 203, 176, 179, 117, 250 }          -- of 256 colours
 local dark = { 17, 94, 22, 53, 88, 58, 23, 238 }                  -- behind points
-local letters = { "o", "x", "+", "*", "#", "@", "%", "&" }
+local letters = "ox+*#@%&abcdefghijklmnpqrstuvwyzABCDEFGHIJKLMNPQRSTUVWYZ" -- of the series
+local hatches = { " ", ".", ":", "-", "=", "~", "'", "," }              -- of regions
 local shades = { " ", ".", ":", "-", "=", "+", "*", "#", "%", "@" }
 local ramp = { 17, 18, 19, 20, 26, 32, 38, 44, 43, 42, 76, 112, 148, 184, 220, 226 }
+local PLAIN = 6 -- from here on the ramp can be seen on black
 local greys = {}
 for i = 0, 23 do greys[i + 1] = 232 + i end
 
@@ -38,9 +41,21 @@ function Canvas:dot(px, py, code, glyph)
   self.bits[cell] = (self.bits[cell] or 0) | dots[py % 4 + 1][px % 2 + 1]
 end
 
+-- The part of the way from p to p + d, between t0 and t1, on which 0 <= p + t d <= most.
+local function inside(p, d, most, t0, t1)
+  if d == 0 then return t0, p >= 0 and p <= most and t1 or -1 end
+  local a, b = -p / d, (most - p) / d
+  return math.max(t0, math.min(a, b)), math.min(t1, math.max(a, b))
+end
+
+-- A line; what lies outside is cut off.
 function Canvas:line(x0, y0, x1, y1, code, glyph)
-  local steps = math.max(math.abs(x1 - x0), math.abs(y1 - y0))
-  if steps > 8 * (self.width + self.height) then return end
+  local t0, t1 = inside(x0, x1 - x0, 2 * self.width - 1, 0, 1)
+  t0, t1 = inside(y0, y1 - y0, 4 * self.height - 1, t0, t1)
+  if t0 > t1 then return end
+  x0, x1 = x0 + (x1 - x0) * t0, x0 + (x1 - x0) * t1
+  y0, y1 = y0 + (y1 - y0) * t0, y0 + (y1 - y0) * t1
+  local steps = math.ceil(math.max(math.abs(x1 - x0), math.abs(y1 - y0)))
   for i = 0, steps do
     local t = steps == 0 and 0 or i / steps
     local px, py = x0 + (x1 - x0) * t, y0 + (y1 - y0) * t
@@ -63,11 +78,12 @@ end
 
 local function axis(lo, hi, log, size)
   if log then lo, hi = math.log(lo, 10), math.log(hi, 10) end
-  local span = hi > lo and hi - lo or 1
+  local span = hi / 2 - lo / 2
+  if span <= 0 then span = 0.5 end
   return function(v)
     if not scale.finite(v) or (log and v <= 0) then return nil end
     if log then v = math.log(v, 10) end
-    return (v - lo) / span * (size - 1)
+    return (v / 2 - lo / 2) / span * (size - 1)
   end
 end
 
@@ -98,10 +114,11 @@ function draw.points(view, layer)
   end
 end
 
+-- Bars stand on 0, on a log axis at its lower end.
 function draw.bars(view, layer)
   local half = layer.width / 2 * (layer.gap and 0.85 or 1)
   for i = 1, #layer.x do
-    local left, base = pixel(view, layer.x[i] - half, 0)
+    local left, base = pixel(view, layer.x[i] - half, view.ylo)
     local right, top = pixel(view, layer.x[i] + half, layer.y[i])
     if left and right and base and top then
       for px = left, math.max(left, right - 1) do
@@ -111,25 +128,35 @@ function draw.bars(view, layer)
   end
 end
 
--- Lines between cells of a grid where the value crosses a level.
+-- The places where a level crosses the sides of the cell of a grid right of and above (r, c).
+local function crossings(layer, r, c, level)
+  local grid, xs, ys, list = layer.grid, layer.xs, layer.ys, {}
+  local function side(r0, c0, r1, c1)
+    local v, w = grid[r0][c0], grid[r1][c1]
+    if (v < level) == (w < level) or not (scale.finite(v) and scale.finite(w)) then return end
+    local t = (level - v) / (w - v)
+    list[#list + 1] = { xs[c0] + (xs[c1] - xs[c0]) * t, ys[r0] + (ys[r1] - ys[r0]) * t }
+  end
+  side(r, c, r, c + 1)
+  side(r, c + 1, r + 1, c + 1)
+  side(r + 1, c + 1, r + 1, c)
+  side(r + 1, c, r, c)
+  return list
+end
+
+-- Lines of equal value: through each cell from side to side.
 function draw.contour(view, layer)
-  local grid, xs, ys = layer.grid, layer.xs, layer.ys
   for k, level in ipairs(layer.levels) do
-    local code = ramp[1 + math.floor((k - 1) / math.max(#layer.levels - 1, 1) * (#ramp - 1))]
-    for r = 1, #ys do
-      for c = 1, #xs do
-        local v = grid[r][c]
-        local right, below = c < #xs and grid[r][c + 1], r < #ys and grid[r + 1][c]
-        local function crossing(w, x1, y1)
-          if not w or not scale.finite(v) or not scale.finite(w) or (v < level) == (w < level) then
-            return
-          end
-          local t = (level - v) / (w - v)
-          local px, py = pixel(view, xs[c] + (x1 - xs[c]) * t, ys[r] + (y1 - ys[r]) * t)
-          if px then view.canvas:dot(px, py, code) end
+    local part = (k - 1) / math.max(#layer.levels - 1, 1)
+    local code = ramp[PLAIN + math.floor(part * (#ramp - PLAIN))]
+    for r = 1, #layer.ys - 1 do
+      for c = 1, #layer.xs - 1 do
+        local list = crossings(layer, r, c, level)
+        for i = 1, #list - 1, 2 do
+          local px, py = pixel(view, table.unpack(list[i]))
+          local qx, qy = pixel(view, table.unpack(list[i + 1]))
+          if px and qx then view.canvas:line(px, py, qx, qy, code) end
         end
-        crossing(right, xs[c + 1] or 0, ys[r])
-        crossing(below, xs[c], ys[r + 1] or 0)
       end
     end
   end
@@ -147,8 +174,12 @@ end
 local function map_code(layer, v, coloured)
   if not scale.finite(v) then return nil end
   local t = (v - layer.lo) / (layer.hi > layer.lo and layer.hi - layer.lo or 1)
-  if not coloured then return 1 + math.floor(t * (#shades - 1) + 0.5) end
-  if layer.classes then return dark[(math.floor(v + 0.5) - 1) % #dark + 1] end
+  local class = layer.classes and math.floor(v + 0.5) - 1
+  if not coloured then
+    if class then return hatches[class % #hatches + 1] end
+    return shades[1 + math.floor(t * (#shades - 1) + 0.5)]
+  end
+  if class then return dark[class % #dark + 1] end
   local codes = layer.grey and greys or ramp
   return codes[1 + math.floor(t * (#codes - 1) + 0.5)]
 end
@@ -172,8 +203,8 @@ local function map_row(view, layer, r, coloured)
         out[#out + 1] = ("\27[38;5;%d;48;5;%dm▀\27[0m"):format(top or 0, bottom or 0)
       end
     else
-      local code = map_code(layer, at(0.5), false)
-      out[#out + 1] = glyph or (bits and utf8.char(0x2800 + bits)) or (code and shades[code] or "?")
+      local dots_here = bits and utf8.char(0x2800 + bits)
+      out[#out + 1] = glyph or dots_here or map_code(layer, at(0.5), false) or "?"
     end
   end
   return table.concat(out)
@@ -196,15 +227,6 @@ local function write_texts(view, panel)
 end
 
 -- -- a panel --------------------------------------------------------------------------------
-
--- Text of at most so many characters; bytes that are no UTF-8 become question marks.
-local function cut(text, width)
-  if not utf8.len(text) then text = text:gsub("[\128-\255]", "?") end
-  if utf8.len(text) > width then
-    return text:sub(1, utf8.offset(text, math.max(width, 1)) - 1) .. "…"
-  end
-  return text
-end
 
 local function centred(text, width)
   text = cut(text, width)
@@ -229,37 +251,75 @@ local function y_labels(panel, lo, hi, view, height)
   return at, widest
 end
 
+-- Texts at columns of a line, those that would overlap left out; each is { column, text }.
+local function placed(items, width)
+  local line, last = {}, -1
+  for _, item in ipairs(items) do
+    local n = utf8.len(item[2])
+    local from = math.max(0, math.min(item[1] - (n - 1) // 2, width - n))
+    if from > last + (last >= 0 and 1 or 0) then
+      line[#line + 1] = (" "):rep(from - last - 1) .. item[2]
+      last = from + n - 1
+    end
+  end
+  return table.concat(line)
+end
+
+-- The lines below the x axis, and the columns that have a tick.  Names that do not fit side by
+-- side stand on two or three lines, more of them are thinned out.
 local function x_labels(panel, lo, hi, view, width)
   local values, texts = scale.ticks(lo, hi, math.max(2, width // 12), panel.xlog)
   if panel.xnames then values, texts = panel.xnames.at, panel.xnames.text end
-  local line, last = {}, -2
-  local marks = {}
-  for i, v in ipairs(values) do
-    local p = view.x(v)
-    if p then
-      local c = math.floor(p + 0.5) // 2
-      local text = cut(texts[i], panel.xnames and math.max(3, width // #values - 1) or 10)
-      local n = utf8.len(text)
-      local from = math.max(0, math.min(c - n // 2, width - n))
-      if c >= 0 and c < width then
-        marks[c] = true
-        if from > last + 1 then
-          line[#line + 1] = (" "):rep(from - last - 1) .. text
-          last = from + n - 1
-        end
-      end
+  local longest = 0
+  for _, text in ipairs(texts) do longest = math.max(longest, utf8.len(cut(text, 14))) end
+  local each = panel.xnames and math.max(1, math.ceil((longest + 2) * #values / width)) or 1
+  local rows, step = math.min(each, 3), math.ceil(each / 3)
+  local items, marks = {}, {}
+  for k = 1, rows do items[k] = {} end
+  for i = 1, #values, step do
+    local p = view.x(values[i])
+    local c = p and math.floor(p + 0.5) // 2
+    if c and c >= 0 and c < width then
+      marks[c] = true
+      table.insert(items[(i - 1) // step % rows + 1], { c, cut(texts[i], 14) })
     end
   end
-  return table.concat(line, ""), marks
+  for k in ipairs(items) do items[k] = placed(items[k], width) end
+  return items, marks
 end
 
 local signs = { line = "──", bars = "██" }
 
-local function legend_lines(layers, coloured, width)
+local function number(v) return (("%.4g"):format(v):gsub("e([+-])0*(%d)", "e%1%2")) end
+
+-- What the shades of a map or the colours of contour lines mean: from the least to the most.
+local function scale_item(panel, layer, coloured)
+  local lo, hi = layer.lo, layer.hi
+  if layer.kind == "contour" then lo, hi = layer.levels[1], layer.levels[#layer.levels] end
+  if not lo or layer.classes or panel.texts or panel.noaxes then return nil end
+  local parts = {}
+  if not coloured then parts[1] = layer.kind == "map" and table.concat(shades) or ""
+  else
+    for i = layer.kind == "map" and 1 or PLAIN, #ramp do
+      parts[#parts + 1] = colour(ramp[i], "█", true)
+    end
+  end
+  local bar = table.concat(parts)
+  if bar == "" then return { ("lines from %s to %s"):format(number(lo), number(hi)) } end
+  return { ("%s %s %s"):format(number(lo), bar, number(hi)) }
+end
+
+local function legend_lines(panel, coloured, width)
   local items, lines, line = {}, {}, ""
-  for _, layer in ipairs(layers) do
+  for _, layer in ipairs(panel.layers) do
+    local item = scale_item(panel, layer, coloured)
+    if item then
+      item[2] = utf8.len((item[1]:gsub("\27%[[%d;]*m", "")))
+      items[#items + 1] = item[2] <= width and item or nil
+    end
     if layer.label then
       local mark = layer.glyph or signs[layer.kind] or "●"
+      if layer.region then mark = layer.region .. mark .. layer.region end
       local label = cut(layer.label, width - utf8.len(mark) - 1)
       items[#items + 1] = { colour(layer.code, mark, coloured) .. " " .. label,
         utf8.len(mark) + 1 + (utf8.len(label) or #label) }
@@ -277,22 +337,24 @@ local function legend_lines(layers, coloured, width)
   return lines
 end
 
--- Colours and, without colour, letters for the series of a panel.
+-- Colours for the series of a panel and, without colour or once the colours are used up,
+-- letters.  Returns the map below them, if there is one.
 local function dress(panel, coloured)
-  local series = 0
+  local drawn = 0
   for _, layer in ipairs(panel.layers) do
-    if draw[layer.kind] and layer.kind ~= "contour" then series = series + 1 end
+    if draw[layer.kind] then drawn = drawn + 1 end
   end
   local k, map = 0, nil
   for _, layer in ipairs(panel.layers) do
     if layer.kind == "map" then map = layer
     elseif layer.kind ~= "contour" then
       k = k + 1
-      layer.code = coloured and (layer.colour and palette[(layer.colour - 1) % #palette + 1]
-        or palette[(k - 1) % #palette + 1]) or nil
-      layer.glyph = nil
-      if layer.mark then layer.glyph = layer.mark
-      elseif not coloured and series > 1 then layer.glyph = letters[(k - 1) % #letters + 1] end
+      local n = layer.colour or k
+      local letter = (n - 1) % #letters + 1
+      local lettered = layer.lettered or n > #palette or (not coloured and drawn > 1)
+      layer.code = coloured and palette[(n - 1) % #palette + 1] or nil
+      layer.glyph = lettered and letters:sub(letter, letter) or nil
+      layer.region = map and map.classes and not coloured and hatches[(n - 1) % #hatches + 1] or nil
     end
   end
   return map
@@ -311,19 +373,23 @@ local function panel_lines(panel, width, height, coloured)
   local lines = {}
   local map = dress(panel, coloured)
   local xlo, xhi = panel:limits()
-  local rows = height - 2
+  local rows = panel.noaxes and height or height - 2
   for _, name in ipairs { "title", "xlabel", "ylabel" } do
     if panel[name] then rows = rows - 1 end
   end
   local labels, margin, columns, y = left_side(panel, width, math.max(4, rows))
-  local legend = legend_lines(panel.layers, coloured, columns)
-  if #legend > 0 then
-    rows = rows - #legend
+  local legend = legend_lines(panel, coloured, columns)
+  local _, _, ylo = panel:limits()
+  local view = { ylo = panel.ylog and ylo or 0, x = axis(xlo, xhi, panel.xlog, 2 * columns) }
+  local under, marks = x_labels(panel, xlo, xhi, view, columns)
+  if #legend > 0 or #under > 1 then
+    rows = rows - #legend - (panel.noaxes and 0 or #under - 1)
     labels, margin, columns, y = left_side(panel, width, math.max(4, rows))
+    view.x = axis(xlo, xhi, panel.xlog, 2 * columns)
+    under, marks = x_labels(panel, xlo, xhi, view, columns)
   end
-  rows = math.max(4, rows)
-  local view = { canvas = canvas(columns, rows), columns = 2 * columns, rows = 4 * rows,
-    x = axis(xlo, xhi, panel.xlog, 2 * columns), y = y }
+  rows = math.max(panel.noaxes and 2 or 4, rows)
+  view.canvas, view.columns, view.rows, view.y = canvas(columns, rows), 2 * columns, 4 * rows, y
   for _, layer in ipairs(panel.layers) do
     if draw[layer.kind] then draw[layer.kind](view, layer) end
   end
@@ -338,11 +404,10 @@ local function panel_lines(panel, width, height, coloured)
     lines[#lines + 1] = left .. (panel.noaxes and " " or labels[r] and "┤" or "│") .. body
   end
   if panel.noaxes then return lines end
-  local under, marks = x_labels(panel, xlo, xhi, view, columns)
   local base = {}
   for c = 0, columns - 1 do base[c + 1] = marks[c] and "┬" or "─" end
   lines[#lines + 1] = (" "):rep(margin) .. "└" .. table.concat(base)
-  lines[#lines + 1] = indent .. under
+  for _, line in ipairs(under) do lines[#lines + 1] = indent .. line end
   if panel.xlabel then lines[#lines + 1] = indent .. centred(panel.xlabel, columns) end
   for _, line in ipairs(legend) do lines[#lines + 1] = indent .. line end
   return lines
@@ -372,7 +437,8 @@ function M.lines(figure, width, height, coloured)
   local columns = math.min(figure.columns or 1, #figure.panels)
   local rows = -(-#figure.panels // columns)
   local w = (width - 2 * (columns - 1)) // columns
-  local h = math.max(8, (height - (figure.title and 1 or 0)) // rows)
+  local least = figure.panels[1].noaxes and 4 or 8
+  local h = math.max(least, (height - (figure.title and 1 or 0)) // rows)
   local lines = {}
   if figure.title then lines[1] = centred(figure.title, width) end
   for r = 1, rows do
