@@ -100,7 +100,40 @@ FEW(name, A, zero, pre, join) \
 static A K(name##_row)(int64_t n, const T *x) { return K(name##_few)(n, x); }
 #endif
 
+#if REAL && !WIDEST && defined(__AVX__) && !defined(__clang__)
+/* The same for floats, PART at a time: of whole registers, halves must first be moved. */
+#include <immintrin.h>
+#ifdef __AVX512F__
+#define PART 8
+#define WIDENED(p) (Wide)_mm512_cvtps_pd(_mm256_loadu_ps(p))
+#else
+#define PART 4
+#define WIDENED(p) (Wide)_mm256_cvtps_pd(_mm_loadu_ps(p))
+#endif
+typedef double Wide __attribute__((vector_size(PART * 8)));
+
+FEW(sum, WIDE, 0, (WIDE)v, ADD(a, b))
+HOT double sum_many(int64_t n, const float *x) {
+  Wide s[LANES / PART] = {{0}};
+  double l[LANES];
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    AHEAD(x + i);
+    for (int j = 0; j < LANES / PART; j++) s[j] += WIDENED(x + i + j * PART);
+  }
+  memcpy(l, s, sizeof l);
+  for (int j = 0; i < n; i++, j++) l[j] += (double)x[i];
+  for (int w = LANES / 2; w > 0; w /= 2)
+    for (int j = 0; j < w; j++) l[j] += l[j + w];
+  return l[0];
+}
+
+static inline double sum_row_f32(int64_t n, const float *x) {
+  return n < 16 ? sum_few_f32(n, x) : sum_many(n, x);
+}
+#else
 RUNS(sum, WIDE, 0, (WIDE)v, ADD(a, b))
+#endif
 RUNS(max, T, LOW, v, LARGER(a, b))
 RUNS(min, T, HIGH, v, SMALLER(a, b))
 #if REAL
