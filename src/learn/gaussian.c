@@ -454,6 +454,7 @@ typedef struct Density {
   mare_Tensor *scores;      /* (n, k), or NULL ... */
   int64_t *codes;           /* ... for the best class alone (n) */
   atomic_llong next;        /* the next block */
+  char *panels;             /* the strips of w, see pack_strips */
   char *scratch;
   size_t lane;              /* bytes of a lane's scratch */
 } Density;
@@ -472,6 +473,32 @@ static size_t lane_bytes(const Density *s) {
   const size_t size = mare_sizeof[s->x->dtype];
   const size_t reals = (size_t)ROWS * (size_t)(2 * s->d + STRIP);
   return (reals * size + (size_t)ROWS * (size_t)(s->classes + 4) * 8 + 4 * 64) / 64 * 64;
+}
+
+static int64_t strips_of(const Density *s) { return (s->d + STRIP - 1) / STRIP; }
+
+/* numbers in the first n strips of a class */
+static int64_t panel_size(int64_t n) { return n * (n + 1) / 2 * STRIP * STRIP; }
+
+/* the strip of class c that begins at column j: (end, end - j) */
+static mare_Tensor strip_of(const Density *s, int64_t c, int64_t j) {
+  const int64_t end = at_most(s->d, j + STRIP), shape[2] = {end, STRIP};
+  const int64_t at = c * panel_size(strips_of(s)) + panel_size(j / STRIP);
+  mare_Tensor t;
+  mare_shape_set(&t, s->x->dtype, 2, shape);
+  t.data = s->panels + at * (int64_t)mare_sizeof[t.dtype];
+  return columns_of(&t, 0, end - j);
+}
+
+/* Strips of their own, whose rows lie next to each other, stay in the caches. */
+static void pack_strips(const Density *s) {
+  for (int64_t c = 0; c < s->classes; c++)
+    for (int64_t j = 0; j < s->d; j += STRIP) {
+      mare_Tensor to = strip_of(s, c, j), from = *s->w;
+      mare_select(&from, 0, c);
+      from = rows_of(columns_of(&from, j, at_most(s->d, j + STRIP)), 0, to.shape[0]);
+      mare_copy(&to, &from);
+    }
 }
 
 static mare_Tensor lane_matrix(const Density *s, char **at, int64_t columns) {
@@ -518,13 +545,9 @@ static void lane_center(Lane *l, int64_t c, int64_t m, int64_t j, int64_t end) {
 /* part += |z|^2 over the strip that begins at column j */
 static void lane_strip(Lane *l, int64_t c, int64_t j, int64_t m) {
   const int64_t end = at_most(l->s->d, j + STRIP);
-  mare_Tensor left = columns_of(&l->y, 0, end), w = *l->s->w, out = l->z;
-  mare_select(&w, 0, c);
-  w = columns_of(&w, j, end);
-  mare_slice(&w, 0, 0, end, 1);
-  mare_slice(&left, 0, 0, m, 1);
-  mare_slice(&out, 0, 0, m, 1);
-  mare_slice(&out, 1, 0, end - j, 1);
+  const mare_Tensor w = strip_of(l->s, c, j);
+  mare_Tensor left = rows_of(columns_of(&l->y, 0, end), 0, m);
+  mare_Tensor out = rows_of(columns_of(&l->z, 0, end - j), 0, m);
   mare_gemm_whole(&left, &w, 0, &out);
   for (int64_t i = 0; i < m; i++) l->part[i] += l->s->k->norm2(end - j, row_of(&out, i));
 }
@@ -650,8 +673,11 @@ static mare_Status density_run(mare_Heap *h, mare_Values *v, Density *s) {
   s->classes = s->w->shape[0];
   s->lane = lane_bytes(s);
   const int64_t lanes = at_most(at_most(mare_threads(), LANES), (s->n + ROWS - 1) / ROWS);
-  s->scratch = mare_scratch(h, (size_t)lanes * s->lane);
+  const size_t panels = (size_t)(s->classes * panel_size(strips_of(s)));
+  s->scratch = mare_scratch(h, (size_t)lanes * s->lane + panels * mare_sizeof[s->x->dtype]);
   if (s->scratch == NULL) return MARE_NOMEM;
+  s->panels = s->scratch + (size_t)lanes * s->lane;
+  pack_strips(s);
   mare_parallel(lanes, density_lane, s);
   mare_scratch_free(h, s->scratch);
   return MARE_OK;
