@@ -30,7 +30,9 @@ static int64_t *integers(const mare_Tensor *t) {
 /*
 ** Of center c a row x has the score bias_c - 2 x w_c, the squared distance less what is
 ** the same for all.  A piece takes its rows in blocks whose products stay in the cache,
-** and has sums of its own, which are added in order.
+** and has sums of its own, which are added in order.  Rows that stay with their center
+** are in the sums already; with weights, whose sums would not come back to 0, all are
+** added anew.
 */
 enum { BLOCK = 256 };
 
@@ -64,15 +66,23 @@ static int64_t nearest_f64(int64_t k, const double *s, const double *bias) {
   return at;
 }
 
-/* row i belongs to center c (0-based) */
-static void assign(const Pass *p, double *part, int64_t i, int64_t c) {
-  const bool same = p->codes[i] == c + 1;
-  p->codes[i] = c + 1;
-  if (part == NULL) return;
-  const double w = p->weights ? p->weights[i] : 1;
-  if (!same) part[0]++;
+/* row i with its weight is now with center c (0-based) */
+static void add_row(const Pass *p, double *part, int64_t i, int64_t c, double w) {
   part[1 + c] += w;
   p->k->add(p->d, row_of(p->x, i), w, part + 1 + p->centers + c * p->d);
+}
+
+/* row i belongs to center c (0-based) */
+static void assign(const Pass *p, double *part, int64_t i, int64_t c) {
+  const int64_t before = p->codes[i] - 1;
+  p->codes[i] = c + 1;
+  if (part == NULL) return;
+  if (before != c) part[0]++;
+  if (p->weights) add_row(p, part, i, c, p->weights[i]);
+  else if (before != c) {
+    add_row(p, part, i, c, 1);
+    if (before >= 0) add_row(p, part, i, before, -1);
+  }
 }
 
 /* scores is for a whole block; rows first .. first + rows - 1 */
@@ -82,7 +92,7 @@ static void pass_block(const Pass *p, double *part, mare_Tensor *scores, int64_t
   mare_slice(&x, 0, first, rows, 1);
   mare_slice(&s, 0, 0, rows, 1);
   mare_transpose(&w, 0, 1);
-  mare_gemm(&x, &w, 0, &s);
+  mare_gemm_whole(&x, &w, 0, &s);
   for (int64_t i = 0; i < rows; i++) {
     const void *y = row_of(&s, i);
     assign(p, part, first + i, x.dtype == MARE_F32 ? nearest_f32(p->centers, y, p->bias)
@@ -106,21 +116,25 @@ static void pass_piece(void *ctx, int64_t piece) {
 /* the number of pieces depends on shapes alone; their sums are small beside the data */
 static int64_t pass_pieces(const Pass *p) {
   const int64_t pieces = p->n * p->d / (8 * p->size + 65536) + 1;
-  return at_most(at_most(pieces, 64), (p->n + BLOCK - 1) / BLOCK);
+  return at_most(at_most(pieces, 32), (p->n + BLOCK - 1) / BLOCK);
 }
 
 static void finish_pass(const Pass *p, int64_t pieces, mare_Values *v) {
-  const size_t k = (size_t)p->centers, d = (size_t)p->d;
+  const int64_t k = p->centers, kd = k * p->d;
+  double *counts = doubles(&v->t[5]), *sums = doubles(&v->t[6]);
   for (int64_t i = 1; i < pieces; i++)
     for (int64_t j = 0; j < p->size; j++) p->part[j] += p->part[i * p->size + j];
-  memcpy(v->t[5].data, p->part + 1, k * sizeof(double));
-  memcpy(v->t[6].data, p->part + 1 + k, k * d * sizeof(double));
+  for (int64_t j = 0; j < k; j++)
+    counts[j] = (p->weights ? 0 : counts[j]) + p->part[1 + j];
+  for (int64_t j = 0; j < kd; j++)
+    sums[j] = (p->weights ? 0 : sums[j]) + p->part[1 + k + j];
   v->out[v->nout++] = p->part[0];
 }
 
 /*
-** x (n, d), w (k, d), bias (k), weights (n), codes (n): the nearest; counts (k) and
-** sums (k, d) of the rows by center, or nil for neither; out: how many codes changed
+** x (n, d), w (k, d), bias (k), weights (n), codes (n): those before, 0 for none, and
+** then the nearest; counts (k) and sums (k, d) of the rows by center, which go by codes
+** before and after, or nil for neither; out: how many codes changed
 */
 static mare_Status nearest_centers(mare_Heap *h, mare_Values *v) {
   const mare_Tensor *x = &v->t[0];

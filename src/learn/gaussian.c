@@ -674,7 +674,8 @@ static mare_Status density_run(mare_Heap *h, mare_Values *v, Density *s) {
   s->lane = lane_bytes(s);
   const int64_t lanes = at_most(at_most(mare_threads(), LANES), (s->n + ROWS - 1) / ROWS);
   const size_t panels = (size_t)(s->classes * panel_size(strips_of(s)));
-  s->scratch = mare_scratch(h, (size_t)lanes * s->lane + panels * mare_sizeof[s->x->dtype]);
+  s->scratch = mare_scratch(h, (size_t)lanes * s->lane +
+                                   panels * mare_sizeof[s->x->dtype]);
   if (s->scratch == NULL) return MARE_NOMEM;
   s->panels = s->scratch + (size_t)lanes * s->lane;
   pack_strips(s);

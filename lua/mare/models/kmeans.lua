@@ -44,7 +44,8 @@ local function scorer(centers, dtype)
   return w, exact:square():sum(2) + (exact * mean):sum(2) * 2
 end
 
--- Codes of the nearest centers of rows x, into codes; with sums also those of the rows.
+-- Codes of the nearest centers of rows x, into codes; with sums also those of the rows, which
+-- were by the codes before (0 for none).
 local function assign(x, weights, centers, codes, counts, sums)
   local w, bias = scorer(centers, x.dtype)
   local _, changed = routines.nearest_centers(x, w, bias, weights, codes, counts, sums)
@@ -130,7 +131,7 @@ local function run(self, data, centers, tol)
   local k, d = centers:size(1), data.features
   return setmetatable({ x = data.x, weights = data.weights, limit = self.settings.steps,
     tol = tol, centers = centers:to "f64":clone(), codes = core.zeros({ data.n }, "i64"),
-    counts = core.empty(k, "f64"), sums = core.empty({ k, d }, "f64") }, Run):run()
+    counts = core.zeros(k, "f64"), sums = core.zeros({ k, d }, "f64") }, Run):run()
 end
 
 -- -- first centers --------------------------------------------------------------------
@@ -193,7 +194,7 @@ end
 -- centers and counts after a batch, and its inertia before.
 local function batch_step(x, weights, centers, counts)
   local k, codes = centers:size(1), core.zeros({ x:size(1) }, "i64")
-  local more, sums = core.empty(k, "f64"), core.empty({ k, x:size(2) }, "f64")
+  local more, sums = core.zeros(k, "f64"), core.zeros({ k, x:size(2) }, "f64")
   assign(x, weights, centers, codes, more, sums)
   local inertia = inertia_of(x, weights, centers, codes)
   local total = counts + more
@@ -268,8 +269,8 @@ end
 local function fit_batches(self, data, k)
   data.check()
   local centers, steps, converged = batches(self, data, best_start(self, data, k))
-  local codes, counts = core.zeros({ data.n }, "i64"), core.empty(k, "f64")
-  assign(data.x, data.weights, centers, codes, counts, core.empty(centers.shape, "f64"))
+  local codes, counts = core.zeros({ data.n }, "i64"), core.zeros(k, "f64")
+  assign(data.x, data.weights, centers, codes, counts, core.zeros(centers.shape, "f64"))
   return { centers = centers, counts = counts, labels = codes, steps = steps,
     inertia = inertia_of(data.x, data.weights, centers, codes), converged = converged,
     reason = converged and "inertia" or "steps" }
