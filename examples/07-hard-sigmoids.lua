@@ -1,6 +1,7 @@
 -- 07-hard-sigmoids.lua -- any curve of straight pieces is a constant plus hard sigmoids.
 -- ids: M5 L2
 -- expect: 0 1e-6
+-- expect: 0 0.03
 --
 -- What is asked.  How can a model bend?  A hard sigmoid is flat, then straight, then flat.
 -- One for each straight piece of a curve, added up with a constant, is the curve.  A soft
@@ -10,7 +11,7 @@ local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
 local nn, plot = mare.nn, mare.plot
 local args = lesson.options("07-hard-sigmoids.lua", "Curves out of hard sigmoids.",
-  { steps = 3000 })
+  { steps = 3000, units = { 8, "sigmoids; there are twice as many ReLUs" } })
 mare.seed(args.seed)
 
 -- flat at 0 up to a, flat at 1 from b on: hardsigmoid is clip(0.2 x + 0.5, 0, 1)
@@ -46,7 +47,9 @@ local function train(activation, units)
   mare.seed(args.seed)
   local model = nn.Sequential { nn.Linear(1, units), activation, nn.Linear(units, 1) }
   local opt = mare.optim.adam(model:parameters(), { lr = mare.schedule.cosine(0.03, args.steps) })
-  local input, target = (x:to "f32" / 5 - 1):unsqueeze(2), curve:to "f32":unsqueeze(2)
+  -- x in -2 to 2, and a target without its mean: what remains is to be bent, not to be lifted
+  local input, mean = (x:to "f32" / 2.5 - 2):unsqueeze(2), curve:mean():item()
+  local target = (curve - mean):to "f32":unsqueeze(2)
   local value
   for _ = 1, args.steps do
     local _ <close> = mare.scope()
@@ -56,16 +59,20 @@ local function train(activation, units)
     opt:step()
     value = l:item()
   end
-  return mare.no_grad(function() return model(input):squeeze(2) end), value
+  return mare.no_grad(function() return model(input):squeeze(2) + mean end), value
 end
-local soft, soft_loss = train(nn.Sigmoid(), 8)
-local relu, relu_loss = train(nn.ReLU(), 8)
-print(("8 sigmoids: loss %.5f; 8 ReLUs: loss %.5f"):format(soft_loss, relu_loss))
+local n = args.units
+local soft, soft_loss = train(nn.Sigmoid(), n)
+local relu, relu_loss = train(nn.ReLU(), 2 * n)
+print(("%d sigmoids: loss %.5f; %d ReLUs: loss %.5f"):format(n, soft_loss, 2 * n, relu_loss))
+print "Twice as many ReLUs, since two make one sigmoid; and some are lost: one that is 0 at all"
+print "points gets no gradient and never comes back.  Then a corner may be missing."
 
 lesson.picture(plot.grid({
-  plot.line(x, { curve, soft, relu }, { labels = { "hard sigmoids", "8 sigmoids", "8 ReLUs" },
-    title = "one curve, three ways", xlabel = "x", ylabel = "y" }),
+  plot.line(x, { curve, soft, relu }, { title = "one curve, three ways", xlabel = "x", ylabel = "y",
+    labels = { "hard sigmoids", n .. " sigmoids", 2 * n .. " ReLUs" } }),
   plot.line(z, { z:hardsigmoid(), z:sigmoid(), two }, { title = "the pieces", xlabel = "z",
-    labels = { "hard sigmoid", "sigmoid", "two ReLUs" } }),
+    ylabel = "value", labels = { "hard sigmoid", "sigmoid", "two ReLUs" } }),
 }, { columns = 2 }), "07-pieces", { width = 1000, height = 420 })
 lesson.key("largest difference of both constructions", math.max(worst, off))
+lesson.key("the larger of both learned losses", math.max(soft_loss, relu_loss))

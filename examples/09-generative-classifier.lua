@@ -1,6 +1,7 @@
 -- 09-generative-classifier.lua -- a Gaussian for each class, and Bayes' rule.
 -- ids: M9 M10
 -- expect: 0 1e-10
+-- expect: 0.88 0.97
 --
 -- What is asked.  79 creatures of one kind and 61 of another were measured twice each.
 -- Which kind is a new one?  Suppose each kind's measurements are drawn from a Gaussian: the
@@ -11,7 +12,8 @@ local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
 local plot, Gaussian = mare.plot, mare.models.GaussianClassifier
 
-local args = lesson.options("09-generative-classifier.lua", "Gaussian classifiers of two classes.")
+local args = lesson.options("09-generative-classifier.lua", "Gaussian classifiers of two classes.",
+  { first = { 79, "of the first kind" }, second = { 61, "of the second kind" } })
 mare.seed(args.seed)
 
 -- Two clouds of different shape: a mixing matrix turns round ones into ellipses.
@@ -23,7 +25,7 @@ local function sample(first, second)
     cloud(second, { { 0.6, -0.5 }, { 0, 1.0 } }, { 1.8, 1.4 }) }, 1)
   return x, mare.cat({ mare.ones({ first }, "i64"), mare.full({ second }, 2, "i64") }, 1)
 end
-local x, y = sample(79, 61)
+local x, y = sample(args.first, args.second)
 local test_x, test_y = sample(2000, 1544)
 
 lesson.title "a covariance for each class"
@@ -34,8 +36,9 @@ print(("priors %.4f and %.4f; accuracy %.3f, on new ones %.3f"):format(own.prior
 
 lesson.title "one covariance, weighted by the counts"
 local shared = Gaussian { covariance = "shared" }:fit(x, y)
-local weighted = own.covariances[1] * (79 / 140) + own.covariances[2] * (61 / 140)
-print("the shared covariance and 79/140 S1 + 61/140 S2:")
+local n = args.first + args.second
+local weighted = own.covariances[1] * (args.first / n) + own.covariances[2] * (args.second / n)
+print(("the shared covariance and %d/%d S1 + %d/%d S2:"):format(args.first, n, args.second, n))
 print(shared.covariances)
 print(weighted)
 print(("accuracy %.3f, on new ones %.3f"):format(shared:score(x, y), shared:score(test_x, test_y)))
@@ -51,8 +54,11 @@ print(("w = (%.3f, %.3f), b = %.3f; the posterior differs from sigmoid(w . x + b
 
 local names = { "first", "second" }
 lesson.picture(plot.grid({
-  plot.decision(own, x, y, { title = "own covariances", labels = names }),
-  plot.decision(shared, x, y, { title = "shared covariance", labels = names }),
+  plot.decision(own, x, y, { title = "own covariances", labels = names,
+    xlabel = "first measurement", ylabel = "second measurement" }),
+  plot.decision(shared, x, y, { title = "shared covariance", labels = names,
+    xlabel = "first measurement", ylabel = "second measurement" }),
 }, { columns = 2 }), "09-gaussians", { width = 1000, height = 450 })
 local apart = (shared.covariances - weighted):abs():max():item()
 lesson.key("largest of both differences", math.max(off, apart))
+lesson.key("accuracy on new ones, own covariances", own:score(test_x, test_y))

@@ -1,6 +1,7 @@
 -- 10-naive-bayes.lua -- features that are taken to be independent.
 -- ids: M11
 -- expect: 0.428571 0.428572
+-- expect: 0.86 0.93
 --
 -- What is asked.  A Gaussian with a whole covariance has many numbers; taking the features
 -- to be independent within a class leaves few.  It often works, and sometimes it is wrong:
@@ -9,7 +10,8 @@
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
 local plot, NaiveBayes = mare.plot, mare.models.NaiveBayes
-local args = lesson.options("10-naive-bayes.lua", "Naive Bayes classifiers.")
+local args = lesson.options("10-naive-bayes.lua", "Naive Bayes classifiers.",
+  { rows = { 1257, "digits to learn from" } })
 mare.seed(args.seed)
 
 lesson.title "thirteen rows"
@@ -28,7 +30,7 @@ print("P(C1) 1 * 1 = 1/13 against P(C2) 1/3 * 1/3 = 12/13 / 9 = 4/39, so 3/7 for
 print("Independence makes up rows of class 2 that nobody saw: a third of them has each feature.")
 
 lesson.title "the kinds"
-local learn, test = mare.data.digits():split(0.7, { seed = args.seed, stratify = true })
+local learn, test = mare.data.digits():split(args.rows, { seed = args.seed, stratify = true })
 local accuracy = {}
 for _, kind in ipairs { "gaussian", "bernoulli", "multinomial", "complement" } do
   local m = NaiveBayes { kind = kind, binarize = kind == "bernoulli" and 0.5 or nil }
@@ -38,7 +40,8 @@ for _, kind in ipairs { "gaussian", "bernoulli", "multinomial", "complement" } d
 end
 lesson.picture(plot.bar(accuracy, {
   labels = { "gaussian", "bernoulli", "multinomial", "complement" },
-  title = "naive Bayes on the digits", ylabel = "accuracy" }), "10-naive-bayes")
+  title = "naive Bayes on unseen digits", xlabel = "kind of distribution",
+  ylabel = "accuracy" }), "10-naive-bayes")
 
 lesson.title "learning from a stream"
 local stream = NaiveBayes()
@@ -49,3 +52,4 @@ local whole = NaiveBayes():fit(learn.x, learn.y)
 print(("means after %d batches and after one fit differ by %.1e"):format(-(-#learn // 100),
   (stream.means - whole.means):abs():max():item()))
 lesson.key("P(C1 | x)", p)
+lesson.key("accuracy of the multinomial kind on unseen digits", accuracy[3])

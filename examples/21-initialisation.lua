@@ -1,7 +1,7 @@
 -- 21-initialisation.lua -- how large should the first weights be?
 -- ids: M18 L8
 -- takes: 2 s
--- expect: 0.8 1
+-- expect: 0.8 0.9
 --
 -- What is asked.  Weights begin as random numbers; all the same would make all units alike.
 -- 0.01 x normal is a common choice for a small net.  In a deep one every layer multiplies the
@@ -12,7 +12,7 @@ local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
 local nn, plot = mare.nn, mare.plot
 local args = lesson.options("21-initialisation.lua", "First weights of a deep network.",
-  { depth = 10, width = 64, epochs = 10 })
+  { depth = { 10, "hidden layers" }, width = { 64, "units of each" }, epochs = 10 })
 mare.seed(args.seed)
 local init = nn.init
 

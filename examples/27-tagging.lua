@@ -1,7 +1,8 @@
 -- 27-tagging.lua -- several tags for one picture.
 -- ids: M19
 -- takes: 5 s
--- expect: 0.82 0.95
+-- expect: 0.81 0.88
+-- expect: 0.05 0.3
 --
 -- What is asked.  One, two or three digits lie on top of each other in a picture: which ones
 -- are they?  The tags do not exclude each other, so that softmax, whose outputs share a sum of 1,
@@ -88,3 +89,4 @@ lesson.picture(plot.line({ history:values "loss", history:values "validation_los
   labels = { "training", "unseen" }, title = "loss of the network", xlabel = "epoch",
   ylabel = "loss" }), "27-loss")
 lesson.key("F1 of the network's tags", f1)
+lesson.key("its lead over ten logistic regressions", f1 - straight)

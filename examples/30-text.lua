@@ -1,7 +1,7 @@
 -- 30-text.lua -- a network that writes.
 -- ids: M20 M19
 -- takes: 30 s
--- expect: 1.1 1.2
+-- expect: 1.12 1.16
 --
 -- What is asked.  Given the characters of a text so far, which one comes next?  Who can answer
 -- that can write, one character after the other.  A bigram model looks at the last character
@@ -13,7 +13,7 @@ local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
 local nn, plot = mare.nn, mare.plot
 local args = lesson.options("30-text.lua", "A recurrent network writes counting rhymes.",
-  { lines = 1600, epochs = 20, hidden = 96 })
+  { lines = { 1600, "rhymes to learn from" }, epochs = 20, hidden = 96 })
 mare.seed(args.seed)
 
 local numbers = { "one", "two", "three", "four", "five", "six" }

@@ -246,6 +246,22 @@ describe("recurrent layers", function()
     end
   end)
 
+  it("go through thousands of steps, with gradients", function()
+    local layer, x = nn.RNN(1, 2), mare.randn(1, 4500, 1):requires_grad()
+    local y = layer(x)
+    assert.same({ 1, 4500, 2 }, y.shape)
+    local half, middle = layer(x:narrow(2, 1, 4400))
+    local rest = layer(x:narrow(2, 4401, 100), middle)
+    support.same(support.flat(mare.cat({ half, rest }, 2)), support.flat(y), 1e-6, "in two")
+    y:narrow(2, 4500, 1):sum():backward()
+    local last = x.grad:clone()
+    assert.is_true(last[{ 1, 4500, 1 }]:item() ~= 0)
+    x:zero_grad()
+    layer(x:narrow(2, 4001, 500)):narrow(2, 500, 1):sum():backward()
+    support.same(support.flat(last:narrow(2, 4401, 100):contiguous()),
+      support.flat(x.grad:narrow(2, 4401, 100):contiguous()), 1e-6, "gradients of the end")
+  end)
+
   it("refuse other shapes", function()
     support.fails("layers_spec.lua", function() nn.LSTM(3, 4)(mare.ones(2, 3)) end,
       "LSTM(3 -> 4): input (n, time, 3) expected, got shape 2x3")
@@ -255,6 +271,24 @@ describe("recurrent layers", function()
       "state of shape 2x4; 1x2x4 expected")
     support.fails("layers_spec.lua", function() nn.RNN(3, 4, { activation = "sin" }) end,
       "activation 'sin'; known: relu, tanh")
+  end)
+end)
+
+describe("stack", function()
+  it("takes more tensors than one call of cat, with gradients", function()
+    local list = {}
+    for i = 1, 5000 do list[i] = mare.tensor({ i, -i }, "f64"):requires_grad() end
+    local y = mare.stack(list, 2)
+    assert.same({ 2, 5000 }, y.shape)
+    local rows = y:totable()
+    for i = 1, 5000 do
+      assert.equal(i, rows[1][i])
+      assert.equal(-i, rows[2][i])
+    end
+    y:square():sum():backward()
+    for _, i in ipairs { 1, 4096, 4097, 5000 } do
+      assert.same({ 2 * i, -2 * i }, list[i].grad:totable())
+    end
   end)
 end)
 

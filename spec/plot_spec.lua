@@ -54,6 +54,29 @@ local figures = {
   series = plot.series { loss = { 3, 2, 1 }, validation_loss = { 3, 2.5, 2.4 }, accuracy = { 0.1, 0.5, 0.9 } },
 }
 
+describe("decision", function()
+  -- the class of the cell of the map that holds (x1, x2)
+  local function class_at(fig, x1, x2)
+    local map = fig.panels[1].layers[1]
+    local c = math.floor((x1 - map.x0) / (map.x1 - map.x0) * #map.xs) + 1
+    local r = math.floor((x2 - map.y0) / (map.y1 - map.y0) * #map.ys) + 1
+    return map.grid[r][c]
+  end
+
+  it("takes scores, a logit or labels of a function", function()
+    local function right(p) return p:select(2, 1):gt(0) end
+    for name, f in pairs {
+      labels = function(p) return right(p):to "i64" + 1 end,
+      logit = function(p) return p:select(2, 1) end,
+      scores = function(p) return mare.stack({ -p:select(2, 1), p:select(2, 1) }, 2) end,
+    } do
+      local fig = plot.decision(f, xy, labels, { x = { -1, 1 }, y = { -1, 1 } })
+      assert.equal(1, class_at(fig, -0.5, 0.2), name)
+      assert.equal(2, class_at(fig, 0.5, 0.2), name)
+    end
+  end)
+end)
+
 describe("a figure in the terminal", function()
   it("fits, whatever its kind", function()
     for name, fig in pairs(figures) do

@@ -308,6 +308,18 @@ local function check_entry(list, i)
   end
 end
 
+-- cat takes up to 4,096 tensors in a call; more of them are joined in parts.
+local most = 4096
+local function joined(parts, dim)
+  if #parts <= most then return ops.cat(parts, dim) end
+  local joins = {}
+  for i = 1, #parts, most do
+    local part = table.move(parts, i, math.min(i + most - 1, #parts), 1, {})
+    joins[#joins + 1] = ops.cat(part, dim)
+  end
+  return joined(joins, dim)
+end
+
 --- mare.stack({a, b, ...}, dim): tensors of one shape along a new dimension (1).
 function ops.stack(list, dim)
   if type(list) ~= "table" or #list == 0 then
@@ -320,7 +332,7 @@ function ops.stack(list, dim)
     dim = check.dimension(2, "stack", dim or 1, #list[1].shape + 1)
     parts[i] = list[i]:unsqueeze(dim)
   end
-  return ops.cat(parts, dim)
+  return joined(parts, dim)
 end
 
 --- x:split(n, dim): a list of parts of n places along dim (1); the last may be smaller.

@@ -7,7 +7,8 @@
 --
 -- A header names the ids of the mission that an example covers, `-- ids: A5 A7`, the range of
 -- its key number, `-- expect: LO HI`, and the seconds it takes on two cores, `-- takes: 1 s`.
--- The number stands in the line "key: WHAT = NUMBER".  From the environment: JOBS (2), how many
+-- The number stands in the line "key: WHAT = NUMBER".  Where there are several key numbers, there
+-- is a range for each, in their order.  From the environment: JOBS (2), how many
 -- run at a time; SEEDS (1): every example runs with --seed 1 to SEEDS.
 
 local lua = os.getenv "LUA" or "lua5.4"
@@ -30,13 +31,13 @@ local function content(path)
 end
 
 local function header(name)
-  local about = { name = name, stem = name:gsub("%.lua$", ""), ids = {}, takes = 1 }
+  local about = { name = name, stem = name:gsub("%.lua$", ""), ids = {}, takes = 1, ranges = {} }
   for line in io.lines("examples/" .. name) do
     if not line:find "^%-%-" then break end
     about.title = about.title or line:match "^%-%- [%w%-%.]+ %-%- (.*)"
     for id in (line:match "^%-%- ids: (.*)" or ""):gmatch "%u%d+" do table.insert(about.ids, id) end
     local lo, hi = line:match "^%-%- expect: (%S+) (%S+)"
-    if lo then about.lo, about.hi = tonumber(lo), tonumber(hi) end
+    if lo then table.insert(about.ranges, { tonumber(lo), tonumber(hi) }) end
     about.takes = tonumber(line:match "^%-%- takes: (%d+) s") or about.takes
   end
   return about
@@ -85,20 +86,37 @@ local function start(chosen)
     each:format(results, lua), input, input))
 end
 
--- What a run showed: what is wrong, or nil, and what it printed for its key number.
+-- The key numbers that a run printed: a list of { what, number as text }.
+local function keys_of(text)
+  local found = {}
+  for what, value in text:gmatch "key: ([^\n]*) = (%S+)" do found[#found + 1] = { what, value } end
+  return found
+end
+
+-- What is wrong with a key number, or nil.
+local function outside(key, range)
+  local v = tonumber(key[2])
+  if v and v >= range[1] and v <= range[2] then return nil end
+  return ("%s = %s, outside %g to %g"):format(key[1], key[2], range[1], range[2])
+end
+
+-- What a run showed: what is wrong, or nil, and what it printed for its key numbers.
 local function judge(about, seed, status, seconds)
   local text = content(("%s/%s.%s.txt"):format(results, about.stem, seed)) or ""
   if status ~= 0 then return "it failed:\n" .. text end
   local skipped = text:match "skipped: ([^\n]*)"
   if skipped then return nil, "skipped: " .. skipped end
-  local what, value = text:match ".*key: ([^\n]*) = (%S+)"
-  local v = tonumber(value)
-  if not (v and about.lo) then return "it has no key number, or no range for it" end
-  local found = ("%s = %s"):format(what, value)
-  if not (v >= about.lo and v <= about.hi) then
-    return ("%s, outside %g to %g"):format(found, about.lo, about.hi)
+  local keys = keys_of(text)
+  if #keys == 0 or #keys ~= #about.ranges then
+    return ("%d key numbers, and ranges for %d"):format(#keys, #about.ranges)
   end
-  return seconds > most and ("it took %d s"):format(seconds) or nil, found
+  local shown = {}
+  for i, key in ipairs(keys) do
+    local wrong = outside(key, about.ranges[i])
+    if wrong then return wrong end
+    shown[i] = key[1] .. " = " .. key[2]
+  end
+  return seconds > most and ("it took %d s"):format(seconds) or nil, table.concat(shown, "; ")
 end
 
 local function check(chosen)
@@ -127,13 +145,16 @@ local function pictures(about)
   return table.concat(found, " ")
 end
 
-local function key_number(about)
+local function key_numbers(about)
   local text = content(("%s/%s.1.txt"):format(results, about.stem)) or ""
-  local what, value = text:match ".*key: ([^\n]*) = (%S+)"
-  local range = about.lo == about.hi and ("%g"):format(about.lo)
-    or ("%g to %g"):format(about.lo, about.hi)
-  return what and ("%s: **%.4g** (%s)"):format(what:gsub("|", "\\|"), tonumber(value), range)
-    or range
+  local shown, keys = {}, keys_of(text)
+  for i, range in ipairs(about.ranges) do
+    local bounds = range[1] == range[2] and ("%g"):format(range[1])
+      or ("%g to %g"):format(range[1], range[2])
+    shown[i] = keys[i] and ("%s: **%.4g** (%s)"):format(keys[i][1]:gsub("|", "\\|"),
+      tonumber(keys[i][2]), bounds) or bounds
+  end
+  return table.concat(shown, "; ")
 end
 
 local function index()
@@ -141,7 +162,7 @@ local function index()
   print "\n| example | what is asked | ids | key number (its range) | pictures |\n|---|---|---|---|---|"
   for _, about in ipairs(list) do
     print(("| [%s](%s) | %s | %s | %s | %s |"):format(about.stem, about.name, about.title,
-      table.concat(about.ids, " "), key_number(about), pictures(about)))
+      table.concat(about.ids, " "), key_numbers(about), pictures(about)))
   end
   print "\n| id | examples |\n|---|---|"
   for _, kind in ipairs { { "T", 9 }, { "A", 7 }, { "M", 20 }, { "L", 8 } } do

@@ -348,7 +348,7 @@ local function add_paths(panel, name, opts)
   table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
   for _, k in ipairs(names) do
     local t = tensor(2, name, paths[k], 2)
-    panel.layers[#panel.layers + 1] = { kind = "line", marks = true,
+    panel.layers[#panel.layers + 1] = { kind = "line", marks = t:size(1) <= 100,
       x = t:select(2, 1):contiguous():totable(), y = t:select(2, 2):contiguous():totable(),
       label = type(k) == "string" and k ~= "path" and k or nil }
   end
@@ -356,7 +356,7 @@ end
 
 --- Lines of equal value of a function of two numbers, or of a matrix whose rows go up with y.
 -- Options: x, y ({ lo, hi }, -1 to 1), points (60), levels (10, or a list), path or paths (n, 2):
--- steps of a descent drawn over it, paths by name.
+-- steps of a descent drawn over it, paths by name (a mark for each step, of at most 100).
 -- `mare.plot.contour(function(w, b) return loss(w, b) end, { x = { -2, 2 }, path = steps }):show()`
 function M.contour(f, opts)
   opts = options(2, "contour", opts, grid_options)
@@ -412,12 +412,14 @@ local function decide(model, points)
   end
   if require "mare.models".is_estimator(model) then return model:predict(points) end
   local y = mare.no_grad(function() return model(points) end)
+  if y.dtype == "i64" then return y:reshape(-1) end
   if y:dim() == 2 and y:size(2) > 1 then return y:argmax(2) end
   return y:reshape(-1):gt(0):to "i64" + 1
 end
 
 --- The regions that a classifier of two features decides for, with the points (n, 2) and their
--- labels over them.  The model is an estimator, a network (scores, or one logit) or a function.
+-- labels over them.  The model is an estimator, a network or a function of points (n, 2), which
+-- returns scores, one logit, or labels (i64).
 -- Options: points (80: cells a side), x, y ({ lo, hi }), labels (names of the classes).
 -- `mare.plot.decision(model, x, y, { title = "three hidden units" }):show()`
 function M.decision(model, x, y, opts)
