@@ -224,7 +224,9 @@ local function panel_script(out, panel, index, box)
     keyed = keyed or layer.label ~= nil
   end
   if #parts == 0 then parts[1] = "NaN notitle" end -- axes alone
-  if keyed then out[#out + 1] = "set key bmargin center horizontal samplen 2 width 2 noenhanced" end
+  if keyed then -- height 1 keeps it clear of the label of the x axis
+    out[#out + 1] = "set key bmargin center horizontal samplen 2 width 1 height 1 noenhanced"
+  end
   if panel.surface then
     out[#out + 1] = "set hidden3d\nset pm3d depthorder border lw 0.3"
     out[#out + 1] = ("splot $d%d_1 using 1:2:3 with pm3d notitle"):format(index)
