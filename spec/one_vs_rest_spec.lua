@@ -85,9 +85,45 @@ describe("OneVsRest", function()
     fails("expected, got f64 tensor of shape 150", m.fit, m, x, y:to "f64")
     fails("needs a fitted model", function() O { estimator = L() }:predict(x) end)
     fails("3 columns (shape 1x3)", m.predict, m, mare.zeros(1, 3))
-    fails("has no partial_fit", m.partial_fit, m, x, y)
+    fails("KNN has no partial_fit", m.partial_fit, O { estimator = models.KNN() }, x, y)
     fails("nan in row 1", m.fit, m, x * (0 / 0), y)
     assert.equal(parts, m.parts)
     assert.is_nil((models.load { string = m:save():gsub("LogisticRegression", "LogisticRegressiom") }))
+  end)
+
+  it("goes on with more rows", function()
+    local function part(first, n) return x:narrow(1, first, n), y:narrow(1, first, n) end
+    local m, bayes = O { estimator = models.NaiveBayes() }, models.NaiveBayes()
+    local whole = m:clone():fit(x, y)
+    local a, la = part(1, 70)
+    assert.equal(m, m:partial_fit(a, la, { classes = { 1, 2, 3 } }))
+    m:partial_fit(part(71, 80))
+    assert.is_true((m:predict_proba(x) - whole:predict_proba(x)):abs():max():item() < 1e-10)
+    assert.same({ 1, 2, 3 }, m.classes:totable())
+    -- with the optimizer's state, as one classifier does
+    local one = L { solver = "adam", lr = 0.1, shuffle = false }
+    local sgd = O { estimator = one }
+    for _ = 1, 5 do
+      sgd:partial_fit(x, y)
+      one:partial_fit(x, y:eq(2):to "i64")
+    end
+    assert.is_true((sgd:decision(x):select(2, 2) - one:decision(x)):abs():max():item() < 1e-12)
+    -- several labels a row, with a column that is constant at first
+    local labels = mare.stack({ y:eq(1), y:ne(y), y:gt(1) }, 2)
+    local many = O { estimator = bayes }:partial_fit(x:narrow(1, 1, 70), labels:narrow(1, 1, 70))
+    many:partial_fit(x:narrow(1, 71, 80), labels:narrow(1, 71, 80))
+    assert.is_true(many:score(x, labels) > 0.95)
+    -- what was learned stays after an error
+    local before = m:decision(x)
+    fails("label 7 is not among the classes", m.partial_fit, m, x, y * 7)
+    fails("labels (n) expected, as before", m.partial_fit, m, x, labels)
+    fails("2 columns of labels; there were 3", many.partial_fit, many, x, labels:narrow(2, 1, 2))
+    fails("a matrix of labels expected", many.partial_fit, many, x, y)
+    fails("unknown option 'weight'", m.partial_fit, m, x, y, { weight = y })
+    fails("the first labels are all 1", m.partial_fit, m:clone(), x:narrow(1, 1, 9),
+      mare.full({ 9 }, 1, "i64"))
+    fails("needs a solver that goes by batches", m.partial_fit, O { estimator = L() }, x, y)
+    fails("columns", m.partial_fit, m, x:narrow(2, 1, 2):contiguous(), y)
+    assert.equal(0, (m:decision(x) - before):abs():max():item())
   end)
 end)

@@ -40,35 +40,35 @@ end
 
 -- -- targets --------------------------------------------------------------------------
 
--- Labels of one a row, or 0 and 1 for several: a tensor, and is it a matrix?
-local function take_targets(y)
+-- Labels of one a row, or 0 and 1 for several, given to `name`: a tensor, and is it a matrix?
+local function take_targets(name, y)
   if type(y) == "table" then
     if type(y[1]) ~= "table" then return y, false end
     y = core.tensor(y, "f64")
   end
-  y = check.tensor(2, "fit", y):detach()
+  y = check.tensor(2, name, y):detach()
   if y:dim() ~= 2 then return y, false end
-  if y:numel() == 0 then check.argument(2, "fit", "no values (shape %s)", check.shape(y)) end
+  if y:numel() == 0 then check.argument(2, name, "no values (shape %s)", check.shape(y)) end
   local other = y:ne(0):logical_and(y:ne(1))
   if other:any():item() ~= 0 then
-    check.argument(2, "fit", "a matrix of labels holds 0 and 1; %s is neither",
+    check.argument(2, name, "a matrix of labels holds 0 and 1; %s is neither",
       ("%g"):format(y[other][1]:item()))
   end
   return y:to "i64", true
 end
 
 -- The labels as i64 and the classes, ascending.
-local function take_labels(y)
+local function take_labels(name, y)
   if type(y) == "table" then
     for i, v in ipairs(y) do
       if not math.tointeger(v) then
-        check.argument(2, "fit", "labels are whole numbers; #%d is %s", i, tostring(v))
+        check.argument(2, name, "labels are whole numbers; #%d is %s", i, tostring(v))
       end
     end
     y = core.tensor(y, "i64")
   end
   if y.dtype ~= "i64" and y.dtype ~= "u8" or y:dim() ~= 1 then
-    check.argument(2, "fit", "labels (n) of whole numbers or a matrix (n, labels) of 0 and 1 " ..
+    check.argument(2, name, "labels (n) of whole numbers or a matrix (n, labels) of 0 and 1 " ..
       "expected, got %s of shape %s", check.kind(y), check.shape(y))
   end
   y = y:to "i64":contiguous()
@@ -94,7 +94,7 @@ local function features_of(parts)
 end
 
 local function train(self, x, y, opts)
-  local matrix, multilabel = take_targets(y)
+  local matrix, multilabel = take_targets("fit", y)
   local parts, classes = {}, nil
   if multilabel then
     for k = 1, matrix:size(2) do
@@ -102,7 +102,7 @@ local function train(self, x, y, opts)
     end
   else
     local labels
-    labels, classes = take_labels(matrix)
+    labels, classes = take_labels("fit", matrix)
     local K = classes:size(1)
     if K < 2 then
       check.argument(2, "fit", "all labels are %s; OneVsRest needs at least two classes",
@@ -126,6 +126,71 @@ local function models_of(self, learned)
   end
   self.cache.models = list
   return list
+end
+
+-- -- more rows ------------------------------------------------------------------------
+
+local function known_classes(labels, classes, given)
+  if not classes then
+    classes = given and select(2, take_labels("partial_fit", given)) or labels
+    if classes:size(1) < 2 then
+      check.argument(2, "partial_fit", "the first labels are all %d; name those that may come, " ..
+        "as in classes = { 1, 2, 3 }", classes[1]:item())
+    end
+  end
+  for _, label in ipairs(labels:totable()) do
+    if classes:eq(label):any():item() == 0 then
+      check.argument(2, "partial_fit", "label %d is not among the classes; name all that may " ..
+        "come at the first call, as in classes = { 1, 2, 3 }", label)
+    end
+  end
+  return classes
+end
+
+-- The targets of 0 and 1 of each part, and the classes of labels.
+local function targets_of(y, before, given)
+  local matrix, multilabel = take_targets("partial_fit", y)
+  if before and before.multilabel ~= multilabel then
+    check.argument(2, "partial_fit", "%s expected, as before",
+      before.multilabel and "a matrix of labels" or "labels (n)")
+  end
+  local list = {}
+  if multilabel then
+    if before and #before.parts ~= matrix:size(2) then
+      check.argument(2, "partial_fit", "%d columns of labels; there were %d", matrix:size(2),
+        #before.parts)
+    end
+    for k = 1, matrix:size(2) do list[k] = matrix:select(2, k):contiguous() end
+    return list, nil, true
+  end
+  local labels, values = take_labels("partial_fit", matrix)
+  local classes = known_classes(values, before and before.classes, given)
+  for k = classes:size(1) == 2 and 2 or 1, classes:size(1) do
+    list[#list + 1] = labels:eq(classes[k]:item()):to "i64"
+  end
+  return list, classes, false
+end
+
+-- A classifier that went on from what m had learned; m stays as it was.
+local function gone_on(self, m, x, target, weights)
+  local new = make(self)
+  if m then
+    rawset(new, "learned", m.learned)
+    rawset(new, "cache", m.cache)
+  end
+  return new:partial_fit(x, target, { weights = weights, classes = { 0, 1 } })
+end
+
+local function train_more(self, x, y, opts)
+  local before = rawget(self, "learned") or nil
+  local targets, classes, multilabel = targets_of(y, before, opts.classes)
+  local old, new, parts = before and models_of(self, before) or {}, {}, {}
+  for k, target in ipairs(targets) do
+    new[k] = gone_on(self, old[k], x, target, opts.weights)
+    parts[k] = { learned = new[k].learned }
+  end
+  return { parts = parts, classes = classes, multilabel = multilabel,
+    features = features_of(parts) }, new
 end
 
 local function verify(self, learned)
@@ -177,6 +242,25 @@ function methods:fit(x, y, opts)
   return self
 end
 
+--- Goes on learning from more rows, where the estimator's class has partial_fit.  Options:
+-- weights (n); classes, a list of all labels that may come, at the first call unless its rows
+-- have them all.  A column that was constant for fit is learned from here on.
+-- `for x, y in batches do m:partial_fit(x, y, { classes = { 1, 2, 3 } }) end`
+function methods:partial_fit(x, y, opts)
+  opts = opts or {}
+  check.options(3, "partial_fit", opts, { weights = true, classes = true })
+  local models
+  local learned = core.hold(function()
+    local scope <close> = core.scope()
+    local result
+    result, models = train_more(self, x, y, opts)
+    return scope:keep(result)
+  end)
+  rawset(self, "learned", learned)
+  rawset(self, "cache", { models = models })
+  return self
+end
+
 --- The scores (n, classes or labels), positive for the class; (n) for two classes.
 function methods:decision(x)
   local z = columns(self, "decision", x, function(m, v) return m:decision(v) end, -math.huge,
@@ -213,7 +297,7 @@ end
 --- The part of the rows that predict gets right, of several labels all of them.
 function methods:score(x, y)
   local got = self:predict(x)
-  y = take_targets(y)
+  y = take_targets("score", y)
   if type(y) == "table" then y = core.tensor(y, "i64") end
   if check.shape(y) ~= check.shape(got) then
     check.argument(2, "score", "shape %s for predictions %s", check.shape(y), check.shape(got))
