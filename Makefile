@@ -42,6 +42,8 @@ COMPILE = $(CC) -std=gnu11 -fPIC -fvisibility=hidden -fno-asynchronous-unwind-ta
 # A file *.inc.c is included by another and not compiled by itself.
 SRC     = $(filter-out %.inc.c,$(wildcard src/*/*.c))
 OBJ     = $(SRC:src/%.c=$(B)/obj/%.o)
+# src/host, models for programs in C, is in the archive only
+MODULE  = $(filter-out $(B)/obj/host/%,$(OBJ))
 LUASRC  = $(shell find lua -type f 2>/dev/null)
 
 # what stands before a command: the paths, and BEFORE what the sanitizers need
@@ -52,14 +54,14 @@ BUSTED  = $(ENV) $(LUA) /usr/bin/busted -o spec/tools/plain.lua
 SPECS   = spec
 
 .PHONY: all lib deps deps-run deps-bench run test busted bench bench-quick lint asan oom \
-        tsan mutants accuracy doc coverage fuzz install uninstall clean env
+        tsan mutants accuracy doc coverage fuzz install install-c uninstall clean env
 
 all: $(B)/mare/core.so
 lib: $(B)/libmare.a
 
-$(B)/mare/core.so: $(OBJ)
+$(B)/mare/core.so: $(MODULE)
 	@mkdir -p $(@D)
-	$(SAY) $(CC) -shared $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $(OBJ) $(LDLIBS)
+	$(SAY) $(CC) -shared $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $(MODULE) $(LDLIBS)
 
 # For hosts that cannot load a module: link this, then luaL_requiref "mare", luaopen_mare,
 # which has the modules in Lua too; or "mare.core", luaopen_mare_core, which has not.
@@ -74,7 +76,8 @@ $(B)/bundle.o: $(B)/bundle.c src/bind/bundle.inc.c Makefile
 
 # What a program calls once in a while is compiled for size.
 COLD = bind/conv bind/create bind/core bind/csv bind/files bind/index bind/interrupt \
-       bind/io bind/join bind/linalg bind/memory bind/models io/batch io/bytes io/csv io/idx \
+       bind/io bind/join bind/linalg bind/memory bind/models host/json host/layers \
+       host/model host/norms host/planes io/batch io/bytes io/csv io/idx \
        io/npy io/safetensors io/svm io/zip ops/linalg learn/models
 $(COLD:%=$(B)/obj/%.o): CFLAGS := $(CFLAGS:-O2=-Os)
 
@@ -106,7 +109,7 @@ test: deps
 	$(AGAIN) examples-quick
 	$(AGAIN) busted
 
-busted: all lib
+busted: all lib programs
 	@[ -f /usr/bin/busted ] || { echo "the specs need busted (Debian: lua-busted)" >&2; exit 1; }
 	@$(BUSTED) $(SPECS)
 
@@ -134,10 +137,28 @@ install: all $(B)/annotations.lua
 	chmod 755 $(DESTDIR)$(BINDIR)/mare
 	@echo "installed in $(DESTDIR)$(LUADIR)/mare and $(DESTDIR)$(LIBDIR)/mare"
 
+# For programs in C: #include <mare.h>, and `pkg-config --libs mare`.
+define PKGCONFIG
+prefix=$(PREFIX)
+Name: mare
+Description: networks trained in Lua compute in C
+Version: $(shell sed -n 's/^.define MARE_VERSION "\(.*\)"/\1/p' src/mare.h)
+Cflags: -I$${prefix}/include
+Libs: -L$${prefix}/lib -lmare $(LDLIBS)
+endef
+export PKGCONFIG
+install-c: lib
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 src/mare.h $(DESTDIR)$(PREFIX)/include/mare.h
+	install -m 644 $(B)/libmare.a $(DESTDIR)$(PREFIX)/lib/libmare.a
+	@echo "$$PKGCONFIG" > $(DESTDIR)$(PREFIX)/lib/pkgconfig/mare.pc
+	@echo "installed $(DESTDIR)$(PREFIX)/include/mare.h and $(DESTDIR)$(PREFIX)/lib/libmare.a"
+
 uninstall:
 	rm -f $(DESTDIR)$(LIBDIR)/mare/core.so
 	-rmdir $(DESTDIR)$(LIBDIR)/mare 2>/dev/null
 	rm -rf $(DESTDIR)$(LUADIR)/mare $(DESTDIR)$(BINDIR)/mare
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,include/mare.h lib/libmare.a lib/pkgconfig/mare.pc)
 
 clean:
 	rm -rf build

@@ -22,7 +22,7 @@ end
 
 local readers = {
   csv = csv.read, npy = data.npy, npz = data.npz, svm = data.libsvm, jsonl = data.jsonl,
-  idx = data.idx, safetensors = mare.load,
+  idx = data.idx, safetensors = mare.load, model = mare.load,
 }
 
 local function npy(header, bytes, version)

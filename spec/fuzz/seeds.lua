@@ -36,7 +36,28 @@ end
 local long = { "a,b,c\n" }
 for i = 1, 60 do long[i + 1] = ("%d,%d.5,%d\n"):format(i, i, i) end
 
+-- A network's description and its tensors, all zeros: name, sizes.
+local function model(network, ...)
+  local parts, at = { ('{"__metadata__":{"network":"%s"}'):format(network:gsub('"', '\\"')) }, 0
+  for _, t in ipairs { ... } do
+    local n = 4
+    for i = 2, #t do n = n * t[i] end
+    parts[#parts + 1] = ('"%s":{"dtype":"F32","shape":[%s],"data_offsets":[%d,%d]}')
+      :format(t[1], table.concat(t, ",", 2), at, at + n)
+    at = at + n
+  end
+  return string.pack("<s8", table.concat(parts, ",") .. "}") .. ("\0"):rep(at)
+end
+
 local seeds = {
+  model = {
+    model('["Sequential",["Linear",2,3],["LeakyReLU",{"slope":0.5}],["Residual",{"layer":["Tanh"]}],["Softmax",-1]]',
+      { "1.weight", 3, 2 }, { "1.bias", 3 }),
+    model('["Sequential",["Conv2d",1,2,[2,1],{"padding":1,"stride":2,"bias":false}],["MaxPool",2],' ..
+      '["AdaptiveAvgPool",[2,1]],["Flatten"],["GLU"],["Reshape",2,-1]]', { "1.weight", 2, 1, 2, 1 }),
+    model('["Sequential",["Embedding",3,2],["LayerNorm",[2],{"bias":false}],["Flatten",2,-1],["Maxout",2]]',
+      { "1.weight", 3, 2 }, { "2.weight", 2 }),
+  },
   safetensors = { string.pack("<s8", header) .. ("\0"):rep(9), string.pack("<s8", "{}"),
     string.pack("<s8", others) .. ("\1"):rep(16) },
   idx = { "\0\0\8\2" .. string.pack(">I4I4", 2, 3) .. "123456",

@@ -32,6 +32,15 @@ $(B)/oom: spec/oom/host.c $(B)/libmare.a
 	$(HOST) -Wl,--wrap=mare_heap_new,--wrap=mare_storage_new,--wrap=mare_scratch \
 	  -llua5.4 $(LDLIBS)
 
+# Programs in C, linked without Lua; c_spec.lua runs them.
+programs: $(B)/c/run $(B)/c/oom
+.PHONY: programs
+
+$(B)/c/%: spec/c/%.c src/mare.h $(B)/libmare.a
+	@mkdir -p $(@D)
+	$(HOST) $(WRAP) $(LDLIBS)
+$(B)/c/oom: WRAP = -Wl,--wrap=mare_heap_new,--wrap=mare_storage_new,--wrap=mare_scratch
+
 # The pool, and several Lua states at a time, under ThreadSanitizer.
 TSANTESTS = $(patsubst spec/tsan/%.c,build/tsan/%,$(wildcard spec/tsan/*.c))
 tsan:
@@ -134,6 +143,13 @@ fuzz: $(FUZZED)
 	@for f in $(FUZZED); do \
 	  mkdir -p $$f.corpus && $(LUA) spec/fuzz/seeds.lua $$(basename $$f) $$f.corpus; \
 	  $$f -verbosity=0 -print_final_stats=1 -max_total_time=$(SECONDS) -max_len=4096 -artifact_prefix=$$f. $$f.corpus || exit 1; done
+
+# Networks compute: all but the binding is built, and BLIS is linked.
+ENGINE   = $(filter-out %.inc.c,$(foreach d,base ops io host,$(wildcard src/$d/*.c)))
+build/fuzz/model: spec/fuzz/model.c $(ENGINE)
+	@mkdir -p $(@D)
+	$(SAY) $(CLANG) -std=gnu11 -g -O1 -w \
+	  $(INCLUDE) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
 
 build/fuzz/%: spec/fuzz/%.c $(wildcard src/io/*.c src/base/*.c)
 	@mkdir -p $(@D)

@@ -13,7 +13,7 @@ local only = {
 }
 
 -- The layers, lowest first; an include points to the same layer or a lower one.
-local layer = { base = 1, ops = 2, learn = 3, io = 3, bind = 4 }
+local layer = { base = 1, ops = 2, learn = 3, io = 3, host = 4, bind = 4 }
 
 -- Calls that belong to the host, or to the heap; the files that are the exception.
 local calls = {

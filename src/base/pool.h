@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../mare.h"
+
 typedef void mare_Piece(void *ctx, int64_t piece);
 
 /*
@@ -48,8 +50,7 @@ extern _Thread_local mare_Watch mare_watch MARE_NEAR;
 bool mare_stopping(void);
 void mare_go_on(void); /* the answer has been dealt with */
 
-int mare_threads(void);        /* threads of one job, the caller included */
-void mare_set_threads(int n);  /* n < 1: the default again: MARE_THREADS, or the cores */
+/* mare_threads and mare_set_threads are in mare.h */
 int mare_cores(void);          /* cores this process may use: affinity, cgroup */
 
 #endif
