@@ -14,7 +14,7 @@ local FORMAT = "mare.model 1"
 local function encode(v, out)
   local kind = math.type(v) or type(v)
   if kind == "integer" then out[#out + 1] = ("i%d;"):format(v)
-  elseif kind == "float" then out[#out + 1] = ("n%a;"):format(v)
+  elseif kind == "float" then out[#out + 1] = ("n%a;"):format(v):gsub(",", ".") -- any locale
   elseif kind == "string" then out[#out + 1] = ("s%d:%s"):format(#v, v)
   elseif kind == "boolean" then out[#out + 1] = v and "t" or "f"
   else
