@@ -15,6 +15,7 @@ if r.req_attr["uri.path"] == "/status" then
   return respond(200, "text/plain", scorer.status())
 end
 local numbers = r.req_attr["uri.query"]
+if r.req_attr["uri.path"] == "/echo" then return respond(200, "text/plain", numbers) end
 if r.req_attr["request.method"] == "POST" then
   if not r.req_body.collect then return 0 end -- called again when the body is there
   -- lighttpd 1.4.69 puts the bytes that came in the same packet before the body

@@ -1,11 +1,11 @@
 -- Prosody: a module of the server classifies chat messages by a saved naive Bayes.
 
-local mare = require "mare"
 local process = require "spec.hosts.process"
+local trained = require "spec.hosts.messages.trained"
 local xmpp = require "spec.hosts.prosody.xmpp"
 
 local root = io.popen("pwd"):read "l"
-local here = root .. "/spec/hosts/prosody"
+local here, messages = root .. "/spec/hosts/prosody", root .. "/spec/hosts/messages"
 
 local MESSAGES = 2000
 local unseen = {
@@ -18,16 +18,6 @@ local unseen = {
 
 local function demand(ok, message, ...)
   if not ok then error(message:format(...), 2) end
-end
-
--- What the model says in this process: a text's class and probability.
-local function classifier(folder, words)
-  local model = assert(mare.models.load(folder .. "/classify.safetensors"))
-  local vocabulary, n = words.read(folder .. "/classify.words")
-  return function(text)
-    local p = model:predict_proba(words.counts({ text }, vocabulary, n)):totable()[1]
-    return p[2] > p[1] and "spam" or "plain", math.max(p[1], p[2])
-  end
 end
 
 local function message(to, id, text)
@@ -78,7 +68,7 @@ local function start(folder)
   process.write(folder .. "/prosody.cfg.lua", process.fill(here .. "/prosody.cfg",
     { here = here, folder = folder, port = tostring(port) }))
   local server = process.start({ "/usr/bin/prosody", "-F", "--config", folder .. "/prosody.cfg.lua" },
-    { LUA_PATH = here .. "/?.lua;" .. os.getenv "LUA_PATH", LUA_CPATH = os.getenv "LUA_CPATH" })
+    { LUA_PATH = messages .. "/?.lua;" .. os.getenv "LUA_PATH", LUA_CPATH = os.getenv "LUA_CPATH" })
   return server, port
 end
 
@@ -103,14 +93,10 @@ local function check(say, folder)
   os.remove(folder .. "/log")
   say("messages pass without a model; the log names the file")
 
-  local text, ok = process.output(("LUA_PATH='%s/?.lua;%s' %s %s/train.lua '%s'"):format(here,
-    os.getenv "LUA_PATH", os.getenv "LUA" or "lua5.4", here, folder))
-  demand(ok, "train.lua: %s", text)
-  say("%s", text:gsub("%s+$", ""))
-
+  say("%s", trained.train(folder))
   local server <close>, port = start(folder)
   server:listens(port)
-  local classify = classifier(folder, dofile(here .. "/words.lua"))
+  local classify = trained.classifier(folder)
   local ana <close> = xmpp.connect(port, "ana", "moon")
   local bia <close> = xmpp.connect(port, "bia", "moon")
   say("%d messages to the server answered as by the model in plain Lua", answers(ana, classify))
