@@ -54,6 +54,10 @@ describe("help", function()
     says("schedule.cosine", "mare.schedule.cosine(lr, steps, final)", "SGDR")
     says("loss", "mare.loss has ", "mare.loss.huber")
     says("huber", "delta")
+    for _, name in ipairs { "Ridge", "ElasticNet", "KMeans", "PCA", "LinearSVM", "LogisticRegression", "Perceptron",
+      "LinearRegression", "GaussianClassifier", "NaiveBayes", "HuberRegression", "GaussianMixture" } do
+      says(name, "mare.models." .. name, "Setting", "Learned", "mare.models.", "    local m")
+    end
     says("Tensor", "Tensor.sum")
   end)
 
@@ -129,26 +133,105 @@ describe("an example", function()
   it("stands in many places", function() assert.is_true(count > 20, tostring(count)) end)
 end)
 
--- What a block of code takes as given, by the name that it explains; no block of these
--- reads or writes files.
-local columns = mare.tensor({ { 1 }, { 2 }, { 3 }, { 1 } }, "i64")
-local given = {
-  ["mare.nn.Sequential"] = { x = mare.ones(4, 2) },
-  ["mare.data.OneHot"] = { train = columns, test = columns },
-  ["mare.data.lags"] = { counts = mare.arange(1, 30) },
-  ["mare.train.evaluate"] = { train = mare.train, test = mare.data.digits(),
-    model = mare.nn.Linear(64, 10), print = function() end },
-}
+-- -- blocks of code, run in a folder of their own ---------------------------------------------
+
+local lfs = require "lfs"
+
+-- Where the blocks read and write; made before the first, gone after the last.
+local folder, home
+
+local function quiet() end
+
+local function classes(n) return mare.arange(0, n - 1, "i64") % 2 + 1 end
+
+-- What a block takes as given, by the name that it explains.
+local given = {}
+
+given["mare.nn.Sequential"] = function() return { x = mare.ones(4, 2) } end
+given["mare.data.OneHot"] = function()
+  local columns = mare.tensor({ { 1 }, { 2 }, { 3 }, { 1 } }, "i64")
+  return { train = columns, test = columns }
+end
+given["mare.models.OneHot"] = given["mare.data.OneHot"]
+given["mare.data.lags"] = function() return { counts = mare.arange(1, 30) } end
+given["mare.load"] = function()
+  local some = { w = mare.ones(3) }
+  assert(mare.save("w.safetensors", some))
+  assert(mare.save("large.safetensors", some))
+  return { bytes = mare.save(nil, some) }
+end
+given["mare.save"] = function() return { w = mare.ones(3), b = mare.zeros(1) } end
+given["mare.nn.load"] = function()
+  local function build() return mare.nn.Sequential { mare.nn.Linear(2, 1) } end
+  assert(build():save "m.safetensors")
+  return { build = build }
+end
+given["mare.train.evaluate"] = function()
+  return { train = mare.train, test = mare.data.digits(), model = mare.nn.Linear(64, 10) }
+end
+given["mare.train.fit"] = function()
+  lfs.mkdir "run"
+  local data = mare.data.digits():split(64)
+  return { model = mare.nn.Linear(64, 10), train = data, test = data }
+end
+given["mare.progress.new"] = function() return { progress = mare.progress, loss = 0.5 } end
+
+-- Data for the kinds of estimators: x (40, 2), y, and as train, test, other ...
+local function for_estimator(class)
+  local x = mare.randn(40, 2, "f64")
+  local y = class.kind == "regressor" and x:sum(2) or classes(40)
+  if class.kind ~= "regressor" then x = x + 3 * y:to "f64":unsqueeze(2) end
+  local data = mare.data.dataset(x, y)
+  local batches = data:batches { size = 20 }
+  return { x = x, y = y, train = data, test = data, other = x, rows = x, x1 = x, y1 = y, x2 = x, y2 = y,
+    batches = batches }
+end
+
+-- The blocks of a text: between ``` or, in the words on an estimator, indented.
+local function blocks(entry)
+  local list, text = {}, entry.text or ""
+  for code in text:gmatch "```%l*\n(.-)```" do list[#list + 1] = code end
+  local last -- the indented paragraph before this one
+  for paragraph in (entry.part == "mare.models" and text .. "\n\n" or ""):gmatch "(.-)\n%s*\n" do
+    local indented = paragraph:find "^    "
+    if indented and last then list[#list] = list[#list] .. "\n\n" .. paragraph
+    elseif indented and paragraph:find "mare%." then list[#list + 1] = paragraph end
+    last = indented
+  end
+  return list
+end
 
 describe("a block of code", function()
+  setup(function()
+    folder, home = os.tmpname(), lfs.currentdir()
+    os.remove(folder)
+    assert(lfs.mkdir(folder))
+  end)
+  teardown(function() os.execute(("rm -r '%s'"):format(folder)) end)
+  local out
+  before_each(function()
+    assert(lfs.chdir(folder))
+    out, io.stdout = io.stdout, io.tmpfile() -- luacheck: ignore
+  end)
+  after_each(function()
+    io.stdout = out -- luacheck: ignore
+    assert(lfs.chdir(home))
+  end)
+
+  local count = 0
   for _, entry in ipairs(index) do
-    for code in (entry.text or ""):gmatch "```%l*\n(.-)```" do
-      it("of " .. entry.path .. " is Lua" .. (given[entry.path] and " and runs" or ""), function()
+    for k, code in ipairs(blocks(entry)) do
+      count = count + 1
+      it(("%d of %s runs"):format(k, entry.path), function()
         local env = givens()
-        for name, value in pairs(given[entry.path] or {}) do env[name] = value end
-        local f = assert(load(code, "=example", "t", env))
-        if given[entry.path] then f() end
+        env.print, env.io = quiet, setmetatable({ write = quiet }, { __index = io })
+        local make = given[entry.path] or (entry.part == "mare.models" and for_estimator)
+        for name, value in pairs(make and make(entry.value) or {}) do env[name] = value end
+        mare.seed(1)
+        assert(load(code, "=example", "t", env))()
       end)
     end
   end
+
+  it("stands in many places", function() assert.is_true(count > 30, tostring(count)) end)
 end)

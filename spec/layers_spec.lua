@@ -156,7 +156,48 @@ describe("operations on planes", function()
     bad("padding 2, 2 is more than half of the window 2, 2", mare.max_pool2d, a, 2, { padding = 2 })
     bad("output_padding 2, 2 is no smaller than the stride", mare.conv_transpose2d, a, mare.ones(2, 2, 2, 2), nil,
       { output_padding = 2 })
+    bad("bad argument #1 to 'max_pool2d' (a kernel of 9x9 does not fit into planes of 4x4, padding 0x0)",
+      mare.max_pool2d, a, 9)
+    bad("bad argument #1 to 'avg_pool2d' (a kernel of 5x5 does not fit", mare.avg_pool2d, a, 5)
+    bad("bad argument #1 to 'unfold' (a kernel of 5x5 does not fit", mare.unfold, a, 5)
+    bad("bad argument #1 to 'conv1d' (a kernel of 1x9 does not fit into planes of 1x4", mare.conv1d,
+      mare.ones(1, 2, 4), mare.ones(3, 2, 9))
+    bad("stride: a whole number from 1 on, or two, expected, got a list of 3", mare.conv2d, a, w, nil,
+      { stride = { 1, 2, 3 } })
     bad("mode 'cubic'; known: bilinear, nearest", mare.upsample, a, { scale = 2, mode = "cubic" })
+  end)
+end)
+
+describe("layers over planes", function()
+  local function bad(text, layer, ...)
+    local args = table.pack(...)
+    support.fails("layers_spec.lua", function() return (nn[layer](table.unpack(args, 1, args.n))) end, text)
+  end
+
+  it("refuse at construction what no image could fit", function()
+    bad("bad argument #4 to 'Conv2d' (stride: a whole number from 1 on, or two, expected, got 0)", "Conv2d", 1, 2,
+      3, { stride = 0 })
+    bad("bad argument #4 to 'Conv2d' (padding: a whole number from 0 on, or two, expected, got 'same')", "Conv2d",
+      1, 2, 3, { padding = "same" })
+    bad("padding: a whole number from 0 on, or two, expected, got { 1, true }", "Conv2d", 1, 2, 3,
+      { padding = { 1, true } })
+    bad("dilation: a whole number from 1 on expected, got { 1, 2 }", "Conv1d", 1, 2, 3, { dilation = { 1, 2 } })
+    bad("output_padding 3 is no smaller than the stride 2", "ConvTranspose2d", 1, 2, 3,
+      { output_padding = 3, stride = 2 })
+    bad("bad argument #2 to 'MaxPool' (stride: a whole number from 1 on, or two, expected, got 0)", "MaxPool", 2,
+      { stride = 0 })
+    bad("padding 2 is more than half of the window 2", "MaxPool", 2, { padding = 2 })
+    bad("unknown option 'dilation'; known: padding, stride", "AvgPool", 2, { dilation = 2 })
+    bad("scale: a whole number from 1 on, or two, expected, got 0", "Upsample", { scale = 0 })
+    bad("mode 'cubic'; known: bilinear, nearest", "Upsample", { scale = 2, mode = "cubic" })
+  end)
+
+  it("take numbers and lists", function()
+    local x = mare.ones(1, 1, 8, 8)
+    assert.same({ 1, 2, 4, 8 }, nn.Conv2d(1, 2, 3, { stride = { 2, 1 }, padding = { 1, 1 } })(x).shape)
+    assert.same({ 1, 2, 17, 17 }, nn.ConvTranspose2d(1, 2, 2, { stride = 2, output_padding = 1 })(x).shape)
+    assert.same({ 1, 1, 4, 8 }, nn.MaxPool({ 2, 3 }, { stride = { 2, 1 }, padding = { 0, 1 } })(x).shape)
+    assert.same({ 1, 2, 6 }, nn.Conv1d(1, 2, 3, { stride = 1 })(mare.ones(1, 1, 8)).shape)
   end)
 end)
 
@@ -269,6 +310,10 @@ describe("recurrent layers", function()
       "state: { h, c } expected")
     support.fails("layers_spec.lua", function() nn.GRU(3, 4)(mare.ones(2, 5, 3), mare.ones(2, 4)) end,
       "state of shape 2x4; 1x2x4 expected")
+    for _, name in ipairs { "LSTM", "GRU", "LSTMCell", "GRUCell" } do
+      support.fails("layers_spec.lua", function() nn[name](3, 4, { activation = "relu" }) end,
+        ("bad argument #3 to '%s' (unknown option 'activation'; known: bias,"):format(name))
+    end
     support.fails("layers_spec.lua", function() nn.RNN(3, 4, { activation = "sin" }) end,
       "activation 'sin'; known: relu, tanh")
   end)
@@ -347,6 +392,20 @@ describe("attention", function()
 
   it("refuses other shapes", function()
     support.fails("layers_spec.lua", function() nn.MultiheadAttention(5, 2) end, "width 5 is no multiple of 2 heads")
+    local att = nn.MultiheadAttention(8, 2)
+    local function bad(text, ...)
+      local args = table.pack(...)
+      support.fails("layers_spec.lua", function() return (att(table.unpack(args, 1, 4))) end,
+        "MultiheadAttention(8, 2 heads): " .. text)
+    end
+    local q = mare.ones(2, 3, 8)
+    bad("mask of shape 4x4; (3, 3) or (2, 3, 3) expected", q, nil, nil, { mask = mare.ones({ 4, 4 }, "u8") })
+    bad("mask of shape 5x3x3; (3, 3) or (2, 3, 3) expected", q, nil, nil, { mask = mare.ones({ 5, 3, 3 }, "u8") })
+    bad("mask: u8 (to, from) or (n, to, from) expected, 1 where may be seen, got f32 of shape 3x3", q, nil, nil,
+      { mask = mare.ones(3, 3) })
+    bad("query 2x3x8, key 2x4x8 and value 2x5x8 do not go together", q, mare.ones(2, 4, 8), mare.ones(2, 5, 8))
+    bad("query 2x3x8, key 3x4x8 and value 3x4x8 do not go together", q, mare.ones(3, 4, 8))
+    assert.same({ 2, 3, 8 }, (att(q, mare.ones(2, 4, 8), nil, { mask = mare.ones({ 2, 1, 4 }, "u8") })).shape)
     support.fails("layers_spec.lua", function()
       nn.MultiheadAttention(4, 2)(mare.ones(2, 3, 4), nil, nil, { casual = true })
     end, "unknown option 'casual'; known: causal, mask")

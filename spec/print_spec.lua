@@ -41,6 +41,11 @@ describe("print(tensor)", function()
     prints("f32 tensor of shape 2\n  nan  inf", mare.tensor { 0 / 0, 1 / 0 })
   end)
 
+  it("shows whole numbers below 10^9 whole", function()
+    prints("f32 tensor of shape 3\n  123456.0      -7.0       nan", mare.tensor { 123456, -7, 0 / 0 })
+    prints("f32 tensor of shape 2\n  1.0000e+09  1.0000e+00", mare.tensor { 1e9, 1 })
+  end)
+
   it("turns to powers of ten where it must", function()
     prints("f64 tensor of shape 3\n   1.0000e+10   1.0000e+00  -3.0000e+00",
       mare.tensor({ 1e10, 1, -3 }, "f64"))

@@ -13,7 +13,7 @@ local function defined(code)
   local name, args = code:match "^%s*function%s+([%w_.:]+)%s*(%b())"
   if not name then name, args = code:match "^%s*local%s+function%s+([%w_]+)%s*(%b())" end
   name = name or code:match "^%s*([%w_.]+)%s*=" or
-    code:match '^%s*%l[%w_]*%("([%w_]+)"'
+    code:match '^%s*%l[%w_]*%("([%w_]+)"' or code:match "^(return) estimator%.define"
   return name and name:match "([%w_]+)$", args
 end
 
@@ -235,6 +235,21 @@ local function class_file(class)
   end
 end
 
+-- The comment above the definition of an estimator's class, in the module that returns the
+-- class or has it as a field.
+local function class_comment(class, name)
+  for module, value in pairs(package.loaded) do
+    local path = type(module) == "string" and module:find "^mare%." and
+      package.searchpath(module, package.path)
+    local found
+    if path and value == class then found = comments(path).name["return"]
+    elseif path and type(value) == "table" and rawget(value, name) == class then
+      found = comments(path).name[name]
+    end
+    if found then return found end
+  end
+end
+
 -- Where a table or a closure has no comment of its own: the words of its class and its file.
 local function from_file(entry)
   local value = entry.value
@@ -244,7 +259,7 @@ local function from_file(entry)
     return header_of(package.searchpath(module, package.path))
   elseif type(value) ~= "table" then return nil end
   local file, doc = class_file(value), rawget(value, "doc")
-  local comment = file and comments(file).name[entry.name]
+  local comment = class_comment(value, entry.name) or file and comments(file).name[entry.name]
   local text = comment and comment.text or file and header_of(file)
   return doc and doc .. "." .. (text and "\n" .. text or "") or text
 end

@@ -14,6 +14,10 @@ local function pair(position, name, what, v, default, lo)
   if v == nil then v = default end
   local a, b = v, v
   if type(v) == "table" then a, b = v[1], v[2] end
+  if type(v) == "table" and #v > 2 then
+    check.argument(position, name,
+      "%s: a whole number from %d on, or two, expected, got a list of %d", what, lo, #v)
+  end
   local both = { a, b }
   for i = 1, 2 do
     local n = both[i]
@@ -64,6 +68,15 @@ local function check_channels(name, x, w, groups)
   if x:size(2) ~= w:size(2) * groups or w:size(1) % groups ~= 0 then
     check.argument(2, name, "weight %s and %d groups do not fit images %s: %d channels",
       check.shape(w), groups, check.shape(x), x:size(2))
+  end
+end
+
+-- A kernel of kh x kw must fit into the padded planes of the images; g is their geometry.
+local function check_fit(name, x, kh, kw, g)
+  local h, w = x:size(3), x:size(4)
+  if g[5] * (kh - 1) + 1 > h + 2 * g[3] or g[6] * (kw - 1) + 1 > w + 2 * g[4] then
+    check.argument(1, name, "a kernel of %dx%d does not fit into planes of %dx%d, padding %dx%d",
+      kh, kw, h, w, g[3], g[4])
   end
 end
 
@@ -144,6 +157,7 @@ return function(registry)
     local g = geometry(4, "conv2d", opts, 1, known)
     check_channels("conv2d", batch, kernel(2, "conv2d", w, 4), g[7])
     check_bias("conv2d", bias, w:size(1))
+    check_fit("conv2d", batch, w:size(3), w:size(4), g)
     local y = conv(batch, w, bias, unpack(g))
     return single and y:squeeze(1) or y
   end
@@ -161,7 +175,10 @@ return function(registry)
     local g = geometry(4, "conv1d", opts, 1, known)
     check_channels("conv1d", x, kernel(2, "conv1d", w, 3), g[7])
     check_bias("conv1d", bias, w:size(1))
-    local y = conv(x:unsqueeze(3), w:unsqueeze(3), bias, 1, g[2], 0, g[4], 1, g[6], g[7])
+    local rows = x:unsqueeze(3) -- planes of one row
+    g[1], g[3], g[5] = 1, 0, 1
+    check_fit("conv1d", rows, 1, w:size(3), g)
+    local y = conv(rows, w:unsqueeze(3), bias, unpack(g))
     y = y:squeeze(3)
     return single and y:squeeze(1) or y
   end
@@ -202,7 +219,9 @@ return function(registry)
   function ops.unfold(x, size, opts)
     local batch = images("unfold", x)
     local kh, kw = pair(2, "unfold", "size", size, nil, 1)
-    return unfold(batch, kh, kw, unpack(geometry(3, "unfold", opts, 1)))
+    local g = geometry(3, "unfold", opts, 1)
+    check_fit("unfold", batch, kh, kw, g)
+    return unfold(batch, kh, kw, unpack(g))
   end
 
   -- -- pooling ------------------------------------------------------------------------------
@@ -218,6 +237,7 @@ return function(registry)
       check.argument(3, name, "padding %d, %d is more than half of the window %d, %d", g[3], g[4],
         kh, kw)
     end
+    check_fit(name, batch, kh, kw, g)
     return batch, single, kh, kw, g
   end
 

@@ -58,9 +58,12 @@ end
 
 -- A function from a value to its text that suits all the (finite) values.
 local function chooser(values)
-  local largest = 0
-  for i = 1, #values do largest = math.max(largest, math.abs(values[i])) end
-  if largest >= 1e5 or (largest < 1e-3 and largest > 0) then
+  local largest, whole = 0, true
+  for i = 1, #values do
+    largest = math.max(largest, math.abs(values[i]))
+    whole = whole and values[i] % 1 == 0
+  end
+  if largest >= (whole and 1e9 or 1e5) or (largest < 1e-3 and largest > 0) then
     return function(v) return special(v) or ("%.4e"):format(v) end
   end
   local fixed = ("%%.%df"):format(decimals(values))

@@ -30,12 +30,20 @@ local function picture(entry)
   if not make then return nil end
   local figure = make()
   local name = ("img/%s_%s.svg"):format(page(entry.part), entry.name)
-  if figure:save(out .. "/" .. name) then return name end
+  if figure:save(out .. "/" .. name, { width = 520, height = 360 }) then return name end
   return nil, figure:text { width = 76, color = false }
 end
 
 local function escape(text)
   return (text:gsub("[&<>\"]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }))
+end
+
+-- Lines of a paragraph flow together, but for an example, what has a heading ("Formula:") and
+-- the items of a list.
+local function flow(body)
+  return (body:gsub("\n%s+", "\n"):gsub("\n%* ", "<br>\n• ")
+    :gsub("\n(<code>[^\n]*</code>)%f[\n\0]", "<br>%1<br>"):gsub("\n(%u%l+:)", "<br>%1")
+    :gsub("<br>\n?<br>", "<br>"):gsub("<br>$", ""))
 end
 
 -- Text of a comment as HTML: paragraphs, `code`, and ``` blocks.
@@ -44,10 +52,9 @@ local function html_text(text)
   local function prose(part)
     for paragraph in (part .. "\n\n"):gmatch "(.-)\n%s*\n" do
       if paragraph:find "%S" then
-        local tag = paragraph:find "^%s%s+" and "pre" or "p"
-        local body = escape(paragraph):gsub("`([^`]+)`", "<code>%1</code>"):gsub("\n",
-          tag == "p" and "<br>\n" or "\n")
-        parts[#parts + 1] = ("<%s>%s</%s>"):format(tag, body, tag)
+        local body = escape(paragraph):gsub("`([^`]+)`", "<code>%1</code>")
+        parts[#parts + 1] = paragraph:find "^%s%s+" and ("<pre>%s</pre>"):format(body)
+          or ("<p>%s</p>"):format(flow(body))
       end
     end
   end
@@ -66,13 +73,18 @@ local head = [[<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>%s</title>
 <meta name="viewport" content="width=device-width">
 <style>
-body { font: 16px/1.45 sans-serif; max-width: 52em; margin: 1em auto; padding: 0 1em }
-h3 { border-top: 1px solid #ccc; padding-top: .7em } h3 code { font-size: 1em }
-pre, code { font-family: monospace; background: #f4f4f2 } pre { padding: .6em; overflow-x: auto }
-nav a { margin-right: .8em } li { margin: .15em 0 } input { font-size: 1em; width: 20em }
-img { max-width: 30em; width: 100%% }
+body { font: 16px/1.45 sans-serif; max-width: 54em; margin: 1em auto; padding: 0 1em; color: #222 }
+a { color: #0b5394; text-decoration: none } a:hover { text-decoration: underline }
+h3 { border-top: 1px solid #ddd; padding-top: .8em; margin-top: 1.6em } h3 code { font-size: 1.05em }
+pre, code { font-family: monospace; background: #f4f4f2; padding: .1em .25em }
+pre { padding: .6em; overflow-x: auto; line-height: 1.25 }
+h3:target { background: #fff6cf }
+nav { border-bottom: 1px solid #ddd; padding-bottom: .5em } nav a { margin-right: .8em }
+nav form { display: inline } li { margin: .15em 0 } input { font-size: 1em; width: 12em }
+img { max-width: 100%% }
 </style></head><body>
-<nav><a href="index.html">index</a>%s</nav>
+<nav><form action="index.html"><input id="search" name="q" type="search" placeholder="search"
+aria-label="search"></form> <a href="index.html">index</a>%s</nav>
 <h1>%s</h1>
 ]]
 
@@ -105,26 +117,49 @@ local function part_pages(part, entries)
   write(page(part) .. ".html", table.concat(html, "\n"))
 end
 
+-- Rows of the index that have all words stay, and the headings above them; the words may come
+-- with the address (index.html?q=words), Enter goes to the first row.
 local searching = [[
+<p id="none" hidden>Nothing has these words.</p>
 <script>
-const box = document.getElementById("search"), rows = document.querySelectorAll("li");
-box.addEventListener("input", () => {
-  const word = box.value.toLowerCase();
-  for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(word);
+const box = document.getElementById("search");
+function search() {
+  const words = box.value.toLowerCase().split(/\s+/);
+  let found = 0;
+  for (const list of document.querySelectorAll("ul")) {
+    let here = 0;
+    for (const row of list.children) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every(word => text.includes(word));
+      if (!row.hidden) here++;
+    }
+    list.hidden = list.previousElementSibling.hidden = here == 0;
+    found += here;
+  }
+  document.getElementById("none").hidden = found > 0;
+}
+box.addEventListener("input", search);
+box.form.addEventListener("submit", event => {
+  const first = document.querySelector("li:not([hidden]) a");
+  if (first) location.href = first.href;
+  event.preventDefault();
 });
+box.value = new URLSearchParams(location.search).get("q") || "";
+box.focus();
+search();
 </script>
 ]]
 
+-- The first sentence: what stands before the formula.
 local function first_words(entry)
-  local text = (entry.text or ""):gsub("\n", " ")
-  text = text:match "^(.-[^%d])%.%s" or text
+  local text = ("\n" .. (entry.text or "")):gsub("\nFormula:.*", ""):gsub("^%s+", ""):gsub("\n", " ")
+  text = text:match "^(.-[^%d.])%.%s" or text
   return #text > 100 and text:sub(1, 97):gsub("[\128-\255]*$", "") .. "..." or text
 end
 
 local function index_pages(by_part)
   local name = "Maré " .. mare.version
-  local html = { head:format(name, navigation(), name),
-    '<p><input id="search" type="search" placeholder="search" autofocus></p>' }
+  local html = { head:format(name, navigation(), name) }
   local md = { "# " .. name .. "\n" }
   for _, part in ipairs(doc.parts()) do
     html[#html + 1] = ("<h2>%s</h2>\n<ul>"):format(part)

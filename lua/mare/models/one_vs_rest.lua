@@ -314,7 +314,7 @@ end
 -- classes; multilabel.
 --
 --     local m = mare.models.OneVsRest { estimator = mare.models.LogisticRegression { C = 10 } }
---     m:fit(x, { { 1, 0, 1 }, { 0, 1, 1 }, ... })     -- labels 1 and 3; 2 and 3
+--     m:fit(x, y)     -- y (n) classes, or (n, labels) of 0 and 1: { 1, 0, 1 } is labels 1 and 3
 --     print(m:predict(x))
 --
 -- R. Rifkin and A. Klautau 2004, In defense of one-vs-all classification.

@@ -40,7 +40,16 @@ local function seen(layer, opts, q, k)
   local mask = opts and opts.mask
   if mask ~= nil then
     if not is_tensor(mask) or mask.dtype ~= "u8" or mask:dim() < 2 or mask:dim() > 3 then
-      refuse(layer, "mask: u8 (time, time) or (n, time, time) expected, 1 where may be seen")
+      refuse(layer, "mask: u8 (to, from) or (n, to, from) expected, 1 where may be seen, got %s",
+        is_tensor(mask) and mask.dtype .. " of shape " .. check.shape(mask) or check.kind(mask))
+    end
+    local sizes, want = mask.shape, { q:size(1), q:size(2), k:size(2) }
+    for d = #sizes, 1, -1 do
+      local n = want[3 - #sizes + d]
+      if sizes[d] ~= n and sizes[d] ~= 1 then
+        refuse(layer, "mask of shape %s; (%d, %d) or (%d, %d, %d) expected", check.shape(mask),
+          want[2], want[3], want[1], want[2], want[3])
+      end
     end
     if mask:dim() == 3 then mask = mask:unsqueeze(2) end
   end
@@ -50,6 +59,15 @@ local function seen(layer, opts, q, k)
     mask = mask and mask:logical_and(past) or past
   end
   return mask
+end
+
+-- key and value have one length, all three one n.
+local function check_fit(layer, query, key, value)
+  if key:size(1) ~= query:size(1) or value:size(1) ~= query:size(1)
+      or value:size(2) ~= key:size(2) then
+    refuse(layer, "query %s, key %s and value %s do not go together", check.shape(query),
+      check.shape(key), check.shape(value))
+  end
 end
 
 --- Attention of several heads: att(query, key, value, { mask =, causal = true }); key is query
@@ -79,6 +97,7 @@ M.MultiheadAttention = Module:extend("MultiheadAttention", {
     check_sequence(self, query, self.width, "query")
     check_sequence(self, key, self.width, "key")
     check_sequence(self, value, self.width, "value")
+    check_fit(self, query, key, value)
     local q, k, v = split(self.query(query), self.heads), split(self.key(key), self.heads),
       split(self.value(value), self.heads)
     local scores = q:matmul(k:transpose(3, 4)) / math.sqrt(self.width / self.heads)

@@ -10,18 +10,50 @@ local M = {}
 local function text(v) return type(v) == "table" and table.concat(v, "x") or tostring(v) end
 
 -- The sides of a kernel: one number for all, or a list of `dims`.
-local function sides(position, name, size, dims)
+local function sides(position, name, size, dims, what)
   local list = {}
   for d = 1, dims do
     local n = size
     if type(size) == "table" then n = size[d] end
     if type(n) ~= "number" or not math.tointeger(n) or n < 1 then
-      check.argument(position, name, "size: a whole number from 1 on%s expected, got %s",
-        dims > 1 and ", or two," or "", type(n) == "number" and tostring(n) or type(n))
+      check.argument(position, name, "%s: a whole number from 1 on%s expected, got %s",
+        what or "size", dims > 1 and ", or two," or "",
+        type(n) == "number" and tostring(n) or type(n))
     end
     list[d] = math.tointeger(n)
   end
   return list
+end
+
+local function shown(v)
+  if type(v) == "string" then return "'" .. v .. "'" end
+  if type(v) ~= "table" then return tostring(v) end
+  local parts = {}
+  for i = 1, #v do parts[i] = shown(v[i]) end
+  return "{ " .. table.concat(parts, ", ") .. " }"
+end
+
+local least = { stride = 1, padding = 0, dilation = 1, output_padding = 0 }
+
+-- The options that move a kernel: each a whole number, or one for each of `dims` sides.
+local function check_moves(position, name, opts, dims)
+  for _, key in ipairs { "stride", "padding", "dilation", "output_padding" } do
+    local v, lo = opts[key], least[key]
+    for d = 1, v ~= nil and dims or 0 do
+      local n = v
+      if type(v) == "table" then n = #v <= dims and v[d] end
+      if type(n) ~= "number" or not math.tointeger(n) or n < lo or n > 32767 then
+        check.argument(position, name, "%s: a whole number from %d on%s expected, got %s", key, lo,
+          dims > 1 and ", or two," or "", shown(v))
+      end
+    end
+  end
+end
+
+-- Side d of an option.
+local function side(v, d, default)
+  if v == nil then return default end
+  return type(v) == "table" and v[d] or v
 end
 
 -- As in PyTorch: uniform within 1 / sqrt(inputs of one output).
@@ -72,6 +104,13 @@ local function convolution(name, dims, op, turned, more)
         check.argument(4, name, "%d groups of %d and %d channels", groups, inputs, outputs)
       end
       self._size, self._opts = sides(3, name, size, dims), {}
+      check_moves(4, name, opts, dims)
+      for d = 1, dims do
+        local out, stride = side(opts.output_padding, d, 0), side(opts.stride, d, 1)
+        if out > 0 and out >= math.max(stride, side(opts.dilation, d, 1)) then
+          check.argument(4, name, "output_padding %d is no smaller than the stride %d", out, stride)
+        end
+      end
       for _, k in ipairs { "stride", "padding", "dilation", "groups", "output_padding" } do
         self._opts[k] = opts[k]
       end
@@ -102,13 +141,21 @@ M.ConvTranspose2d = convolution("ConvTranspose2d", 2, mare.conv_transpose2d, tru
 
 -- -- pooling --------------------------------------------------------------------------------
 
-local function pooling(name, op)
+local function pooling(name, op, known_here)
   return Module:extend(name, {
     init = function(self, size, opts)
       self.size = size
       self._opts = opts
-      check.options(2, name, opts, { stride = true, padding = true, dilation = true })
-      sides(1, name, size, 2)
+      check.options(2, name, opts, known_here)
+      local window = sides(1, name, size, 2)
+      check_moves(2, name, opts or {}, 2)
+      for d = 1, 2 do
+        local padding = side(opts and opts.padding, d, 0)
+        if padding > window[d] // 2 then
+          check.argument(2, name, "padding %d is more than half of the window %s", padding,
+            text(size))
+        end
+      end
     end,
     forward = function(self, x) return op(x, self.size, self._opts) end,
     describe = function(self) return ("%s(%s)"):format(name, text(self.size)) end,
@@ -116,10 +163,10 @@ local function pooling(name, op)
 end
 
 --- The largest value of each window of images: MaxPool(size, { stride, padding, dilation }).
-M.MaxPool = pooling("MaxPool", mare.max_pool2d)
+M.MaxPool = pooling("MaxPool", mare.max_pool2d, { stride = true, padding = true, dilation = true })
 
 --- The mean of each window of images: AvgPool(size, { stride, padding }).
-M.AvgPool = pooling("AvgPool", mare.avg_pool2d)
+M.AvgPool = pooling("AvgPool", mare.avg_pool2d, { stride = true, padding = true })
 
 --- The means over as many equal parts of the planes as asked for: AdaptiveAvgPool(1) is the
 -- global mean.
@@ -137,6 +184,10 @@ M.Upsample = Module:extend("Upsample", {
     check.options(1, "Upsample", opts, { scale = true, size = true, mode = true })
     if not opts or not (opts.scale or opts.size) then
       check.argument(1, "Upsample", "{ scale = } or { size = } expected")
+    end
+    sides(1, "Upsample", opts.size or opts.scale, 2, opts.size and "size" or "scale")
+    if opts.mode ~= nil and opts.mode ~= "nearest" and opts.mode ~= "bilinear" then
+      check.argument(1, "Upsample", "mode '%s'; known: bilinear, nearest", tostring(opts.mode))
     end
     self._opts = opts
   end,

@@ -84,14 +84,19 @@ local function closed_state(kind, state) return kind.cell and state or state[1] 
 
 -- -- cells ----------------------------------------------------------------------------------
 
-local cell_options = { bias = true, dtype = true, activation = true }
+-- Only plain networks have a choice: the gates of the others are made of sigmoid and tanh.
+local function options_of(kind, more)
+  local list = { bias = true, dtype = true, activation = kind == kinds.RNN or nil }
+  for _, name in ipairs(more or {}) do list[name] = true end
+  return list
+end
 
 local function cell(base)
   local kind, name = kinds[base], base .. "Cell"
   return Module:extend(name, {
     init = function(self, inputs, hidden, opts)
       self.inputs, self.hidden = check.count(1, name, inputs), check.count(2, name, hidden)
-      check.options(3, name, opts, cell_options)
+      check.options(3, name, opts, options_of(kind))
       opts = opts or {}
       self._f = nonlinearity(name, opts)
       parameters(self, inputs, hidden, kind.gates, opts)
@@ -115,17 +120,15 @@ end
 -- dtype }).
 M.RNNCell = cell "RNN"
 
---- One step of long short-term memory: cell(x, { h, c }) gives { h', c' }.  Hochreiter and
--- Schmidhuber 1997.
+--- One step of long short-term memory: cell(x, { h, c }) gives { h', c' }, (n, hidden) each.
+-- LSTMCell(inputs, hidden, { bias, dtype }).  Hochreiter and Schmidhuber 1997.
 M.LSTMCell = cell "LSTM"
 
---- One step of a gated recurrent unit: cell(x, h) gives h'.  Cho and others 2014.
+--- One step of a gated recurrent unit: cell(x, h) gives h', (n, hidden).
+-- GRUCell(inputs, hidden, { bias, dtype }).  Cho and others 2014.
 M.GRUCell = cell "GRU"
 
 -- -- layers ---------------------------------------------------------------------------------
-
-local options = { layers = true, bidirectional = true, dropout = true, bias = true, dtype = true,
-  activation = true }
 
 -- One direction of one layer: the hidden states at every time as a list, and the last state.
 local function run(self, kind, at, x, state, backwards)
@@ -184,7 +187,7 @@ local function layer(name)
   return Module:extend(name, {
     init = function(self, inputs, hidden, opts)
       self.inputs, self.hidden = check.count(1, name, inputs), check.count(2, name, hidden)
-      check.options(3, name, opts, options)
+      check.options(3, name, opts, options_of(kind, { "layers", "bidirectional", "dropout" }))
       opts = opts or {}
       self.layers = check.count(3, name, opts.layers or 1)
       self.bidirectional = opts.bidirectional == true
@@ -213,10 +216,12 @@ end
 -- Elman 1990.  `local y, h = nn.RNN(8, 16)(x)  y, h = rnn(x2, h)`
 M.RNN = layer "RNN"
 
---- Long short-term memory: as RNN; the state is { h, c }.  Hochreiter and Schmidhuber 1997.
+--- Long short-term memory: as RNN, without activation; the state is { h, c }.  Hochreiter and
+-- Schmidhuber 1997.  `local y, state = nn.LSTM(8, 16, { layers = 2 })(x)`
 M.LSTM = layer "LSTM"
 
---- Gated recurrent units: as RNN.  Cho and others 2014.
+--- Gated recurrent units: as RNN, without activation.  Cho and others 2014.
+-- `local y, h = nn.GRU(8, 16)(x)`
 M.GRU = layer "GRU"
 
 return M

@@ -219,7 +219,9 @@ local function write_texts(view, panel)
       for i = 1, #t.text do
         local c = from + i - 1
         if c >= 0 and c < view.canvas.width then
-          view.canvas.glyph[py // 4 * view.canvas.width + c] = t.text:sub(i, i)
+          local cell = py // 4 * view.canvas.width + c
+          view.canvas.glyph[cell] = t.text:sub(i, i)
+          view.canvas.code[cell] = t.colour == "black" and 16 or 15
         end
       end
     end
