@@ -75,9 +75,9 @@ $(B)/bundle.o: $(B)/bundle.c src/bind/bundle.inc.c Makefile
 	$(SAY) $(COMPILE) -I. -c -o $@ $<
 
 # What a program calls once in a while is compiled for size.
-COLD = bind/conv bind/create bind/core bind/csv bind/files bind/index bind/interrupt \
-       bind/io bind/join bind/linalg bind/memory bind/models host/json host/layers \
-       host/model host/norms host/planes io/batch io/bytes io/csv io/idx \
+COLD = bind/conv bind/create bind/core bind/csv bind/feed bind/files bind/index \
+       bind/interrupt bind/io bind/join bind/linalg bind/memory bind/models host/json host/layers \
+       host/model host/norms host/planes io/batch io/bytes io/csv io/feed io/idx \
        io/npy io/safetensors io/svm io/zip ops/linalg learn/models
 $(COLD:%=$(B)/obj/%.o): CFLAGS := $(CFLAGS:-O2=-Os)
 

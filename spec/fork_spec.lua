@@ -100,6 +100,32 @@ describe("a forked child", function()
     assert.equal(4, mare.threads())
   end)
 
+  it("goes on with batches whose thread stayed behind", function()
+    local ds = mare.data.dataset(mare.arange(1, 40000):reshape(400, 100))
+    for _, used in ipairs { 1, 3 } do
+      local next_batch, _, _, feed = ds:batches { size = 10, prefetch = 5, shuffle = true, seed = 2 }
+      for _ = 1, used do next_batch() end
+      local function rest()
+        local bits = {}
+        for x in next_batch do bits[#bits + 1] = ("%a"):format((x * x):sum():item()) end
+        feed:close()
+        return table.concat(bits, " ")
+      end
+      local first = child(rest)
+      assert.equal(40 - used, select(2, first:gsub("0x", "")))
+      assert.equal(first, child(function()
+        collectgarbage()
+        return assert(helper.fork(rest))
+      end))
+      assert.equal(first, rest())
+    end
+    assert.equal("true", child(function() -- and may have one of its own
+      local n = 0
+      for x in ds:batches { size = 10, prefetch = 3 } do n = n + x:size(1) end
+      return tostring(n == 400)
+    end))
+  end)
+
   it("may fork again", function()
     mare.threads(4)
     local first = work()
@@ -133,6 +159,17 @@ describe("a state that is closed", function()
       .. "mare.randn(500, 500):exp():sum() ]] end io.write 'alive'"):format(folder, "os.time()")
     local text, ok = run(('lua5.4 -e "%s"'):format(script))
     demand(ok and text == "alive", "%s", text)
+  end)
+
+  it("ends the threads that make its batches, and so does the process", function()
+    local inner = "local mare = require 'mare' local ds = mare.data.dataset(mare.zeros(4000, 100)) "
+      .. "local a, b = ds:batches { size = 1000, prefetch = 3 }, ds:batches { size = 9, prefetch = 20 } a() b() "
+    local script = ("local h = package.loadlib('%s/forkhelper.so', 'luaopen_forkhelper')() "
+      .. "for i = 1, 5 do h.state [[ %s kept = { a, b } ]] end io.write 'alive'"):format(folder, inner)
+    for _, ending in ipairs { "", " os.exit(0)", " os.exit(0, true)" } do
+      local text, ok = run(('lua5.4 -e "%s %s"'):format(script, inner .. ending))
+      demand(ok and text == "alive", "%s", text)
+    end
   end)
 
   it("does not hold up the end of the process", function()

@@ -57,6 +57,9 @@ function M.kind(v)
   return core.isclosed(v) and "closed tensor" or v.dtype .. " tensor"
 end
 
+--- A value as messages show it; 0/0 is "nan", whatever its sign.
+function M.text(v) return v ~= v and "nan" or tostring(v) end
+
 --- A tensor, open.
 function M.tensor(position, name, v)
   if not core.is_tensor(v) or core.isclosed(v) then
@@ -70,7 +73,7 @@ function M.dimension(position, name, dim, n)
   local d = math.tointeger(dim)
   if type(dim) ~= "number" or not d then
     M.argument(position, name, "dimension expected, got %s",
-      type(dim) == "number" and tostring(dim) or type(dim))
+      type(dim) == "number" and M.text(dim) or type(dim))
   end
   if d < 0 then d = d + n + 1 end
   if d < 1 or d > n then
@@ -96,7 +99,7 @@ function M.number(position, name, value, default, lo, hi, option)
   if type(value) ~= "number" then
     M.argument(position, name, "%snumber expected, got %s", what, type(value))
   elseif value ~= value or (lo and value < lo) or (hi and value > hi) then
-    M.argument(position, name, "%s%s is outside %s to %s", what, tostring(value),
+    M.argument(position, name, "%s%s is outside %s to %s", what, M.text(value),
       tostring(lo or -math.huge), tostring(hi or math.huge))
   end
   return value
@@ -107,7 +110,7 @@ function M.count(position, name, value, lo)
   local n = math.tointeger(value)
   if type(value) ~= "number" or not n or n < (lo or 1) then
     M.argument(position, name, "whole number of at least %d expected, got %s", lo or 1,
-      type(value) == "number" and tostring(value) or type(value))
+      type(value) == "number" and M.text(value) or type(value))
   end
   return n
 end

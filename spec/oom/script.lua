@@ -95,6 +95,9 @@ if not saved then error(message, 0) end
 -- batches
 local data = mare.data.dataset(x, labels)
 for xb in data:batches { size = 4, shuffle = true, seed = 1 } do model(xb) end
+for xb in data:batches { size = 1, prefetch = 2 } do model(xb) end
+local ahead = data:batches { size = 1, prefetch = 3 } -- still open when the state is closed
+ahead()
 
 -- scopes that are still open when the state is closed
 local forgotten = mare.scope()

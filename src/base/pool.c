@@ -266,7 +266,8 @@ static bool leave(int id) {
 ** is often sent when others keep the machine busy.  Batch threads never do; they
 ** wait for a core to be free, and nobody waits for them.
 */
-static void be_polite(void) {
+void mare_thread_alone(void) {
+  inside = true;
 #ifdef SCHED_BATCH
   struct sched_param p = {0};
   pthread_setschedparam(pthread_self(), SCHED_BATCH, &p); /* may fail: then not */
@@ -276,8 +277,7 @@ static void be_polite(void) {
 static void *worker(void *arg) {
   int id = (int)(intptr_t)arg;
   bool aside;
-  inside = true;
-  be_polite();
+  mare_thread_alone();
   for (;;) {
     unsigned seen = atomic_load(&news);
     if (id >= atomic_load(&nwanted) && leave(id)) return NULL;
@@ -285,17 +285,21 @@ static void *worker(void *arg) {
   }
 }
 
-/* no signal of the host is delivered to a worker, except for its own faults */
-static bool start_one(int id, const pthread_attr_t *attr) {
+bool mare_thread_start(pthread_t *t, const pthread_attr_t *attr, void *(*run)(void *),
+                       void *arg) {
   static const int fault[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
   sigset_t all, old;
-  pthread_t t;
   sigfillset(&all);
   for (size_t i = 0; i < sizeof fault / sizeof *fault; i++) sigdelset(&all, fault[i]);
   pthread_sigmask(SIG_SETMASK, &all, &old);
-  bool ok = pthread_create(&t, attr, worker, (void *)(intptr_t)id) == 0;
+  bool ok = pthread_create(t, attr, run, arg) == 0;
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   return ok;
+}
+
+static bool start_one(int id, const pthread_attr_t *attr) {
+  pthread_t t;
+  return mare_thread_start(&t, attr, worker, (void *)(intptr_t)id);
 }
 
 /*

@@ -6,6 +6,7 @@
 #ifndef MARE_POOL_H
 #define MARE_POOL_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -49,6 +50,12 @@ extern _Thread_local mare_Watch mare_watch MARE_NEAR;
 */
 bool mare_stopping(void);
 void mare_go_on(void); /* the answer has been dealt with */
+
+/* a thread to which no signal of the host is delivered, except for its own faults */
+bool mare_thread_start(pthread_t *t, const pthread_attr_t *attr, void *(*run)(void *),
+                       void *arg);
+/* this one runs all pieces of its jobs itself, and keeps no caller from a core */
+void mare_thread_alone(void);
 
 /* mare_threads and mare_set_threads are in mare.h */
 int mare_cores(void);          /* cores this process may use: affinity, cgroup */

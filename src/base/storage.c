@@ -241,6 +241,8 @@ mare_Storage *mare_storage_map(mare_Heap *h, int fd, uint64_t offset, size_t n) 
   return s;
 }
 
+bool mare_storage_mapped(const mare_Storage *s) { return s->data != (char *)s + UNIT; }
+
 static void unmap(mare_Storage *s) {
   size_t before = page_offset((uintptr_t)s->data);
   munmap(s->data - before, before + s->nbytes);
@@ -249,7 +251,7 @@ static void unmap(mare_Storage *s) {
 
 void mare_storage_release(mare_Storage *s) {
   if (!s || --s->refcount > 0) return;
-  if (s->data != (char *)s + UNIT) unmap(s);
+  if (mare_storage_mapped(s)) unmap(s);
   s->heap->live -= s->capacity;
   block_give(s->heap, s);
 }

@@ -39,6 +39,7 @@ mare_Storage *mare_storage_retain(mare_Storage *s);          /* returns s */
 ** not copied, not counted as live.  NULL when that cannot be done.
 */
 mare_Storage *mare_storage_map(mare_Heap *h, int fd, uint64_t offset, size_t n);
+bool mare_storage_mapped(const mare_Storage *s);
 void mare_storage_release(mare_Storage *s);                  /* NULL is allowed */
 
 void *mare_scratch(mare_Heap *h, size_t nbytes); /* uncounted working memory, or NULL */

@@ -236,6 +236,8 @@ void check_same_shape(lua_State *L, const Object *a, const Object *b, int arg);
 /* Pushes a new tensor, contiguous and not initialised. */
 Object *new_tensor(lua_State *L, State *S, mare_Dtype dt, int ndim, const int64_t *shape);
 Object *new_like(lua_State *L, State *S, const mare_Tensor *t); /* same shape and type */
+/* Pushes a tensor that takes t's storage over: t is closed then. */
+Object *new_owner(lua_State *L, State *S, mare_Tensor *t);
 /* Pushes a tensor that shares v's storage. */
 Object *new_view(lua_State *L, State *S, const mare_Tensor *v);
 /* t itself when contiguous (pushes nil), otherwise a pushed copy */
@@ -266,6 +268,8 @@ int named_error(lua_State *L, int arg, const char *name, const char *text);
 int user_error(lua_State *L, const char *fmt, ...); /* at the user's line */
 const char *shape_of(lua_State *L, const mare_Tensor *t); /* "3x4"; pushes the string */
 const char *type_of(lua_State *L, State *S, int arg);     /* for messages */
+
+double unsign(double v); /* for messages: NaN without a sign */
 
 int64_t check_integer(lua_State *L, int arg);              /* exact, otherwise an error */
 int64_t opt_integer(lua_State *L, int arg, int64_t def);
@@ -300,7 +304,8 @@ extern const Function object_functions[], create_functions[], memory_functions[]
     tape_functions[], backward_functions[], forward_functions[],
     elementwise_functions[], reduce_functions[], index_functions[],
     product_functions[], optim_functions[], io_functions[], linalg_functions[],
-    csv_functions[], files_functions[], conv_functions[], interrupt_functions[];
+    csv_functions[], feed_functions[], files_functions[], conv_functions[],
+    interrupt_functions[];
 
 extern const Op copy_ops[], view_ops[], product_ops[], reduce_ops[], index_ops[],
     join_ops[];

@@ -138,7 +138,7 @@ static void push_functions(lua_State *L) {
       core_functions,  object_functions,   create_functions,      memory_functions,
       tape_functions,  backward_functions, elementwise_functions, reduce_functions,
       index_functions, product_functions,  optim_functions,       io_functions,
-      forward_functions, linalg_functions, csv_functions, files_functions,
+      forward_functions, linalg_functions, csv_functions, feed_functions, files_functions,
       conv_functions, interrupt_functions};
   lua_createtable(L, 0, 64);
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) add_functions(L, lists[i]);

@@ -151,6 +151,14 @@ Object *new_like(lua_State *L, State *S, const mare_Tensor *t) {
   return push_open(L, S, NULL, t->dtype, t->ndim, t->shape);
 }
 
+Object *new_owner(lua_State *L, State *S, mare_Tensor *t) {
+  Object *o = push_closed(L, S, NULL, t->storage->capacity <= NEST_BYTES);
+  o->t = *t;
+  t->storage = NULL;
+  if (S->scope) scope_add(L, S, o);
+  return o;
+}
+
 Object *new_view(lua_State *L, State *S, const mare_Tensor *v) {
   return push_sharing(L, S, NULL, v);
 }

@@ -231,7 +231,7 @@ local function check_order(position, name, opts, known)
   check.options(position, name, opts, known)
   opts = opts or {}
   if opts.seed ~= nil and math.type(opts.seed) ~= "integer" then
-    check.argument(position, name, "seed is an integer, not %s", tostring(opts.seed))
+    check.argument(position, name, "seed is an integer, not %s", check.text(opts.seed))
   end
   return opts
 end
@@ -301,7 +301,7 @@ local function first_part(size, n)
   if type(size) ~= "number" or size ~= size or size <= 0 or
       not (size < 1 or math.tointeger(size)) or size > n then
     check.argument(1, "split", "a fraction below 1 or a number of rows up to %d expected, got %s",
-      n, tostring(size))
+      n, check.text(size))
   end
   return size < 1 and math.floor(size * n + 0.5) or math.tointeger(size)
 end
@@ -382,28 +382,56 @@ local function varied(self, opts, number, x, y)
   return self.augmentation(x, y)
 end
 
+local function as_list(t) return t == nil and {} or core.is_tensor(t) and { t } or t end
+
+-- The n tensors of a batch from the first on, as a list or alone, as t is.
+local function like(t, list, first, n)
+  if t == nil or core.is_tensor(t) then return list[first] end
+  return table.move(list, first, first + n - 1, 1, {})
+end
+
+-- All tensors of a data set, how many of them are inputs, and a function that makes x and y of
+-- those of a batch.
+local function tensors_of(self)
+  local x, y = as_list(self.source), as_list(self.target)
+  local all = table.move(y, 1, #y, #x + 1, { table.unpack(x) })
+  local function apart(...)
+    if ... == nil then return nil end
+    local list = { ... }
+    return like(self.source, list, 1, #x), like(self.target, list, #x + 1, #y)
+  end
+  local alone = x[1] == self.source and (#y == 0 or y[1] == self.target)
+  return all, #x, alone and function(...) return ... end or apart
+end
+
 --- Iterates over batches of inputs and targets.  u8 inputs become f32 in 0..1.
 -- Options: size (32), shuffle (false), seed, epoch (a number: with the same seed, each
 -- epoch has an order of its own), drop_last (false: the last batch may be smaller), skip
--- (0: so many batches are left out at the start).
+-- (0: so many batches are left out at the start), prefetch: how many batches a thread of its
+-- own makes ahead of time, in so much more memory; 2 where a tensor is mapped from a file,
+-- 0 (none) otherwise.  Batches are the same with and without.  The thread ends with the loop;
+-- where the iterator is called by hand, with the collector or by closing its fourth value.
 -- `for x, y in train:batches { size = 128, shuffle = true } do ... end`
 function Dataset:batches(opts)
   opts = check_order(1, "batches", opts, { size = true, drop_last = true, epoch = true,
-    skip = true })
+    skip = true, prefetch = true })
   local size = check.count(1, "batches", opts.size or 32)
   if opts.epoch ~= nil then check.count(1, "batches", opts.epoch, 0) end
   local n, number = #self, check.count(1, "batches", opts.skip or 0, 0)
+  local ahead = opts.prefetch == nil and -1 or sampling.check_prefetch(opts.prefetch)
   local rows = core.hold(order_of, self, opts)
+  local last = opts.drop_last and n - n % size or n
+  local list, nx, apart = tensors_of(self)
+  local feed = core.feed(list, nx, rows, number > n // size and n + 1 or 1 + size * number, last,
+    size, ahead)
+  local function next_batch() return apart(core.feed_next(feed)) end
+  if not self.augmentation then return next_batch, nil, nil, feed end
   return function()
-    local first = 1 + size * number
-    local count = math.min(size, n - first + 1)
-    if count <= 0 or (opts.drop_last and count < size) then return nil end
+    local x, y = next_batch()
+    if x == nil then return nil end
     number = number + 1
-    local x = gather(self.source, rows, first, count, true)
-    local y = gather(self.target, rows, first, count, false)
-    if self.augmentation then return varied(self, opts, number, x, y) end
-    return x, y
-  end
+    return varied(self, opts, number, x, y)
+  end, nil, nil, feed
 end
 
 -- -- words ----------------------------------------------------------------------------

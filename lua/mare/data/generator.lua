@@ -110,7 +110,7 @@ local function check_batches(opts)
   check.options(1, "batches", opts, batch_options)
   opts = opts or {}
   if opts.seed ~= nil and math.type(opts.seed) ~= "integer" then
-    check.argument(1, "batches", "seed is an integer, not %s", tostring(opts.seed))
+    check.argument(1, "batches", "seed is an integer, not %s", check.text(opts.seed))
   end
   if opts.epoch ~= nil then check.count(1, "batches", opts.epoch, 0) end
   return opts, check.count(1, "batches", opts.size or 32),
@@ -128,7 +128,8 @@ local function samples(self, epoch)
   end
 end
 
---- Iterates over batches; the options are those of a data set's batches.
+--- Iterates over batches; the options are those of a data set's batches, but for prefetch: a
+-- function in Lua makes its rows when they are asked for.
 -- `for x, y in g:batches { size = 32, shuffle = true, seed = 1 } do ... end`
 function Generator:batches(opts)
   local size, skip

@@ -19,6 +19,15 @@ function M.seeded(seed, epoch, batch)
   return setmetatable({ key = key, counter = counter }, Restore)
 end
 
+--- The option prefetch of batches, as the user gave it.
+function M.check_prefetch(n)
+  if n == nil then return nil end
+  if check.count(1, "batches", n, 0) > 1000 then
+    check.argument(1, "batches", "prefetch: 0 to 1000 batches expected, got %d", n)
+  end
+  return n
+end
+
 -- -- weights ------------------------------------------------------------------------------
 
 --- Weights (n), f64, as the user gave them for n rows; errors name function and argument.
@@ -32,7 +41,7 @@ function M.check_weights(position, name, w, n)
   local bad = w:ge(0):logical_and(w:lt(math.huge)):eq(0)
   if n > 0 and bad:any():item() == 1 then
     local row = bad:argmax():item()
-    check.argument(position, name, "the weight of row %d is %s", row, tostring(w[row]:item()))
+    check.argument(position, name, "the weight of row %d is %s", row, check.text(w[row]:item()))
   elseif n > 0 and w:sum():item() <= 0 then
     check.argument(position, name, "the weights are all zero")
   end

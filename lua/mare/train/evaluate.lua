@@ -26,7 +26,7 @@ function M.metrics(name, metrics)
       check.argument(position, name, "metrics: unknown metric '%s' (entry %d); known: %s",
         tostring(entry), i, check.names(known))
     end
-    list[i] = { name = entry, fn = known[entry] }
+    list[i] = { name = entry, fn = known[entry], each = true }
   end
   local others = {}
   for key, fn in pairs(metrics) do
@@ -55,7 +55,7 @@ function M.batches(name, data, options)
     check.argument(2, name, "data set or function that returns an iterator expected, got %s",
       check.kind(data))
   end
-  local next_batch, state, control = data(options.epoch)
+  local next_batch, state, control, closing = data(options.epoch)
   if not callable(next_batch) then
     check.argument(2, name, "the function of data returned a %s, not an iterator",
       type(next_batch))
@@ -64,7 +64,7 @@ function M.batches(name, data, options)
     local x, y = next_batch(state, control)
     control = x
     return x, y
-  end
+  end, nil, nil, closing
 end
 
 -- -- passes -------------------------------------------------------------------------------
@@ -88,33 +88,73 @@ local function check_model(name, model)
   end
 end
 
--- The outputs of model over data, as a list of batches, and the targets.
+--- The rows of a batch: of a tensor, or of the first in a list.
+function M.rows_of(x)
+  return mare.is_tensor(x) and x:size(1) or type(x) == "table" and #x > 0 and M.rows_of(x[1]) or 1
+end
+
+-- Batches as one: tensors, or lists of tensors where there are several in a batch.
+local function together(list)
+  if type(list[1]) ~= "table" then return list[1] ~= nil and mare.cat(list, 1) or nil end
+  local all = {}
+  for k = 1, #list[1] do
+    local parts = {}
+    for i, batch in ipairs(list) do parts[i] = batch[k] end
+    all[k] = mare.cat(parts, 1)
+  end
+  return all
+end
+
+-- The outputs of model over data, as a list of batches, the targets, and how many rows each has.
 local function outputs(name, model, data, size)
-  local predictions, targets = {}, {}
+  local predictions, targets, rows = {}, {}, {}
   if mare.data.is_dataset(data) then data = data:plain() end
   for x, y in M.batches(name, data, { size = size }) do
     local piece <close> = mare.scope()
     predictions[#predictions + 1] = piece:keep(model(x))
-    targets[#targets + 1] = y
+    targets[#predictions], rows[#predictions] = y, M.rows_of(x)
   end
   if #predictions == 0 then check.argument(2, name, "the data have no rows") end
-  return predictions, targets
+  return predictions, targets, rows
 end
 
---- The model's outputs for all rows of a data set (or a tensor of inputs), as one tensor, in
--- evaluation mode and without a tape, `batch` (1000) rows at a time.
+local function as_number(v) return mare.is_tensor(v) and v:numel() == 1 and v:item() or v end
+
+-- A metric of everything into seen.  One of mare.metrics sees each output with its target.
+local function measure(metric, p, t, seen)
+  if not metric.each or type(p) ~= "table" and type(t) ~= "table" then
+    seen[metric.name] = as_number(metric.fn(p, t))
+    return
+  end
+  local outs, wants = type(p) == "table" and #p or 1, type(t) == "table" and #t or 1
+  if outs ~= wants or type(p) ~= type(t) then
+    check.fail("metrics: '%s' compares each output with its target, and there are %d and %d; " ..
+      "give { name = function(outputs, targets) }", metric.name, outs, wants)
+  end
+  for k = 1, outs do
+    seen[("%s_%d"):format(metric.name, k)] = as_number(metric.fn(p[k], t[k]))
+  end
+end
+
+--- The model's outputs for all rows of a data set (or a tensor of inputs, or a list of them), as
+-- one tensor, or a list where the model has several, in evaluation mode and without a tape,
+-- `batch` (1000) rows at a time.
 -- `local scores = train.predict(model, test)`
 function M.predict(model, data, batch)
   check_model("predict", model)
   batch = check.count(3, "predict", batch or 1000)
-  if mare.is_tensor(data) then data = mare.data.dataset(data) end
+  if mare.is_tensor(data) or type(data) == "table" and mare.is_tensor(data[1]) then
+    data = mare.data.dataset(data)
+  end
   return quietly(model, function()
-    return mare.cat((outputs("predict", model, data, batch)), 1)
+    return together((outputs("predict", model, data, batch)))
   end)
 end
 
 --- The loss and the metrics of a model over a data set: { loss =, accuracy = ... }.  Metrics see
--- all rows at once.  Options: loss (a function), metrics, batch (1000).
+-- all rows at once; where there are several outputs and targets, those named by a string give a
+-- number for each (accuracy_1, accuracy_2 ...), functions see the lists.  Options: loss (a
+-- function), metrics, batch (1000).
 -- ```
 -- local seen = train.evaluate(model, test, { loss = mare.loss.cross_entropy,
 --   metrics = { "accuracy" } })
@@ -132,21 +172,17 @@ function M.evaluate(model, data, opts)
   end
   return quietly(model, function()
     local _ <close> = mare.scope()
-    local predictions, targets = outputs("evaluate", model, data, batch)
-    local seen, sum, rows = {}, 0, 0
+    local predictions, targets, rows = outputs("evaluate", model, data, batch)
+    local seen, sum, count = {}, 0, 0
     if opts.loss then
       for i, p in ipairs(predictions) do
-        local n = #targets[i]
-        sum, rows = sum + opts.loss(p, targets[i]):item() * n, rows + n
+        sum, count = sum + opts.loss(p, targets[i]):item() * rows[i], count + rows[i]
       end
-      seen.loss = sum / rows
+      seen.loss = sum / count
     end
     if #metrics > 0 then
-      local p, t = mare.cat(predictions, 1), mare.cat(targets, 1)
-      for _, m in ipairs(metrics) do
-        local value = m.fn(p, t)
-        seen[m.name] = mare.is_tensor(value) and value:numel() == 1 and value:item() or value
-      end
+      local p, t = together(predictions), together(targets)
+      for _, m in ipairs(metrics) do measure(m, p, t, seen) end
     end
     return seen
   end)

@@ -9,6 +9,8 @@ local checkpoint = require "mare.train.checkpoint"
 local evaluate = require "mare.train.evaluate"
 local history = require "mare.train.history"
 
+local rows_of = evaluate.rows_of
+
 local M = { predict = evaluate.predict, evaluate = evaluate.evaluate }
 
 -- -- options ------------------------------------------------------------------------------
@@ -18,6 +20,7 @@ local known = {
   shuffle = true, seed = true, steps = true, metrics = true, schedule = true, clip_norm = true,
   clip_value = true, accumulate = true, early_stop = true, checkpoint = true, resume = true,
   on_step = true, on_epoch = true, progress = true, drop_last = true, penalty = true,
+  prefetch = true,
 }
 
 local function option(name, value, kind)
@@ -32,16 +35,14 @@ local function count(name, value, default, lo)
   local n = type(value) == "number" and math.tointeger(value)
   if not n or n < (lo or 1) then
     check.argument(2, "fit", "%s: whole number of at least %d expected, got %s", name, lo or 1,
-      tostring(value))
+      check.text(value))
   end
   return n
 end
 
-local function text(v) return v ~= v and "nan" or tostring(v) end -- not "-nan"
-
 local function positive(name, value)
   if option(name, value, "number") and (value ~= value or value <= 0) then
-    check.argument(2, "fit", "%s: number above 0 expected, got %s", name, text(value))
+    check.argument(2, "fit", "%s: number above 0 expected, got %s", name, check.text(value))
   end
   return value
 end
@@ -119,26 +120,31 @@ local function new_run(model, opts)
   local run = {
     model = model, optimizer = opts.optimizer, loss = opts.loss, data = opts.data,
     validation = opts.validation, epochs = count("epochs", opts.epochs, 1),
-    shuffle = opts.shuffle ~= false, drop_last = opts.drop_last, seeded = opts.seed ~= nil,
+    shuffle = option("shuffle", opts.shuffle, "boolean") ~= false,
+    drop_last = option("drop_last", opts.drop_last, "boolean"), seeded = opts.seed ~= nil,
     metrics = evaluate.metrics("fit", opts.metrics), schedule = opts.schedule,
     clip_norm = positive("clip_norm", opts.clip_norm),
     clip_value = positive("clip_value", opts.clip_value),
     accumulate = count("accumulate", opts.accumulate, 1), penalty = opts.penalty,
     keep = keeper(opts.checkpoint), on_step = option("on_step", opts.on_step, "function"),
     on_epoch = option("on_epoch", opts.on_epoch, "function"), history = history.new(),
-    steps = steps_of(opts, size), limit = count("steps", opts.steps), live = opts.progress,
-    own = mare.data.is_dataset(opts.data),
+    steps = steps_of(opts, size), limit = count("steps", opts.steps),
+    live = option("progress", opts.progress, "boolean"),
+    own = mare.data.is_dataset(opts.data), prefetch = count("prefetch", opts.prefetch, nil, 0),
     at = { epoch = 1, step = 0, batch = 0, size = size, loss = 0.0, rows = 0,
       seed = opts.seed or mare.randint(1, 1 << 31, 1, "i64"):item() },
   }
   run.stop, run.stopping = stopper(opts.early_stop)
   if math.type(run.at.seed) ~= "integer" then
-    check.argument(2, "fit", "seed: integer expected, got %s", tostring(opts.seed))
+    check.argument(2, "fit", "seed: integer expected, got %s", check.text(opts.seed))
   end
   if opts.penalty ~= nil and not callable(opts.penalty) then
     check.argument(2, "fit", "penalty: function expected, got %s", check.kind(opts.penalty))
   end
-  if opts.resume and not run.keep then
+  if opts.prefetch ~= nil and not run.own then
+    check.argument(2, "fit", "prefetch: only the batches of a data set are made ahead of time")
+  end
+  if option("resume", opts.resume, "boolean") and not run.keep then
     check.argument(2, "fit", "resume needs checkpoint = path")
   end
   return run
@@ -166,12 +172,17 @@ local function blame(run, x)
   for name, p in run.model:named_parameters() do
     if not finite(p) then return ("parameter %s"):format(name) end
   end
-  if mare.is_tensor(x) and x.dtype ~= "i64" and not finite(x) then return "the input" end
+  for i, t in ipairs(type(x) == "table" and x or { x }) do
+    if mare.is_tensor(t) and t.dtype ~= "i64" and not finite(t) then
+      return type(x) == "table" and ("input %d"):format(i) or "the input"
+    end
+  end
   return mare.no_grad(broken_layer, run.model, x, "") or "the loss of finite predictions"
 end
 
 local function refuse_loss(run, value, x)
-  check.fail("'fit': the loss is %s at step %d (epoch %d): %s is not finite", text(value),
+  check.fail("'fit': the loss is %s at step %d (epoch %d): %s is not finite",
+    check.text(value),
     run.at.step + 1, run.at.epoch, blame(run, x))
 end
 
@@ -192,10 +203,6 @@ local function learn(run, x, y, share)
   if share ~= 1 then value = value * share end
   value:backward()
   return number * share
-end
-
-local function rows_of(x)
-  return mare.is_tensor(x) and x:size(1) or (type(x) == "table" and #x > 0 and rows_of(x[1])) or 1
 end
 
 local function collect(run, fetch)
@@ -234,13 +241,13 @@ end
 -- in the scope of a step; a function's tensors are its own.
 local function open_epoch(run)
   local at = run.at
-  local fetch = evaluate.batches("fit", run.data, { size = at.size, shuffle = run.shuffle,
-    seed = at.seed, epoch = at.epoch, drop_last = run.drop_last,
-    skip = run.own and at.batch or nil })
+  local fetch, _, _, feed = evaluate.batches("fit", run.data, { size = at.size,
+    shuffle = run.shuffle, seed = at.seed, epoch = at.epoch, drop_last = run.drop_last,
+    skip = run.own and at.batch or nil, prefetch = run.prefetch })
   if not run.own then
     for _ = 1, at.batch do fetch() end
   end
-  return fetch
+  return fetch, feed
 end
 
 -- Is value better than the best one so far?
@@ -373,10 +380,15 @@ local function one_step(run, fetch)
   return true
 end
 
+local function learn_epoch(run)
+  local fetch, feed = open_epoch(run)
+  local _ <close> = feed
+  while not run.stopped and one_step(run, fetch) do coroutine.yield(boundary) end
+end
+
 local function loop(run)
   while run.at.epoch <= run.epochs and not run.stopped do
-    local fetch = open_epoch(run)
-    while not run.stopped and one_step(run, fetch) do coroutine.yield(boundary) end
+    learn_epoch(run)
     if run.stopped then break end
     close_epoch(run)
     if due(run, run.keep and run.keep.epochs, run.at.epoch - 1) and not run.stopped then
@@ -440,9 +452,13 @@ end
 --
 -- * data: a data set, or a function(epoch) that returns an iterator of x, y; loss: a function of
 --   prediction and target; optimizer.  These are needed.
--- * epochs (1), batch (32), shuffle (true), seed (drawn), drop_last; steps: batches of an epoch.
+-- * epochs (1), batch (32), shuffle (true), seed (drawn), drop_last, and prefetch of a data set's
+--   batches; steps: batches of an epoch.
 -- * validation: a data set; metrics: names of mare.metrics, or { name = function }, of the
 --   validation set, or of the training data where there is none.
+-- * Where the data set has several inputs or targets (lists), model, loss and functions of metrics
+--   are given the lists; a metric named by a string compares each output with its target, and
+--   accuracy_1, accuracy_2 ... are what it gives.
 -- * schedule: the rate as a function of the step; one with report (plateau) is told the
 --   validation loss.  accumulate: batches for one update.  clip_norm, clip_value.
 -- * penalty: a function of the parameters, added to the loss.

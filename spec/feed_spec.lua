@@ -1,0 +1,246 @@
+-- feed_spec.lua -- batches that a thread makes ahead of time: the same as those that are made
+-- when they are asked for, whatever happens meanwhile, and a thread that ends with its loop.
+
+local mare = require "mare"
+local support = require "spec.support"
+local data = mare.data
+
+local here = "feed_spec.lua:"
+
+local function same_tensor(a, b)
+  assert.equal(a.dtype, b.dtype)
+  assert.same(a.shape, b.shape)
+  assert.equal(a:tobytes(), b:tobytes())
+end
+
+-- Two parts of batches: tensors, lists of tensors or nothing.
+local function same_part(a, b)
+  if mare.is_tensor(a) or a == nil then
+    if a == nil then return assert.is_nil(b) end
+    return same_tensor(a, b)
+  end
+  assert.equal(#a, #b)
+  for i = 1, #a do same_tensor(a[i], b[i]) end
+end
+
+local function with(opts, prefetch)
+  local all = { prefetch = prefetch }
+  for k, v in pairs(opts) do all[k] = v end
+  return all
+end
+
+local function all_batches(ds, opts)
+  local list = {}
+  for x, y in ds:batches(opts) do list[#list + 1] = { x, y } end
+  return list
+end
+
+-- Batches are the same for every number of them that is made ahead.
+local function same_batches(ds, opts)
+  local want = all_batches(ds, with(opts, 0))
+  for _, ahead in ipairs { 1, 2, 7, 1000 } do
+    local got = all_batches(ds, with(opts, ahead))
+    assert.equal(#want, #got)
+    for i, batch in ipairs(want) do
+      same_part(batch[1], got[i][1])
+      same_part(batch[2], got[i][2])
+    end
+  end
+  return want
+end
+
+local function images(n)
+  return mare.randint(0, 255, n * 12):to("u8"):reshape(n, 3, 4), mare.randint(1, 4, n)
+end
+
+-- The threads of this process, once they are as many as expected or a second has gone.
+local function threads(expected)
+  local count
+  for _ = 1, 100 do
+    for line in io.lines "/proc/self/status" do
+      count = tonumber(line:match "^Threads:%s*(%d+)") or count
+    end
+    if count == expected then return count end
+    os.execute "sleep 0.01"
+  end
+  return count
+end
+
+describe("batches made ahead of time", function()
+  it("are those that are made when they are asked for", function()
+    local x, y = images(103)
+    local ds = data.dataset(x, y)
+    for _, opts in ipairs { { size = 10 }, { size = 10, shuffle = true, seed = 3 }, { size = 1 },
+      { size = 103 }, { size = 1000 }, { size = 10, drop_last = true }, { size = 10, skip = 4 },
+      { size = 10, skip = 11 }, { size = 10, skip = 1 << 60 }, { size = 200, drop_last = true } } do
+      same_batches(ds, opts)
+    end
+    assert.equal(11, #same_batches(ds:subset(mare.randint(1, 103, 110)), { size = 10 }))
+    same_batches(ds:weighted "balanced", { size = 9, seed = 1, epoch = 2 })
+    same_batches(ds:augment { shift = 1, flip = true, noise = 0.1 }, { size = 9, seed = 1, shuffle = true })
+    same_batches(data.dataset(x), { size = 10 })
+    same_batches(data.dataset({ x, y }), { size = 10 })
+    local several = data.dataset({ x, mare.randn(103, 2), y }, { y, mare.randn(103) })
+    same_batches(several, { size = 10, shuffle = true, seed = 1 })
+    same_batches(data.dataset({ x }, y), { size = 10 })
+    same_batches(data.dataset(x, { y }), { size = 10 })
+    assert.equal(0, #same_batches(ds:subset(mare.empty(0, "i64")), {}))
+    assert.equal(3, #same_batches(data.dataset(mare.zeros(5, 0)), { size = 2 }))
+  end)
+
+  it("may be of tensors that stay in a file", function()
+    local x, y = images(20000)
+    local path = os.tmpname()
+    assert(mare.save(path, { x = x, y = y }))
+    local t = assert(mare.load(path, { mmap = true }))
+    local opts = { size = 1000, shuffle = true, seed = 1 }
+    local want = same_batches(data.dataset(x, y), opts)
+    local got = all_batches(data.dataset(t.x, t.y), opts)
+    for i, batch in ipairs(want) do same_part(batch[1], got[i][1]) end
+    os.remove(path)
+  end)
+
+  it("show what is written meanwhile, like all others", function()
+    for _, ahead in ipairs { 0, 1, 3 } do
+      local x = mare.zeros(8, 2)
+      local next_batch = data.dataset(x):batches { size = 2, prefetch = ahead }
+      assert.equal(0, next_batch():sum():item())
+      x:fill_(1)
+      assert.equal(4, next_batch():sum():item())
+      x[{ { 5, 6 }, {} }] = 3
+      assert.equal(12, next_batch():sum():item())
+      assert.equal(4, next_batch():sum():item())
+      assert.is_nil(next_batch())
+    end
+  end)
+
+  it("belong to the scope in which they are asked for", function()
+    local x, y = images(100)
+    local next_batch = data.dataset(x, y):batches { size = 10, prefetch = 3 }
+    local kept
+    do
+      local scope <close> = mare.scope()
+      local first = next_batch()
+      kept = scope:keep(next_batch())
+      assert.is_false(first:isclosed())
+      scope:close()
+      assert.is_true(first:isclosed())
+    end
+    assert.is_false(kept:isclosed())
+    assert.is_false(next_batch():isclosed())
+  end)
+
+  it("are counted, freed, and never more than there is memory for", function()
+    local x = mare.zeros(1000, 1000)
+    local ds, live = data.dataset(x), support.live()
+    local next_batch, _, _, feed = ds:batches { size = 100, prefetch = 4 }
+    local batch = next_batch()
+    assert.is_true(mare.memory().live - live >= 5 * 400000)
+    feed:close()
+    assert.is_nil(next_batch())
+    batch:close()
+    assert.equal(live, support.live())
+    finally(function() mare.memory_limit(nil) end)
+    for _, room in ipairs { 1, 2, 3 } do -- there is room for so many
+      next_batch, _, _, feed = ds:batches { size = 100, prefetch = 4 }
+      mare.memory_limit(support.live() + room * 450000)
+      for _ = 1, 10 do
+        local one <close> = next_batch()
+        assert.same({ 100, 1000 }, one.shape)
+      end
+      assert.is_nil(next_batch())
+      mare.memory_limit(nil)
+      feed:close()
+    end
+    next_batch = ds:batches { size = 100, prefetch = 4 }
+    mare.memory_limit(support.live() + 1000)
+    support.fails(here, function() next_batch() end, "not enough memory: 400000 bytes asked for")
+    mare.memory_limit(nil)
+    local n = 0
+    for one in next_batch do n = n + one:size(1) end
+    assert.equal(1000, n)
+    n = nil -- luacheck: ignore
+    next_batch, feed = nil, nil -- luacheck: ignore
+    assert.equal(live, support.live())
+  end)
+
+  it("come from a thread that ends with the loop", function()
+    if not io.open "/proc/self/status" then return pending "no /proc" end
+    local x, y = images(1000)
+    local ds, opts = data.dataset(x, y), { size = 10, prefetch = 2 }
+    mare.ones(500, 500):sum() -- the pool has its threads
+    all_batches(ds, opts)
+    collectgarbage()
+    local before, during = threads(), nil
+    local function look() during = threads(before + 1) end
+    local function ended()
+      assert.equal(before + 1, during)
+      assert.equal(before, threads(before))
+      during = nil
+    end
+    for _ in ds:batches(opts) do if not during then look() end end
+    ended()
+    for i in ds:batches(opts) do
+      look()
+      if i then break end
+    end
+    ended()
+    assert.is_false(pcall(function()
+      for _ in ds:batches(opts) do look() error "x" end
+    end))
+    ended()
+    local function wait()
+      for _ in ds:batches(opts) do look() coroutine.yield() end
+    end
+    local thread = coroutine.create(wait)
+    coroutine.resume(thread)
+    coroutine.close(thread)
+    ended()
+    coroutine.wrap(wait)()
+    collectgarbage()
+    collectgarbage()
+    ended()
+    local next_batch = ds:batches(opts)
+    next_batch()
+    look()
+    next_batch = nil -- luacheck: ignore
+    collectgarbage()
+    collectgarbage()
+    ended()
+  end)
+
+  it("are refused where the option makes no sense", function()
+    local ds = data.dataset(images(10))
+    for _, bad in ipairs { -1, 1.5, "x", true } do
+      support.fails(here, function() ds:batches { prefetch = bad } end,
+        "bad argument #1 to 'batches' (whole number of at least 0 expected, got ")
+    end
+    support.fails(here, function() ds:batches { prefetch = 1001 } end,
+      "bad argument #1 to 'batches' (prefetch: 0 to 1000 batches expected, got 1001)")
+    local rows = data.generator(function() return function() end end)
+    support.fails(here, function() rows:batches { prefetch = 1 } end, "unknown option 'prefetch'")
+    local model = mare.nn.Linear(2, 1)
+    local run = { data = rows, loss = mare.loss.mse, optimizer = mare.optim.sgd(model:parameters()), prefetch = 1 }
+    support.fails(here, function() mare.train.fit(model, run) end,
+      "prefetch: only the batches of a data set are made ahead of time")
+    run.prefetch = "x"
+    support.fails(here, function() mare.train.fit(model, run) end,
+      "prefetch: whole number of at least 0 expected, got x")
+  end)
+
+  it("train a model to the same bits", function()
+    local x, y = images(200)
+    local function trained(prefetch)
+      mare.seed(4)
+      local nn = mare.nn
+      local model = nn.Sequential { nn.Flatten(), nn.Linear(12, 4) }
+      mare.train.fit(model, { data = data.dataset(x, y):augment { noise = 0.1 }, epochs = 3, seed = 7,
+        loss = mare.loss.cross_entropy, optimizer = mare.optim.adam(model:parameters()),
+        progress = false, prefetch = prefetch, accumulate = 2 })
+      return model[2].weight:tobytes()
+    end
+    local want = trained(0)
+    for _, ahead in ipairs { 1, 4 } do assert.equal(want, trained(ahead)) end
+    assert.equal(want, trained())
+  end)
+end)
