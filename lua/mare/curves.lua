@@ -129,8 +129,10 @@ function M.ndcg(scores, relevance, k)
   if s:dim() ~= 2 or check.shape(s) ~= check.shape(r) or s:numel() == 0 then
     check.argument(2, "ndcg", "scores and relevances (n, items) of one shape expected, " ..
       "got %s and %s", check.shape(s), check.shape(r))
-  elseif r:min():item() < 0 then
-    check.argument(2, "ndcg", "relevances are not negative")
+  elseif s:ne(s):any():item() == 1 then
+    check.argument(1, "ndcg", "a score is nan")
+  elseif not (r:min():item() >= 0 and r:max():item() < math.huge) then
+    check.argument(2, "ndcg", "relevances are finite and not negative")
   end
   local items = s:size(2)
   k = math.min(check.count(3, "ndcg", k or items), items)

@@ -470,12 +470,12 @@ function M.norm(x, ord, dims, keepdim)
   if kind == "matrix" then
     if matrix_norms[ord] == nil then
       check.argument(2, "norm", "unknown norm of matrices: %s; known: fro, nuc, 1, -1, 2, -2,"
-        .. " math.huge, -math.huge", tostring(ord))
+        .. " math.huge, -math.huge", check.text(ord))
     end
     return matrix_norm(x, ord, along, keepdim)
   end
   if ord ~= nil and type(ord) ~= "number" then
-    check.argument(2, "norm", "number expected for vectors, got %s", tostring(ord))
+    check.argument(2, "norm", "number expected for vectors, got %s", check.text(ord))
   end
   if ord == -math.huge then return x:abs():min(along, keepdim) end
   return x:norm(ord or 2, along, keepdim)

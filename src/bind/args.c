@@ -151,12 +151,14 @@ const char *type_of(lua_State *L, State *S, int arg) {
 
 /* -- numbers and names ----------------------------------------------------------- */
 
+double unsign(double v) { return v == v ? v : (double)NAN; }
+
 int64_t check_integer(lua_State *L, int arg) {
   int exact;
   lua_Integer i = lua_tointegerx(L, arg, &exact);
   if (exact && lua_type(L, arg) == LUA_TNUMBER) return i;
   if (lua_type(L, arg) == LUA_TNUMBER)
-    arg_error(L, arg, "integer expected, got %f", lua_tonumber(L, arg));
+    arg_error(L, arg, "integer expected, got %f", unsign(lua_tonumber(L, arg)));
   arg_error(L, arg, "integer expected, got %s", type_of(L, get_state(L), arg));
   return 0;
 }
@@ -250,7 +252,8 @@ static int64_t shape_entry(lua_State *L, int idx, int arg) {
   lua_Integer n = lua_tointegerx(L, idx, &exact);
   if (lua_type(L, idx) != LUA_TNUMBER)
     arg_error(L, arg, "size expected, got %s", luaL_typename(L, idx));
-  if (!exact) arg_error(L, arg, "size %f is not an integer", lua_tonumber(L, idx));
+  if (!exact)
+    arg_error(L, arg, "size %f is not an integer", unsign(lua_tonumber(L, idx)));
   return n;
 }
 

@@ -190,8 +190,8 @@ static void check_range(lua_State *L, mare_Dtype dt, double first, double step,
   if (first != floor(first) || step != floor(step))
     arg_error(L, 1, "a range of %s needs an integer start and step", mare_dtype_name[dt]);
   if (count >= 1 && (fmin(first, last) < lo || fmax(first, last) > hi))
-    arg_error(L, 2, "the range %f..%f does not fit into %s", first, last,
-              mare_dtype_name[dt]);
+    arg_error(L, 2, "the range %f..%f does not fit into %s", unsign(first),
+              unsign(last), mare_dtype_name[dt]);
 }
 
 static void fill_range(mare_Tensor *t, double first, double step) {
@@ -218,7 +218,7 @@ static int create_arange(lua_State *L) {
   int after = 3;
   if (lua_type(L, 3) == LUA_TNUMBER) step = check_number(L, 3), after = 4;
   mare_Dtype dt = opt_dtype(L, after);
-  if (step == 0 || !isfinite(step)) return arg_error(L, 3, "step %f", step);
+  if (step == 0 || !isfinite(step)) return arg_error(L, 3, "step %f", unsign(step));
   if (!isfinite(first) || !isfinite(last))
     return arg_error(L, 1, "a bound is not finite");
   count = floor((last - first) / step + 1e-9) + 1;
@@ -312,7 +312,8 @@ static int random_uniform_into(lua_State *L) { /* t:uniform_([lo, hi]) */
   Object *o = check_target(L, S);
   double lo = luaL_optnumber(L, 2, 0), hi = luaL_optnumber(L, 3, 1);
   double width = o->t.dtype == MARE_F32 ? (float)(hi - lo) : hi - lo;
-  if (!(lo <= hi && isfinite(width))) return arg_error(L, 3, "interval %f..%f", lo, hi);
+  if (!(lo <= hi && isfinite(width)))
+    return arg_error(L, 3, "interval %f..%f", unsign(lo), unsign(hi));
   mare_rng_uniform(&S->rng, &o->t, lo, hi);
   written(o);
   lua_settop(L, 1);
@@ -323,7 +324,7 @@ static int random_normal_into(lua_State *L) { /* t:normal_([mean, std]) */
   State *S = get_state(L);
   Object *o = check_target(L, S);
   double mean = luaL_optnumber(L, 2, 0), std = luaL_optnumber(L, 3, 1);
-  if (!(std >= 0)) return arg_error(L, 3, "standard deviation %f", std);
+  if (!(std >= 0)) return arg_error(L, 3, "standard deviation %f", unsign(std));
   mare_rng_normal(&S->rng, &o->t, mean, std);
   written(o);
   lua_settop(L, 1);
@@ -334,7 +335,7 @@ static int random_bernoulli_into(lua_State *L) { /* t:bernoulli_(p [, value]) */
   State *S = get_state(L);
   Object *o = check_tensor(L, S, 1);
   double p = check_number(L, 2), v = luaL_optnumber(L, 3, 1);
-  if (!(p >= 0 && p <= 1)) return arg_error(L, 2, "probability %f", p);
+  if (!(p >= 0 && p <= 1)) return arg_error(L, 2, "probability %f", unsign(p));
   if (o->t.dtype >= MARE_NREAL && !lua_isnoneornil(L, 3)) check_whole(L, 3, o->t.dtype);
   check_writable(L, S, o, 1);
   if (!mare_is_contiguous(&o->t)) return arg_error(L, 1, "a contiguous tensor is needed");

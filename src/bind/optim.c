@@ -136,8 +136,8 @@ static const char *bound(lua_State *L, double v) {
 static void set_hyper(lua_State *L, Group *G, int i, double v) {
   const mare_Hyper *h = &G->row->hyper[i];
   if (!(v >= h->lo && v < h->hi))
-    user_error(L, "%s: %s = %f is outside %s <= %s < %s", G->row->name, h->name, v,
-               bound(L, h->lo), h->name, bound(L, h->hi));
+    user_error(L, "%s: %s = %f is outside %s <= %s < %s", G->row->name, h->name,
+               unsign(v), bound(L, h->lo), h->name, bound(L, h->hi));
   G->h[i] = v;
 }
 

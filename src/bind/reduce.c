@@ -104,7 +104,7 @@ static int reduce_plain(lua_State *L) { /* x:sum([dims [, keepdim]]) */
 static int reduce_norm(lua_State *L) { /* x:norm([p [, dims [, keepdim]]]) */
   const Op *op = get_op(L);
   double p = lua_isnoneornil(L, 2) ? 2 : check_number(L, 2);
-  if (!(p >= 0)) return arg_error(L, 2, "norms are of order 0 and up, not %f", p);
+  if (!(p >= 0)) return arg_error(L, 2, "norms are of order 0 and up, not %f", unsign(p));
   Object *x = check_real(L, get_state(L), 1);
   check_axes(L, 3, x->t.ndim); /* while they stand where the user put them */
   opt_boolean(L, 4, false);
@@ -271,7 +271,7 @@ static void check_entropy(lua_State *L, State *S, const Object *x,
   ce->ignore = opt_integer(L, 4, 0);
   ce->smoothing = luaL_optnumber(L, 5, 0);
   if (!(ce->smoothing >= 0 && ce->smoothing < 1))
-    arg_error(L, 5, "label smoothing %f is outside [0, 1)", ce->smoothing);
+    arg_error(L, 5, "label smoothing %f is outside [0, 1)", unsign(ce->smoothing));
   if (lua_isnoneornil(L, 3)) return;
   Object *w = check_real(L, S, 3);
   check_same_dtype(L, x, w, 3);

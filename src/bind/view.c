@@ -321,7 +321,7 @@ static int64_t table_number(lua_State *L, int table, int i, int64_t def) {
   v = lua_tointegerx(L, -1, &exact);
   if (!exact || lua_type(L, -1) != LUA_TNUMBER) {
     if (lua_type(L, -1) == LUA_TNUMBER)
-      user_error(L, "index %f is not an integer", lua_tonumber(L, -1));
+      user_error(L, "index %f is not an integer", unsign(lua_tonumber(L, -1)));
     user_error(L, "an index is a number, not a %s", luaL_typename(L, -1));
   }
   lua_pop(L, 1);
@@ -345,7 +345,7 @@ static void parse_entry(lua_State *L, Range *r) {
   if (lua_type(L, top) != LUA_TNUMBER)
     user_error(L, "an index is a number, a range {first, last [, step]} or {}, not %s",
                type_of(L, get_state(L), top));
-  if (!exact) user_error(L, "index %f is not an integer", lua_tonumber(L, top));
+  if (!exact) user_error(L, "index %f is not an integer", unsign(lua_tonumber(L, top)));
 }
 
 static int parse_table(lua_State *L, int key, Range *r) {

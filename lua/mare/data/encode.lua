@@ -266,7 +266,7 @@ local function lag_list(lags)
     list[i] = type(lag) == "number" and math.tointeger(lag)
     if not list[i] or list[i] < 1 then
       check.argument(2, "lags", "lag #%d: whole number of at least 1 expected, got %s", i,
-        tostring(lag))
+        check.text(lag))
     end
   end
   return list

@@ -271,7 +271,7 @@ end
 function Frame:row(i)
   local n = #self
   if math.type(i) ~= "integer" or i < 1 or i > n then
-    check.argument(1, "row", "row of 1..%d expected, got %s", n, tostring(i))
+    check.argument(1, "row", "row of 1..%d expected, got %s", n, check.text(i))
   end
   local out = {}
   for name, c in pairs(self[PARTS].columns) do
@@ -386,7 +386,7 @@ function Frame:shuffle(opts)
   check.options(1, "shuffle", opts, { seed = true })
   local seed = opts and opts.seed
   if seed ~= nil and math.type(seed) ~= "integer" then
-    check.argument(1, "shuffle", "seed is an integer, not %s", tostring(seed))
+    check.argument(1, "shuffle", "seed is an integer, not %s", check.text(seed))
   end
   return take(self, seed and core.permutation(#self, seed, 0) or core.randperm(#self))
 end

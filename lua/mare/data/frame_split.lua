@@ -25,7 +25,7 @@ return function(Frame, tools)
       end
     end
     if opts.seed ~= nil and math.type(opts.seed) ~= "integer" then
-      check.argument(2, fname, "seed is an integer, not %s", tostring(opts.seed))
+      check.argument(2, fname, "seed is an integer, not %s", check.text(opts.seed))
     end
     if not way then return opts end
     local c = self[PARTS].columns[opts[way]]
@@ -47,7 +47,7 @@ return function(Frame, tools)
     if type(size) ~= "number" or size ~= size or size <= 0 or size > n or
         not (size < 1 or math.tointeger(size)) then
       check.argument(1, fname, "a fraction below 1 or a number of rows up to %d expected, got %s",
-        n, tostring(size))
+        n, check.text(size))
     end
     return size < 1 and math.floor(size * n + 0.5) or math.tointeger(size)
   end

@@ -194,7 +194,7 @@ M.MinMax = define {
   fit = function(self, data)
     local s = self.settings
     if s.low >= s.high then
-      check.fail("MinMax: low = %s is not below high = %s", tostring(s.low), tostring(s.high))
+      check.fail("MinMax: low = %s is not below high = %s", check.text(s.low), check.text(s.high))
     end
     return { min = data.x:min(1):to "f64", max = data.x:max(1):to "f64" }
   end,

@@ -14,7 +14,7 @@ function M.check_priors(v)
   local sum, out = 0, {}
   for i, p in ipairs(v) do
     if type(p) ~= "number" or not (p >= 0 and p <= 1) then
-      return nil, ("#%d is %s, not a probability"):format(i, tostring(p))
+      return nil, ("#%d is %s, not a probability"):format(i, check.text(p))
     end
     sum = sum + p
   end

@@ -12,7 +12,7 @@ local M = {}
 
 local function check_seed(v)
   local seed = type(v) == "number" and math.tointeger(v)
-  if not seed then return nil, ("whole number expected, got %s"):format(tostring(v)) end
+  if not seed then return nil, ("whole number expected, got %s"):format(check.text(v)) end
   return seed
 end
 

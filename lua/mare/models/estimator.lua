@@ -73,7 +73,7 @@ local function check_values(name, x)
   at = math.tointeger(at) - 1
   local d = x:size(2)
   check.argument(1, name, "%s in row %d, column %d; finite values expected",
-    tostring(x[{ at // d + 1, at % d + 1 }]:item()), at // d + 1, at % d + 1)
+    check.text(x[{ at // d + 1, at % d + 1 }]:item()), at // d + 1, at % d + 1)
 end
 
 -- Does the estimator see from its results that a value was not finite?
@@ -106,7 +106,7 @@ local function whole_list(name, y)
   for i, v in ipairs(y) do
     if type(v) ~= "number" or not math.tointeger(v) then
       check.argument(2, name, "labels are whole numbers; #%d is %s", i,
-        type(v) == "number" and tostring(v) or check.kind(v))
+        type(v) == "number" and check.text(v) or check.kind(v))
     end
   end
   return core.tensor(y, "i64")
@@ -419,7 +419,7 @@ end
 
 local function value_text(v)
   if core.is_tensor(v) then return ("%s %s"):format(v.dtype, check.shape(v)) end
-  if type(v) ~= "table" then return tostring(v) end
+  if type(v) ~= "table" then return check.text(v) end
   local list = {}
   for i = 1, math.min(#v, 8) do list[i] = value_text(v[i]) end
   if #v > 8 then list[9] = "..." end

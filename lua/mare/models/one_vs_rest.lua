@@ -62,7 +62,7 @@ local function take_labels(name, y)
   if type(y) == "table" then
     for i, v in ipairs(y) do
       if not math.tointeger(v) then
-        check.argument(2, name, "labels are whole numbers; #%d is %s", i, tostring(v))
+        check.argument(2, name, "labels are whole numbers; #%d is %s", i, check.text(v))
       end
     end
     y = core.tensor(y, "i64")

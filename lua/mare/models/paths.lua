@@ -30,7 +30,7 @@ local function check_list(list)
   end
   for i, v in ipairs(list) do
     if type(v) ~= "number" or v ~= v or v < 0 or v == math.huge then
-      check.argument(3, "path", "lambdas: #%d is %s, not a number of at least 0", i, tostring(v))
+      check.argument(3, "path", "lambdas: #%d is %s, not a number of at least 0", i, check.text(v))
     end
   end
   list = table.move(list, 1, #list, 1, {})

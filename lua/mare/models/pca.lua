@@ -21,7 +21,7 @@ local function check_components(v)
     return math.tointeger(v)
   end
   return nil, ("a number of components or a part of the variance (0 < p < 1) expected, got %s")
-    :format(tostring(v))
+    :format(check.text(v))
 end
 
 local rows = {

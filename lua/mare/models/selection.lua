@@ -192,7 +192,7 @@ local function sizes_of(sizes, n)
       or size <= 1 and size > 0 and math.floor(size * n + 0.5))
     if not rows or rows < 1 or rows > n then
       check.argument(4, "learning_curve", "sizes: fractions up to 1 or numbers up to %d " ..
-        "expected, got %s (entry %d)", n, tostring(size), i)
+        "expected, got %s (entry %d)", n, check.text(size), i)
     end
     out[i] = math.tointeger(rows)
   end

@@ -18,7 +18,7 @@ local function sides(position, name, size, dims, what)
     if type(n) ~= "number" or not math.tointeger(n) or n < 1 then
       check.argument(position, name, "%s: a whole number from 1 on%s expected, got %s",
         what or "size", dims > 1 and ", or two," or "",
-        type(n) == "number" and tostring(n) or type(n))
+        type(n) == "number" and check.text(n) or type(n))
     end
     list[d] = math.tointeger(n)
   end

@@ -94,7 +94,7 @@ M.Flatten = Module:extend("Flatten", {
     self.first, self.last = first or 2, last or -1
     for i, d in ipairs { self.first, self.last } do
       if not math.tointeger(d) or d == 0 then
-        check.argument(i, "Flatten", "dimension expected, got %s", tostring(d))
+        check.argument(i, "Flatten", "dimension expected, got %s", check.text(d))
       end
     end
   end,
@@ -123,7 +123,7 @@ M.Reshape = Module:extend("Reshape", {
     self.sizes = type(first) == "table" and table.move(first, 1, #first, 1, {}) or { first, ... }
     for i, n in ipairs(self.sizes) do
       if not math.tointeger(n) or n < -1 then
-        check.argument(i, "Reshape", "size expected, got %s", tostring(n))
+        check.argument(i, "Reshape", "size expected, got %s", check.text(n))
       end
     end
   end,

@@ -61,7 +61,7 @@ end
 local function show(v)
   if type(v) == "string" then return ("'%s'"):format(v) end
   if v ~= v then return "nan" end      -- its sign is of no interest
-  return type(v) == "number" and tostring(v) or check.kind(v)
+  return type(v) == "number" and check.text(v) or check.kind(v)
 end
 
 --- Refuses unknown options and values of a wrong kind; known is { name = kind }.  The
