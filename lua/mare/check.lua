@@ -7,7 +7,7 @@ local core = require "mare.core".functions
 local raise = core.fail
 
 -- so that a part loaded by itself knows too which files are not the user's
-core.source(debug.getinfo(1, "S").source:match "^(.*)check%.lua$")
+core.source(core.here())
 
 --- Raises an error at the user's line: fail("'%s' has no name", x).
 function M.fail(message, ...)

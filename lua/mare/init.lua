@@ -9,7 +9,7 @@
 --     print(w.grad)                 -- 2 w
 
 local core = require "mare.core"
-core.functions.source(debug.getinfo(1, "S").source:match "^(.*)init%.lua$")
+core.functions.source(core.functions.here())
 
 local ops = require "mare.ops"
 

@@ -75,10 +75,25 @@ static int core_threads(lua_State *L) { /* threads() -> n; threads(n) sets; 0: d
 }
 
 static int core_source(lua_State *L) { /* source(prefix): files that are not the user's */
+  if (lua_isnoneornil(L, 1)) return 0;
   luaL_checkstring(L, 1);
   lua_settop(L, 1);
   lua_setfield(L, LUA_REGISTRYINDEX, "mare.source");
   return 0;
+}
+
+/*
+** here() -> the folder of the caller's file as its chunk is named, "@/lib/mare/", or
+** nothing.  A host may have no debug library.
+*/
+static int core_here(lua_State *L) {
+  lua_Debug ar;
+  const char *slash;
+  if (!lua_getstack(L, 1, &ar) || !lua_getinfo(L, "S", &ar)) return 0;
+  slash = strrchr(ar.source, '/');
+  if (slash == NULL) return 0;
+  lua_pushlstring(L, ar.source, (size_t)(slash + 1 - ar.source));
+  return 1;
 }
 
 static int core_fail(lua_State *L) { /* fail(message): an error at the user's line */
@@ -93,6 +108,7 @@ static int core_refuse(lua_State *L) { /* refuse(position, name, message) */
 static const Function core_functions[] = {{"clock", core_clock},
                                           {"threads", core_threads},
                                           {"source", core_source},
+                                          {"here", core_here},
                                           {"fail", core_fail},
                                           {"refuse", core_refuse},
                                           {NULL, NULL}};

@@ -9,9 +9,8 @@ local M = {}
 
 -- The directory of this file, however the module was found.
 local function directory()
-  local source = debug.getinfo(1, "S").source
-  local path = source:match "^@(.*)$" or package.searchpath("mare.data.shipped", package.path)
-  return path and path:match "^(.*[/\\])" or "./"
+  local path = core.here() or package.searchpath("mare.data.shipped", package.path) or ""
+  return path:match "^@?(.*[/\\])" or "./"
 end
 
 local function read(name) return core.read_tensors(directory() .. name .. ".safetensors.gz") end

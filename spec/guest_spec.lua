@@ -1,5 +1,6 @@
--- locale_spec.lua -- a host may have set any locale: what is written where numbers have a
--- comma is read where they have a point, and the other way round.
+-- guest_spec.lua -- hosts are not the lua5.4 program.  One may have set any locale: what is
+-- written where numbers have a comma is read where they have a point, and the other way round.
+-- One may give its scripts few libraries, and files under names of its own.
 
 local support = require "spec.support"
 
@@ -94,5 +95,66 @@ describe("a locale with a decimal comma", function()
       count = count + 1
     end
     support.demand(count == 15, "%s", text)
+  end)
+end)
+
+-- What lua5.4 prints for a script in a state without some libraries, and whether it ended well.
+local function without(libraries, text)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "w"))
+  for name in libraries:gmatch "%a+" do
+    file:write(("%s, package.loaded.%s = nil, nil "):format(name, name))
+  end
+  file:write(text)
+  file:close()
+  local out, ok = run(lua .. " " .. path)
+  os.remove(path)
+  return (out:gsub(path, "script")), ok
+end
+
+describe("a state without debug, io, os and utf8", function()
+  it("learns, saves and loads", function()
+    local path = os.tmpname()
+    local text, ok = without("debug io os utf8", ([[
+      local mare = require "mare"
+      local nn = mare.nn
+      local digits = assert(mare.data.digits())
+      local model = nn.Sequential { nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10) }
+      mare.train.fit(model, { data = digits, loss = mare.loss.cross_entropy, epochs = 3,
+        optimizer = mare.optim.adam(model:parameters(), { lr = 0.01 }), progress = false })
+      assert(model:save "%s")
+      local again = assert(nn.load "%s")
+      local x = digits.x
+      assert(mare.no_grad(function() return again(x):eq(model(x)):all():item() end) == 1)
+      local m = mare.models.NaiveBayes { kind = "multinomial" }:fit(x, digits.y)
+      print(m:score(x, digits.y) > 0.8, mare.hessian(function(v) return v:exp():sum() end, x[1]).shape[2])
+    ]]):format(path, path))
+    os.remove(path)
+    support.demand(ok and text == "true\t64\n", "%s", text)
+  end)
+
+  it("has errors at the script's line", function()
+    local text = without("debug", "\n\nrequire 'mare'.loss.mse(1, 2)")
+    support.demand(text:find "script:3: bad argument #1 to 'mse'", "%s", text)
+  end)
+end)
+
+describe("modules that a host loads from strings", function()
+  it("work under any chunk name", function()
+    local text, ok = without("", [[
+      table.insert(package.searchers, 2, function(name)
+        local path = package.searchpath(name, package.path)
+        if not path or not name:find "^mare" then return nil end
+        local file = io.open(path)
+        local source = file:read "a"
+        file:close()
+        return assert(load(source, "=" .. name))
+      end)
+      local mare = require "mare"
+      assert(#mare.data.iris() == 150)
+      local model = mare.nn.Linear(2, 1)
+      print(model(mare.ones(3, 2)).shape[1], pcall(mare.loss.mse, 1, 2))
+    ]])
+    support.demand(ok and text:find "^3\tfalse\t.*bad argument #1 to 'mse'", "%s", text)
   end)
 end)
