@@ -6,6 +6,8 @@
 -- What is asked.  1,797 small grey pictures of handwritten digits, 8 by 8 points, lie
 -- beside the label that a person gave them.  From four in five of them a function is
 -- to be found that names the digit of a picture it has never seen.
+--
+-- What is seen.  About 97 of 100 unseen digits are named, after a second of training.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -1,11 +1,15 @@
 -- 02-tensors.lua -- numbers in boxes: what a tensor is and what is done with it.
 -- ids: T1 T2 T3 T4 T5
+-- takes: 1 s
 -- expect: 5 5
 -- expect: 258 258
 --
 -- What is asked.  Data come as numbers, lists, tables, pictures, films.  All are tensors: a
 -- block of numbers of one type with a shape.  What can be said about a whole tensor is said
 -- in one line, and runs in C.
+--
+-- What is seen.  A row taken from a tensor changes with it, a million numbers change without
+-- new memory, and what is said about a whole tensor runs in C.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -8,6 +8,10 @@
 -- slope: x <- x - eta f'(x).  On (x - 1)^2 + 1 it comes to rest at the only minimum.
 -- x sin x has several valleys between -5 and 7: where descent ends depends on where it
 -- began, so it is begun again from other places and the best end is kept.
+--
+-- What is seen.  (x - 1)^2 + 1 is at its lowest after 1,000 steps.  On x sin x a descent from
+-- 1 ends in the shallow valley at 0; other starts find the deep ones, f = -4.8145 at x =
+-- 4.913 and -4.913.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

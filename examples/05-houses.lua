@@ -12,6 +12,9 @@
 --
 -- The data are made: price = 40 + 1.5 area + 12 bedrooms + 18 bathrooms - 0.8 age - 2 way, in
 -- thousands, plus noise of spread 25.  The bathrooms follow the bedrooms, these the area.
+--
+-- What is seen.  The formula finds the weights that were put in.  Descent comes close once
+-- the columns are of one size, and in batches with few passes; what is left is the noise.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -1,11 +1,15 @@
 -- 06-regularisation.lua -- smooth curves lose less on what they have not seen.
 -- ids: M4 L3 M3 M17
+-- takes: 1 s
 -- expect: 0 0.8
 -- expect: 0.9 1
 --
 -- What is asked.  A polynomial of degree 12 through 30 noisy points swings wildly.  Adding
 -- lambda |w|^2 to the loss makes large weights costly and the curve smooth.  How much of it
 -- is right?  Features for conditions ("is it summer?") are another way to help a line.
+--
+-- What is seen.  Without a penalty the curve is far off between the points; with too much of
+-- it, everywhere.  A line for each group explains 98 % where one line explains a third.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

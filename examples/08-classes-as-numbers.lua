@@ -1,7 +1,9 @@
 -- 08-classes-as-numbers.lua -- why a class is not a number to be predicted.
 -- ids: M8 M12 L1
 -- takes: 1 s
--- expect: 0.1 0.4
+-- expect: 0.1 0.3
+-- expect: 0.94 1
+-- expect: 0.06 0.2
 --
 -- What is asked.  Things have two measurements and a class.  Could one call the first class 1 and
 -- the second -1, fit a line as for prices, and look at the sign?  Sometimes.  But square error
@@ -9,6 +11,9 @@
 -- boundary moves towards it.  What is meant is another loss: count the wrong signs.  That loss is
 -- ideal and useless for descent, because it is flat nearly everywhere.  Losses that can be
 -- descended on and leave points in peace that are right are the way out (lesson 11).
+--
+-- What is seen.  Easy points far away cost the regression a tenth of its answers and logistic
+-- regression none; three classes as numbers lose a fifth against a score for each.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
@@ -47,10 +52,12 @@ local x, y = clouds { { n, -1, -1, 0.8, 1 }, { n, 1, 1, 0.8, 2 } }
 local more_x, more_y = clouds { { args.far, 9, 6, 0.8, 2 } }
 local far_x, far_y = mare.cat({ x, more_x }, 1), mare.cat({ y, more_y }, 1)
 print "                        fitted without far points   with them"
-for _, row in ipairs { { "regression on -1, 1", regression },
-  { "logistic regression", logistic } } do
-  print(("%-22s  %25.3f   %9.3f"):format(row[1], accuracy(row[2](x, y), x, y),
-    accuracy(row[2](far_x, far_y), x, y)))
+local lost
+for _, row in ipairs { { "logistic regression", logistic },
+  { "regression on -1, 1", regression } } do
+  local without, with = accuracy(row[2](x, y), x, y), accuracy(row[2](far_x, far_y), x, y)
+  print(("%-22s  %25.3f   %9.3f"):format(row[1], without, with))
+  lost = without - with
 end
 print "(the part of the near points that is right; the far ones lie where both models are right"
 print "anyway, and yet they turn the boundary of the regression)"
@@ -96,3 +103,5 @@ lesson.picture(plot.grid({
   regions("a score for each", function(p) return soft:predict(p) end, x3, numbers),
 }, { columns = 3 }), "08-classes-as-numbers", { width = 1300, height = 800 })
 lesson.key("lead of softmax over numbers for three classes", by_softmax - by_numbers)
+lesson.key("accuracy of softmax", by_softmax)
+lesson.key("accuracy that far points take from the regression", lost)

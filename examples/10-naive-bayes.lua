@@ -1,11 +1,15 @@
 -- 10-naive-bayes.lua -- features that are taken to be independent.
 -- ids: M11
+-- takes: 1 s
 -- expect: 0.428571 0.428572
 -- expect: 0.86 0.93
 --
 -- What is asked.  A Gaussian with a whole covariance has many numbers; taking the features
 -- to be independent within a class leaves few.  It often works, and sometimes it is wrong:
 -- thirteen rows of two yes-or-no features show how.
+--
+-- What is seen.  (1, 1) was only ever class 1, and yet its probability is 3/7, below a half.
+-- On digits, where pixels are anything but independent, nine of ten are right all the same.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

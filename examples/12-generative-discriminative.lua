@@ -1,11 +1,16 @@
 -- 12-generative-discriminative.lua -- which learns faster from few examples?
 -- ids: M13 M14
+-- takes: 1 s
 -- expect: 0.015 0.08
 -- expect: 0.03 0.06
 --
 -- What is asked.  A generative model supposes how the data arise; a discriminative one only
 -- draws the boundary.  Where the supposition is true it replaces data; where it is false it
 -- is in the way.  Both are seen here on growing training sets.
+--
+-- What is seen.  With 160 rows of the supposed kind naive Bayes leads by 3 or 4 points, and
+-- with thousands no more.  On digits, where its supposition is wrong, it stays 4 points
+-- behind.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -1,5 +1,6 @@
 -- 13-score-function.lua -- one template for each class: f(x) = W x + b on images.
 -- ids: M7 M14 T8 L1 L3
+-- takes: 1 s
 -- expect: 0.63 0.85
 -- expect: 0.2 0.5
 --
@@ -9,6 +10,9 @@
 --
 -- With --cifar DIR the pictures are CIFAR-10's (its binary version); otherwise they are
 -- made here: each class has a colour and a stripe of its own, under much noise.
+--
+-- What is seen.  Softmax names three of four unseen pictures, hinge two of three; the rows of
+-- W show the stripes that were put in.  Too heavy a penalty costs a third of the answers.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
@@ -34,8 +38,8 @@ end
 local x, y
 if args.cifar ~= "" then
   local train = assert(mare.data.cifar10(args.cifar))
-  x, y = train:split(args.images, { seed = args.seed }):batch(mare.arange(1, args.images))
-  if x:size(2) == 32 then x = x:permute(1, 4, 2, 3):contiguous() end
+  local order = mare.randperm(#train) -- i64: which of them are taken, in which order
+  x, y = train:batch(order:narrow(1, 1, math.min(args.images, #train)))
 else
   x, y = generated(args.images)
 end

@@ -1,11 +1,15 @@
 -- 14-xor.lua -- a question that no line can answer, answered in three ways.
 -- ids: M15 A5
+-- takes: 1 s
 -- expect: 1 1
 -- expect: 0.5 0.75
 --
 -- What is asked.  (0,0) and (1,1) are one class, (0,1) and (1,0) the other.  Logistic
 -- regression draws a line, and no line parts them.  Either somebody finds better features
 -- by hand (the distances to (0,0) and to (1,1)), or a layer of logistic units finds them.
+--
+-- What is seen.  The likeliest line says a half to all four points.  Distances part them, and
+-- so do two logistic units that were learned, but not from every beginning.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -1,11 +1,15 @@
 -- 16-backpropagation.lua -- what goes forwards through a network and what comes back.
 -- ids: A1 A2 A3 L2
+-- takes: 1 s
 -- expect: 0 1e-9
 -- expect: 3.9 4.1
 --
 -- What is asked.  How does a weight deep in a network know how to change?  The derivative of
 -- the loss to a weight w that feeds z = w a + ... is a product: dz/dw = a, seen on the way
 -- forwards, times dC/dz, which comes backwards from the layers above.
+--
+-- What is seen.  By hand, backwards and forwards give the same derivatives.  The way back
+-- needs all the values in between, so that its memory grows with the length of the chain.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -1,5 +1,6 @@
 -- 17-critical-points.lua -- the gradient is zero, and yet there is a way down.
 -- ids: A4
+-- takes: 1 s
 -- expect: 0 1e-8
 -- expect: -2.0001 -1.9999
 --
@@ -7,6 +8,9 @@
 -- Hessian's eigenvalues tell: all positive, a minimum; of both signs, a saddle, and a
 -- direction with a negative one leads further down.  The smallest example is y = w1 w2 x
 -- with one point x = 1, y = 1: the loss is (1 - w1 w2)^2.
+--
+-- What is seen.  The eigenvalues at (0, 0) are -2 and 2, a saddle; along the direction of -2
+-- descent leaves it and ends at loss 0.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -1,5 +1,6 @@
 -- 18-batch-size.lua -- one example, a few, or all of them for an update.
 -- ids: L4 T9
+-- takes: 1 s
 -- expect: 0.93 0.99
 -- expect: 0.15 0.5
 -- expect: 1010 1010
@@ -7,6 +8,9 @@
 -- What is asked.  With N examples and batches of B an epoch has N / B updates.  Small batches
 -- make many noisy updates, large ones few good ones.  How long does an update take, how long
 -- an epoch, and what is reached in the same number of epochs?
+--
+-- What is seen.  An update with 32 pictures takes hardly longer than one with a single
+-- picture.  In the same number of epochs small batches reach 0.95 to 0.97, all at once 0.7.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -8,6 +8,9 @@
 -- come to rest.  A small rate is calm but slow.  So the rate begins large and falls (decay).
 -- And a rate that is large at the very start may throw untrained weights far off, so it may
 -- climb first (warm-up).  In Maré a schedule is a function of the step.
+--
+-- What is seen.  A falling rate ends ten times nearer to the truth than a constant one.  In
+-- the deep net decay helps, and warm-up with decay is best: 0.96 to 0.97 right.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

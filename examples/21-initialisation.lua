@@ -7,6 +7,9 @@
 -- 0.01 x normal is a common choice for a small net.  In a deep one every layer multiplies the
 -- values by some factor, and so it does with the gradients on their way back.  A factor below
 -- one leaves nothing after ten layers, one above one explodes.
+--
+-- What is seen.  0.01 x normal learns nothing in ten layers, 0.5 x normal explodes; what
+-- keeps the size of the values (Kaiming's, orthogonal) learns.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

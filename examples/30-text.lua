@@ -3,11 +3,14 @@
 -- takes: 30 s
 -- expect: 1.12 1.16
 --
--- What is asked.  Given the characters of a text so far, which one comes next?  Who can answer
--- that can write, one character after the other.  A bigram model looks at the last character
--- only; a recurrent network carries a state along, in which it may keep what it needs later.
--- The text is a counting rhyme: the number that is left depends on two numbers far back in the
--- line, and the way to leave depends on the animal.
+-- What is asked.  Which character comes next?  Who can answer that can write.  A bigram model
+-- looks at the last character only; a recurrent network carries a state along, in which it keeps
+-- what it needs later.  In these counting rhymes the number that is left depends on two numbers
+-- far back in the line, and the way to leave on the animal.
+--
+-- What is seen.  The perplexity falls from 3.7 (bigrams) to 1.13 or 1.14, where 1.127 is the
+-- least there is.  Nearly all lines it writes have the form and the right verb, most the
+-- right sum.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")
@@ -30,8 +33,7 @@ local function verse()
     numbers[n - k]), math.log((#numbers - 1) * #animals * (n - 1))
 end
 
--- Characters as numbers from 1 on.
-local alphabet, code = {}, {}
+local alphabet, code = {}, {} -- characters as numbers from 1 on
 for c in ("\n .,abcdefghijklmnopqrstuvwxyz"):gmatch "." do
   alphabet[#alphabet + 1], code[c] = c, #alphabet + 1
 end
@@ -55,9 +57,8 @@ local function compose(lines)
 end
 local known = compose(args.lines)
 local new, surprise = compose(200)
-print(("There are %d such lines; %d were drawn to learn from, nearly all of them often:"):format(
+print(("There are %d such lines; %d were drawn to learn from, nearly all of them often."):format(
   #animals * #numbers * (#numbers - 1) // 2, args.lines))
-print "the question is what the network keeps in mind, not whether it could count further."
 
 -- How often each character follows each; one is added, so that nothing is impossible.
 local V = #alphabet
@@ -143,8 +144,7 @@ mare.no_grad(function()
   end))
 end)
 
-local flat = mare.ones(#path)
-lesson.picture(plot.line({ path, flat * by_pairs, flat * least }, {
+lesson.picture(plot.line({ path, mare.full({ #path }, by_pairs), mare.full({ #path }, least) }, {
   labels = { "network", "bigram model", "least there is" }, title = "new lines",
   xlabel = "epoch", ylabel = "perplexity" }), "30-text")
 lesson.key("perplexity of the network", path[#path])

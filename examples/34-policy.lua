@@ -8,6 +8,9 @@
 -- the right.  Nobody says which is right: a point is paid for every step until the pole falls
 -- or the cart leaves its track.  The policy gradient (Williams 1992, REINFORCE) makes those
 -- pushes more likely after which more points came than expected, and the others less.
+--
+-- What is seen.  Pushed at random the pole stands for 23 steps, after 1,200 runs for 195 to
+-- 200 of 200.
 
 local mare = require "mare"
 local lesson = dofile((arg[0]:match "^(.*)/" or ".") .. "/lesson.lua")

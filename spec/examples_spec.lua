@@ -72,6 +72,27 @@ describe("25-fashion-mnist", function()
 end)
 
 describe("every example", function()
+  it("has a header, a range for each key number, and 40 to 150 lines", function()
+    local pipe = assert(io.popen "ls examples/[0-9]*.lua")
+    for path in pipe:lines() do
+      local file = assert(io.open(path))
+      local text = file:read "a"
+      file:close()
+      local name = path:match "[^/]+$"
+      local _, lines = text:gsub("\n", "")
+      local head = text:match "^%-%-.-\n\n"
+      local _, ranges = head:gsub("\n%-%- expect: %-?[%d.e-]+ %-?[%d.e-]+", "")
+      local _, keys = text:gsub("\nlesson%.key%(", "")
+      assert.is_true(lines >= 40 and lines <= 150, ("%s has %d lines"):format(path, lines))
+      assert.equal("-- " .. name .. " -- ", text:sub(1, #name + 7), path)
+      assert.truthy(head:find "\n%-%- ids: %u%d", path)
+      assert.truthy(head:find "What is asked%.", path)
+      assert.is_true(keys > 0, path)
+      assert.equal(keys, ranges, path)
+    end
+    pipe:close()
+  end)
+
   it("explains its options and refuses unknown ones", function()
     local pipe = assert(io.popen "ls examples/[0-9]*.lua")
     for path in pipe:lines() do

@@ -34,6 +34,8 @@ local function header(name)
   local about = { name = name, stem = name:gsub("%.lua$", ""), ids = {}, takes = 1, ranges = {} }
   for line in io.lines("examples/" .. name) do
     if not line:find "^%-%-" then break end
+    if about.seen then about.seen = about.seen .. line:gsub("^%-%-%s*", " ") end
+    about.seen = about.seen or line:match "^%-%- What is seen%.%s+(.*)"
     about.title = about.title or line:match "^%-%- [%w%-%.]+ %-%- (.*)"
     for id in (line:match "^%-%- ids: (.*)" or ""):gmatch "%u%d+" do table.insert(about.ids, id) end
     local lo, hi = line:match "^%-%- expect: (%S+) (%S+)"
@@ -159,9 +161,10 @@ end
 
 local function index()
   print((content "spec/tools/examples.md":gsub("\n$", "")))
-  print "\n| example | what is asked | ids | key number (its range) | pictures |\n|---|---|---|---|---|"
+  print "\n| example | what is seen | ids | key number (its range) | pictures |\n|---|---|---|---|---|"
   for _, about in ipairs(list) do
-    print(("| [%s](%s) | %s | %s | %s | %s |"):format(about.stem, about.name, about.title,
+    print(("| [%s](%s) | *%s* %s | %s | %s | %s |"):format(about.stem, about.name,
+      about.title:gsub("^%l", string.upper), about.seen or "",
       table.concat(about.ids, " "), key_numbers(about), pictures(about)))
   end
   print "\n| id | examples |\n|---|---|"

@@ -74,7 +74,7 @@ end
 function clauses.points(layer, name, k)
   local colour, round = style_of(layer, k)
   return ("%s using 1:2 with points pt %d ps %s lc rgb '%s'"):format(name, mark_of(round),
-    number(#layer.x > 2000 and 0.25 or 0.7), colour)
+    number(#layer.x > 2000 and 0.25 or #layer.x < 10 and 1.4 or 0.7), colour)
 end
 
 function clauses.bars(layer, name, k)
