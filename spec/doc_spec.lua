@@ -24,6 +24,24 @@ describe("the reference", function()
   end)
   teardown(function() os.execute(("rm -r '%s'"):format(dir)) end)
 
+  it("has a formula, shapes and an example beside every picture", function()
+    local bare, count = {}, 0
+    for _, entry in ipairs(doc.index()) do
+      if pictures.of(entry) then
+        count = count + 1
+        local text = entry.text or ""
+        if not text:find "Formula: " then bare[#bare + 1] = entry.path .. " formula" end
+        if not text:find "`%S" then bare[#bare + 1] = entry.path .. " example" end
+        if entry.part ~= "mare.schedule" and not text:find "%(n" and not text:find "lement by element"
+            and not text:find "any shape" and not text:find " / %(2 n%)" then
+          bare[#bare + 1] = entry.path .. " shapes"
+        end
+      end
+    end
+    assert.equal("", table.concat(bare, ", "))
+    assert.is_true(count > 80, tostring(count))
+  end)
+
   it("has no dead link", function()
     local pipe = io.popen(("ls '%s'"):format(dir))
     local links = 0

@@ -77,6 +77,28 @@ local function elementwise_row(name)
   return elementwise[name]
 end
 
+-- `call --> value`, computed at once; nil where the call fails.
+local function example(call)
+  local f = load("local mare = require 'mare' return mare." .. call)
+  local ok, v = pcall(f)
+  return ok and v == v and ("`mare.%s --> %.7g`"):format(call, v) or nil
+end
+
+-- An operation of one tensor, or of one and a number, at a point of its domain.
+local function example_of(row)
+  if #row.args > 2 then return nil end
+  local at = row.lo < 0.5 and row.hi > 0.5 and 0.5 or ("%.1f"):format((row.lo + row.hi) / 2)
+  local second = row.args[2] and ", 0.25" or ""
+  return example(("%s(mare.tensor { %s }%s):item()"):format(row.name, at, second))
+end
+
+-- A structured operation, which may have a formula and an example.
+local function structured_entry(row)
+  local lines = { row.doc .. ".", row.formula and "Formula: " .. row.formula }
+  lines[#lines + 1] = row.example and "`" .. row.example .. "`" or nil
+  return { text = table.concat(lines, "\n"), row = row }
+end
+
 local function row_entry(row)
   local derivatives = {}
   for i, text in ipairs(row.derivatives) do
@@ -85,6 +107,7 @@ local function row_entry(row)
   local lines = { row.doc, "Formula: " .. row.formula }
   if #derivatives > 0 then lines[3] = "Derivative: " .. table.concat(derivatives, ", ") end
   lines[#lines + 1] = "Element by element; operands broadcast."
+  lines[#lines + 1] = example_of(row)
   return { text = table.concat(lines, "\n"), args = defaults_of(row), row = row }
 end
 
@@ -110,6 +133,10 @@ local function plain_loss(name)
   local entry = row_entry(row)
   local param = row.params[1] and (", %s = %g"):format(row.params[1], row.defaults[1]) or ""
   entry.args = "(prediction, target, { reduction = \"mean\", weight" .. param .. " })"
+  local signs = name:find "hinge" or name == "soft_margin"
+  local call = "loss.%s(mare.tensor { 0.5, 0.25 }, mare.tensor { 1, %d }):item()"
+  local shown = example(call:format(name, signs and -1 or 0))
+  entry.text = entry.text .. (shown and "\n" .. shown or "")
   return entry
 end
 
@@ -120,7 +147,7 @@ local special = {
     local row = elementwise_row(name)
     if row then return row_entry(row) end
     row = registry.rows[name]
-    if row and row.doc and not words[name] then return { text = row.doc .. ".", row = row } end
+    if row and row.doc and not words[name] then return structured_entry(row) end
   end,
   ["mare.optim"] = function(name)
     local row = require "mare.optim".rows[name]

@@ -208,6 +208,8 @@ end
 
 declare "half_mse"
 --- Half the mean squared error: its derivative is the error itself, divided by n.
+-- Formula: sum (x - t)^2 / (2 n)
+-- `loss.half_mse(mare.tensor { 1, 3 }, mare.tensor { 0, 1 }):item() --> 1.25`
 function M.half_mse(prediction, target, opts)
   same_shape(2, "half_mse", prediction, target)
   check.options(3, "half_mse", opts, defaults.half_mse)
@@ -218,6 +220,7 @@ declare("gaussian_nll", { eps = 1e-6 }, 4)
 --- The negative log likelihood of targets under normal distributions with the predicted
 -- means and variances: (log v + (t - x)^2 / v) / 2, without the constant.  The variance is
 -- a tensor of the same shape, or a number; eps (1e-6) is the least that counts.
+-- Formula: (log v + (t - x)^2 / v) / 2, x, t and v alike (n, ...)
 -- `loss.gaussian_nll(mean, y, log_variance:exp())`
 function M.gaussian_nll(prediction, target, variance, opts)
   same_shape(2, "gaussian_nll", prediction, target)
@@ -236,6 +239,7 @@ end
 
 declare("margin_ranking", { margin = 0 }, 4)
 --- max(0, margin - t (a - b)): t is 1 where a should be above b and -1 where below.
+-- Formula: max(0, margin - t (a - b)), all (n)
 -- `loss.margin_ranking(score_a, score_b, t, { margin = 0.1 })`
 function M.margin_ranking(a, b, target, opts)
   same_shape(2, "margin_ranking", a, b)
@@ -256,6 +260,7 @@ end
 
 declare("cosine_embedding", { margin = 0 }, 4)
 --- For rows of a and b (n, c): 1 - cos where t (n) is 1, max(0, cos - margin) where -1.
+-- Formula: 1 - a.b / (|a| |b|), or max(0, a.b / (|a| |b|) - margin)
 -- `loss.cosine_embedding(a, b, t, { margin = 0.5 })`
 function M.cosine_embedding(a, b, target, opts)
   check_rows("cosine_embedding", a, b, target)
@@ -273,6 +278,7 @@ local function distance(a, b, p) return (a - b + 1e-6):norm(p, 2) end
 declare("triplet", { margin = 1, p = 2 }, 4)
 --- max(0, |anchor - positive| - |anchor - negative| + margin) for rows (n, c), with
 -- p-norms (2).  Schroff and others, "FaceNet", 2015.
+-- Formula: max(0, |anchor - positive|_p - |anchor - negative|_p + margin)
 -- `loss.triplet(anchor, positive, negative, { margin = 0.2 })`
 function M.triplet(anchor, positive, negative, opts)
   matrix(1, "triplet", anchor)
@@ -287,6 +293,7 @@ end
 declare("contrastive", { margin = 1 }, 4)
 --- For rows of a and b (n, c) at distance d: d^2 / 2 where t (n) is 1 (they belong
 -- together), max(0, margin - d)^2 / 2 elsewhere.  Hadsell, Chopra and LeCun, 2006.
+-- Formula: t d^2 / 2 + (1 - t) max(0, margin - d)^2 / 2, d = |a - b|
 -- `loss.contrastive(a, b, t)`
 function M.contrastive(a, b, target, opts)
   check_rows("contrastive", a, b, target)
@@ -355,6 +362,7 @@ declare("cross_entropy", { ignore_index = "none", label_smoothing = 0 })
 -- labels 1..classes of shape (n, ...), or probabilities shaped like the logits.  Options:
 -- weight (classes), ignore_index (a label whose rows do not count), label_smoothing (0).
 -- The mean divides by the weights of the labels, as PyTorch's does.
+-- Formula: log(sum_j e^x_j) - x_label; of probabilities p: -sum_j p_j log softmax(x)_j
 -- `loss.cross_entropy(model(x), labels, { label_smoothing = 0.1 })`
 function M.cross_entropy(logits, target, opts)
   tensor(1, "cross_entropy", logits)
@@ -376,6 +384,7 @@ declare("nll", { ignore_index = "none" })
 --- Minus the log probability of each label: log probabilities are (n, classes, ...), labels
 -- i64 (n, ...).  Options: weight (classes), ignore_index.  cross_entropy is this after
 -- log_softmax, in one step.
+-- Formula: -x_label
 -- `loss.nll(model(x):log_softmax(2), labels)`
 function M.nll(logp, target, opts)
   tensor(1, "nll", logp)
@@ -400,6 +409,7 @@ end
 declare("multi_margin", { p = 1, margin = 1 })
 --- The sum over the wrong classes j of max(0, margin - x_label + x_j)^p, divided by the
 -- number of classes: x is (n, classes), labels i64 (n).  weight is (classes).
+-- Formula: sum_(j is not label) max(0, margin - x_label + x_j)^p / classes
 -- `loss.multi_margin(scores, labels)`
 function M.multi_margin(prediction, target, opts)
   matrix(1, "multi_margin", prediction)
@@ -418,6 +428,7 @@ end
 declare "multilabel_margin"
 --- The sum over pairs of a label j and a class i that is none of max(0, 1 - x_j + x_i),
 -- divided by the number of classes: x is (n, classes), the target a u8 mask like it.
+-- Formula: sum_(j in, i not in) max(0, 1 - x_j + x_i) / classes
 -- `loss.multilabel_margin(scores, mask)`
 function M.multilabel_margin(prediction, target, opts)
   matrix(1, "multilabel_margin", prediction)
@@ -435,6 +446,7 @@ end
 declare "multilabel_soft_margin"
 --- The mean over the classes of bce_logits: x and the target of 0 and 1 are (n, classes).
 -- weight is (classes).
+-- Formula: -mean_j (t_j log sigmoid(x_j) + (1 - t_j) log sigmoid(-x_j))
 -- `loss.multilabel_soft_margin(scores, mask:to "f32")`
 function M.multilabel_soft_margin(prediction, target, opts)
   matrix(1, "multilabel_soft_margin", prediction)
@@ -470,6 +482,7 @@ end
 declare("dice", { smooth = 1 })
 --- 1 - (2 x.t + s) / (sum x + sum t + s) for each sample of (n, ...): x are probabilities,
 -- t is 0 or 1, s is the option smooth (1).  Milletari and others, "V-Net", 2016.
+-- Formula: 1 - (2 sum x t + smooth) / (sum x + sum t + smooth)
 -- `loss.dice(model(x):sigmoid(), mask)`
 function M.dice(prediction, target, opts)
   check.options(3, "dice", opts, defaults.dice)
@@ -481,6 +494,7 @@ end
 declare("tversky", { alpha = 0.5, beta = 0.5, smooth = 1 })
 --- 1 - (TP + s) / (TP + alpha FP + beta FN + s) for each sample of (n, ...).  Options:
 -- alpha, beta (0.5), smooth (1).  Salehi and others, 2017.
+-- Formula: 1 - (TP + s) / (TP + alpha FP + beta FN + s), TP = sum x t, FP = sum x (1 - t)
 -- `loss.tversky(model(x):sigmoid(), mask, { alpha = 0.3, beta = 0.7 })`
 function M.tversky(prediction, target, opts)
   check.options(3, "tversky", opts, defaults.tversky)
@@ -507,17 +521,22 @@ local function total(name, params, f)
 end
 
 --- The sum of |w| over a tensor, a list of tensors or a module's parameters.
+-- Formula: sum |w|, w of any shape
 -- `local l = loss.mse(model(x), y) + 1e-4 * loss.l1(model)`
 function M.l1(params)
   return total("l1", params, function(p) return p:abs():sum() end)
 end
 
 --- The sum of w^2.
+-- Formula: sum w^2, w of any shape
+-- `loss.l2(mare.tensor { 3, 4 }):item() --> 25`
 function M.l2(params)
   return total("l2", params, function(p) return p:square():sum() end)
 end
 
 --- ratio l1 + (1 - ratio) l2 / 2, ratio 0.5 unless given.  Zou and Hastie, 2005.
+-- Formula: ratio sum |w| + (1 - ratio) sum w^2 / 2, w of any shape
+-- `loss.elastic(mare.tensor { 3, 4 }):item() --> 9.75`
 function M.elastic(params, ratio)
   ratio = check.number(2, "elastic", ratio, 0.5, 0, 1)
   return total("elastic", params, function(p)

@@ -21,6 +21,8 @@ return function(registry)
 
   --- mare.crelu(x, dim): relu(x) and relu(-x) side by side along a dimension (the last),
   -- which doubles it.  Shang and others, 2016.
+  -- Formula: (max(x, 0), max(-x, 0)); (n, c) to (n, 2 c)
+  -- `mare.crelu(mare.tensor { -1, 2 })[4]:item() --> 0`
   function ops.crelu(x, dim)
     dim = along("crelu", x, dim, 1)
     return ops.cat({ops.relu(x), ops.relu(-x)}, dim)
@@ -28,6 +30,8 @@ return function(registry)
 
   --- mare.glu(x, dim): the first half of a dimension (the last) times sigmoid of the
   -- second half.  Dauphin and others, 2017.
+  -- Formula: a sigmoid(b), x = (a, b); (n, 2 c) to (n, c)
+  -- `mare.glu(mare.tensor { 2, 0 }):item() --> 1`
   function ops.glu(x, dim)
     local d, n = along("glu", x, dim, 2)
     return x:narrow(d, 1, n // 2) * ops.sigmoid(x:narrow(d, n // 2 + 1, n // 2))
@@ -35,6 +39,7 @@ return function(registry)
 
   --- mare.maxout(x, k, dim): the largest of each k neighbours along a dimension (the
   -- last), which shrinks k times.  Goodfellow and others, 2013.
+  -- Formula: max(x_(k i + 1), ..., x_(k i + k)); (n, k c) to (n, c)
   -- `mare.maxout(x, 2)  -- (n, 8) to (n, 4)`
   function ops.maxout(x, k, dim)
     check.tensor(1, "maxout", x)
@@ -49,6 +54,8 @@ return function(registry)
   --- mare.rrelu(x, lo, hi, training): leaky_relu whose slope is drawn for each element
   -- between lo (1/8) and hi (1/3) when training is true, and is their mean otherwise.
   -- Xu and others, 2015.
+  -- Formula: x where x > 0, else a x; (n, ...) to the same
+  -- `mare.rrelu(mare.tensor { -48 }):item() --> -11`
   function ops.rrelu(x, lo, hi, training)
     check.tensor(1, "rrelu", x)
     lo = check.number(2, "rrelu", lo, 1 / 8)

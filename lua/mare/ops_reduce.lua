@@ -147,11 +147,15 @@ return function(registry)
              function(sample) return sample(3, 4), 1 end} }
 
   define { name = "softmax", doc = "e^x over its sum along a dimension (the last)",
+    formula = "e^x_i / sum_j e^x_j; (n, c) to the same",
+    example = "mare.softmax(mare.tensor { 0, 0 })[1]:item() --> 0.5",
     vjp = function(g, y, _, dim) return y * (g - (g * y):sum(dim, true)) end,
     jvp = function(t, y, x, dim) return y * (t[1] - (t[1] * y):sum(dim_from_end(x, dim), true)) end,
     cases = {function(sample) return sample(3, 4) end,
              function(sample) return sample(3, 4, 2), 2 end} }
   define { name = "log_softmax", doc = "logarithm of softmax, without overflow",
+    formula = "x_i - log(sum_j e^x_j); (n, c) to the same",
+    example = "mare.log_softmax(mare.tensor { 0, -1e4 })[1]:item() --> 0",
     vjp = function(g, y, _, dim) return g - y:exp() * g:sum(dim, true) end,
     jvp = function(t, y, x, dim)
       return t[1] - (t[1] * y:exp()):sum(dim_from_end(x, dim), true)
@@ -160,6 +164,8 @@ return function(registry)
              function(sample) return sample(3, 4, 2), 2 end} }
 
   --- mare.softmin(x, dim): softmax of -x.
+  -- Formula: e^-x_i / sum_j e^-x_j; (n, c) to the same
+  -- `mare.softmin(mare.tensor { 0, 0 })[1]:item() --> 0.5`
   function ops.softmin(x, dim) return ops.softmax(-x, dim) end
 
   --- x:std(dims, keepdim, correction): the square root of the variance.

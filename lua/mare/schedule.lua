@@ -29,6 +29,7 @@ local function as_schedule(position, name, f)
 end
 
 --- The same rate at every step.
+-- Formula: lr
 -- `schedule.constant(0.1)(7) --> 0.1`
 function M.constant(lr)
   lr = check.number(1, "constant", lr)
@@ -36,6 +37,7 @@ function M.constant(lr)
 end
 
 --- lr times factor (0.1) after each `every` steps: lr factor^floor(t / every).
+-- Formula: lr factor^floor(t / every), t = step - 1
 -- `schedule.step(0.1, 30, 0.5)(31) --> 0.05`
 function M.step(lr, every, factor)
   lr, every = positive(1, "step", lr), check.count(2, "step", every)
@@ -44,6 +46,7 @@ function M.step(lr, every, factor)
 end
 
 --- lr times factor (0.1) after each of the listed numbers of steps.
+-- Formula: lr factor^(how many of the milestones are at most t), t = step - 1
 -- `schedule.multistep(0.1, {30, 80})(31) --> 0.01`
 function M.multistep(lr, milestones, factor)
   lr = positive(1, "multistep", lr)
@@ -62,6 +65,7 @@ function M.multistep(lr, milestones, factor)
 end
 
 --- lr factor^t.
+-- Formula: lr factor^t, t = step - 1
 -- `schedule.exponential(1, 0.5)(3) --> 0.25`
 function M.exponential(lr, factor)
   lr, factor = positive(1, "exponential", lr), positive(2, "exponential", factor)
@@ -70,6 +74,7 @@ end
 
 --- lr / (1 + rate t)^power, power 1 unless given: the classical condition of
 -- Robbins and Monro (1951) holds for powers above 1/2 and up to 1.
+-- Formula: lr / (1 + rate t)^power, t = step - 1
 -- `schedule.inverse_time(1, 0.5)(3) --> 0.5`
 function M.inverse_time(lr, rate, power)
   lr, rate = positive(1, "inverse_time", lr), positive(2, "inverse_time", rate)
@@ -78,6 +83,7 @@ function M.inverse_time(lr, rate, power)
 end
 
 --- From lr to final (0) in `steps` steps along (1 - t/steps)^power (1), then final.
+-- Formula: final + (lr - final) (1 - min(t / steps, 1))^power, t = step - 1
 -- `schedule.polynomial(1, 10, 2)(6) --> 0.25`
 function M.polynomial(lr, steps, power, final)
   lr, steps = positive(1, "polynomial", lr), check.count(2, "polynomial", steps)
@@ -89,6 +95,7 @@ function M.polynomial(lr, steps, power, final)
 end
 
 --- A straight line from one rate to another in `steps` steps, then the last one.
+-- Formula: from + (to - from) min(t / steps, 1), t = step - 1
 -- `schedule.linear(0, 1, 10)(6) --> 0.5`
 function M.linear(from, to, steps)
   from, to = check.number(1, "linear", from), check.number(2, "linear", to)
@@ -99,6 +106,7 @@ end
 --- A straight climb in `steps` steps to the first rate of `after` (a schedule or
 -- a number), which then runs as if it began there.  from (0) is the part of that
 -- rate where the climb begins; step k uses from + (1 - from) k / steps of it.
+-- Formula: after(1) (from + (1 - from) step / steps), then after(step - steps)
 -- `schedule.warmup(4, 0.1)(1) --> 0.025`
 function M.warmup(steps, after, from)
   steps = check.count(1, "warmup", steps, 0)
@@ -116,6 +124,7 @@ end
 
 --- Half a cosine wave from lr to final (0) in `steps` steps, then final.
 -- Loshchilov and Hutter, "SGDR", 2017.
+-- Formula: final + (lr - final) (1 + cos(pi min(t / steps, 1))) / 2, t = step - 1
 -- `schedule.cosine(1, 10)(6) --> 0.5`
 function M.cosine(lr, steps, final)
   lr, steps = positive(1, "cosine", lr), check.count(2, "cosine", steps)
@@ -125,6 +134,7 @@ end
 
 --- Cosine waves that start again at lr: the first takes `period` steps, each
 -- following one `mult` (1) times as long.  Loshchilov and Hutter, "SGDR", 2017.
+-- Formula: final + (lr - final) (1 + cos(pi u)) / 2, u the part of the period that is over
 -- `schedule.cosine_restarts(1, 10, 2)(11) --> 1`
 function M.cosine_restarts(lr, period, mult, final)
   lr, period = positive(1, "cosine_restarts", lr), check.count(2, "cosine_restarts", period)
@@ -150,6 +160,7 @@ local cyclic_scale = {
 --- Up from low to high in `half` steps and down again, for ever.  Options:
 -- mode = "triangular" | "triangular2" (each cycle half as high) | "exponential"
 -- (the height times factor^t).  Smith, "Cyclical learning rates", 2017.
+-- Formula: low + (high - low) h max(0, 1 - |t / half - 2 cycle - 1|), h the height of the cycle
 -- `schedule.cyclic(0, 1, 10)(11) --> 1`
 function M.cyclic(low, high, half, opts)
   low, high = check.number(1, "cyclic", low), check.number(2, "cyclic", high)
@@ -173,6 +184,7 @@ end
 --- One long cycle: a cosine from high / start (25) up to high during the first
 -- part warm (0.3) of the steps, then a cosine down to high / start / final (1e4).
 -- Smith and Topin, "Super-convergence", 2018.
+-- Formula: a + (b - a) (1 - cos(pi u)) / 2 from a to b, u the part of the way
 -- `schedule.one_cycle(1, 100)(30) --> 1`
 function M.one_cycle(high, steps, opts)
   high, steps = positive(1, "one_cycle", high), check.count(2, "one_cycle", steps)
@@ -193,6 +205,7 @@ end
 
 --- One schedule after another: { {f, 100}, {g, 500}, h } runs f for 100 steps, g
 -- for 500 and h from there on, each counting its own steps from 1.
+-- Formula: f_k(step - the steps of the parts before)
 -- `schedule.sequence { {0.1, 10}, 0.01 } (11) --> 0.01`
 function M.sequence(parts)
   if type(parts) ~= "table" or #parts == 0 then
@@ -213,6 +226,7 @@ end
 
 --- A climb of `warmup` steps, `stable` steps at lr, a straight descent of `decay`
 -- steps to final (0).  Hu and others, "MiniCPM", 2024.
+-- Formula: lr step / warmup; lr; lr + (final - lr) u, u the part of the descent
 -- `schedule.warmup_stable_decay(1, { warmup = 2, stable = 5, decay = 4 })(10) --> 0.5`
 function M.warmup_stable_decay(lr, opts)
   lr = positive(1, "warmup_stable_decay", lr)
@@ -226,6 +240,7 @@ function M.warmup_stable_decay(lr, opts)
 end
 
 --- The product of schedules and numbers, step by step.
+-- Formula: f_1(step) f_2(step) ...
 -- `schedule.product(0.1, schedule.linear(1, 0, 10))(6) --> 0.05`
 function M.product(...)
   local fs = { ... }
@@ -280,6 +295,7 @@ for k, v in pairs(plateau_defaults) do plateau_options[k] = v end
 -- reports in a row brought nothing better.  Options (default): mode "min" or "max"
 -- ("min"), factor (0.1), patience (10), threshold (1e-4, relative), cooldown (0)
 -- reports after a change that are not counted, min (0) rate.
+-- Formula: lr factor^(how often it was lowered), at least min
 -- `local lr = schedule.plateau(0.1, { patience = 2 })  lr:report(0.5)  lr() --> 0.1`
 function M.plateau(lr, opts)
   lr = positive(1, "plateau", lr)
