@@ -211,22 +211,45 @@ describe("every reader", function()
     write ""
   end)
 
+  -- A value, or nil and a message that names the file; what it gave.
+  local function survives(format, bytes, opts)
+    local got, message = readers[format](write(bytes), opts)
+    assert(got or message:find(path, 1, true) == 1, message)
+    return got, message
+  end
+
   it("reads the seeds of the fuzzers, and survives them cut off and changed", function()
     local random = support.sequence(3)
     for format, list in pairs(seeds) do
       for _, bytes in ipairs(list) do
         if format == "csv" then bytes = bytes:sub(2) end -- the options
-        local whole, why = readers[format](write(bytes))
+        local whole, why = survives(format, bytes)
         assert.truthy(whole or format == "csv", why)
         for i = 0, #bytes, #bytes // 60 + 1 do
           local byte = string.char(math.floor(random(0, 256)))
-          for _, b in ipairs { bytes:sub(1, i), bytes:sub(1, i) .. byte .. bytes:sub(i + 2) } do
-            local got, message = readers[format](write(b))
-            assert(got or message:find(path, 1, true) == 1, message)
-          end
+          survives(format, bytes:sub(1, i))
+          survives(format, bytes:sub(1, i) .. byte .. bytes:sub(i + 2))
         end
       end
     end
+  end)
+
+  it("survives what the fuzzers have found", function()
+    local count, live = 0, support.live()
+    for format, list in pairs(dofile "spec/fuzz/corpus.lua") do
+      for _, bytes in ipairs(list) do
+        local opts
+        if format == "csv" then
+          local bits = bytes:byte()
+          opts = { separator = bits & 1 == 1 and ";" or ",", header = bits & 4 == 4 }
+          bytes = bytes:sub(2)
+        end
+        survives(format, bytes, opts)
+        count = count + 1
+      end
+    end
+    assert.is_true(count > 500)
+    assert.equal(live, support.live())
   end)
 end)
 

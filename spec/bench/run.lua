@@ -7,12 +7,13 @@
 -- the lowest tenth of blocks of a millisecond and not the median of long blocks.
 -- With MARKDOWN=1 the table is one for a README.
 -- Arguments: quick | full, then the groups wanted (all): networks hessian products
--- elements optimizers models busy; models takes minutes and is not part of quick.
+-- elements optimizers models data busy; models and data, which takes 3 GB of memory and 1.2 GB
+-- of temporary files, are not part of quick.
 
 local quick = arg[1] == "quick"
-local groups = { "networks", "hessian", "products", "elements", "optimizers", "models", "busy" }
-local wanted = {}
-for _, name in ipairs(groups) do wanted[name] = #arg < 2 and not (quick and name == "models") end
+local groups = { "networks", "hessian", "products", "elements", "optimizers", "models", "data", "busy" }
+local wanted, slow = {}, { models = true, data = true }
+for _, name in ipairs(groups) do wanted[name] = #arg < 2 and not (quick and slow[name]) end
 for i = 2, #arg do wanted[arg[i]] = true end
 
 local LUA = os.getenv "LUA" or arg[-1] or "lua5.4"
@@ -136,6 +137,18 @@ for _, r in ipairs { { "SoftmaxRegression fit", 5 },
   row { r[1] .. ", against scikit-learn", r[1], "sklearn", r[1], r[2], from = "mare models" }
 end
 
+-- files and batches
+row { "CSV of 1,000,000 x 10, against pandas", "csv", "python data", "csv", 3, from = "mare data" }
+row { "safetensors of 1 GB, read, against a copy", "load", "python data", "copy to new memory", 1,
+  from = "mare data" }
+row { "  against a copy to old memory", "load", "python data", "copy to old memory",
+  from = "mare data" }
+row { "  against NumPy's fromfile", "load", "python data", "fromfile", 1, from = "mare data" }
+row { "  mapped and summed, against a copy", "map and sum", "python data", "copy to new memory", 1,
+  from = "mare data" }
+row { "u8 images, batch 128, of 5 % of a step", "batch 128", "mare data", "step 128", 1, scale = 0.05,
+  from = "mare data" }
+
 -- with one core kept busy by another process
 row { "busy core: batch 32, of the quiet speed", "fashion 32", "mare quiet", "fashion 32", 0.6,
   from = "mare busy" }
@@ -255,6 +268,20 @@ function round.models()
       measure(mare_models, 0.5, family)
     end
   end
+end
+
+function round.data()
+  local folder = os.tmpname()
+  os.remove(folder)
+  capture(("mkdir %s && %s %s/data.lua %s make"):format(folder, LUA, HERE, folder))
+  for name, command in pairs { ["mare data"] = LUA .. " %s/data.lua %s",
+    ["python data"] = PYTHON .. " %s/data.py %s" } do
+    io.stderr:write("\r\27[K  ", name, " ")
+    local text, ok = capture(command:format(HERE, folder))
+    if not ok then io.stderr:write("\n", name, " failed\n") end
+    note({ name = name, side = name }, text)
+  end
+  os.execute("rm -r " .. folder)
 end
 
 function round.busy(seconds)

@@ -73,7 +73,8 @@ local seeds = {
 }
 
 if not arg or not arg[1] or not seeds[arg[1]] then return seeds end
-for i, bytes in ipairs(seeds[arg[1]]) do
+local list = table.move(seeds[arg[1]], 1, #seeds[arg[1]], 1, dofile "spec/fuzz/corpus.lua"[arg[1]])
+for i, bytes in ipairs(list) do
   local f = assert(io.open(("%s/seed%d"):format(arg[2], i), "wb"))
   f:write(bytes)
   f:close()

@@ -126,7 +126,7 @@ $(B)/bench/direct: spec/bench/direct.c $(B)/libmare.a
 	@mkdir -p $(@D)
 	$(HOST) -fopenmp -ldl $(LDLIBS)
 
-# GROUPS='networks products elements optimizers models busy': some of these only.
+# GROUPS='networks products elements optimizers models data busy': some of these only.
 bench bench-quick: deps-bench
 	$(AGAIN) all $(B)/bench/direct
 	@$(ENV) LUA=$(LUA) PYTHON=$(PYTHON) DIRECT=$(B)/bench/direct \

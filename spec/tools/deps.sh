@@ -27,6 +27,7 @@ hosts prosody                bin/prosody
 hosts gringo                 bin/clingo
 hosts dovecot-core           lib/dovecot/modules/lib01_mail_lua_plugin.so
 bench python3-torch          lib/python3/dist-packages/torch/__init__.py
+bench python3-pandas         lib/python3/dist-packages/pandas/__init__.py
 bench libopenblas0-pthread   lib/$multiarch/openblas-pthread/libblas.so.3
 bench libopenblas0-openmp    lib/$multiarch/openblas-openmp/libblas.so.3
 bench libblis4-openmp        lib/$multiarch/blis-openmp/libblas.so.3
