@@ -6,7 +6,7 @@
 --   programs = { path or list of paths = Debian package }    what must be there
 --   check = function(say, folder)                            raises what is wrong
 
-local HOSTS = { "lighttpd", "prosody", "clingo", "dovecot" }
+local HOSTS = { "lighttpd", "prosody", "clingo", "dovecot", "dnsmasq" }
 
 -- Debian's packages of what is missing.
 local function missing(programs)

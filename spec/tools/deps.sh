@@ -26,6 +26,7 @@ hosts nghttp2-client         bin/h2load
 hosts prosody                bin/prosody
 hosts gringo                 bin/clingo
 hosts dovecot-core           lib/dovecot/modules/lib01_mail_lua_plugin.so
+hosts dnsmasq-base-lua       share/doc/dnsmasq-base-lua
 bench python3-torch          lib/python3/dist-packages/torch/__init__.py
 bench python3-pandas         lib/python3/dist-packages/pandas/__init__.py
 bench libopenblas0-pthread   lib/$multiarch/openblas-pthread/libblas.so.3
