@@ -28,6 +28,7 @@ local function run(name, folder)
     function(...) print(("%-10s %s"):format(name, (...):format(select(2, ...)))) end, folder)
 end
 
+io.stdout:setvbuf "line"
 local names = #arg > 0 and arg or HOSTS
 local root = io.popen("pwd"):read "l"
 if not pcall(require, "socket") then
@@ -43,6 +44,6 @@ for _, name in ipairs(names) do
     io.stderr:write(("%-10s FAILED: %s\n"):format(name, message))
   end
 end
-print(("%d hosts, %d failed%s"):format(#names, #failed,
+print(("%d of %d hosts failed%s"):format(#failed, #names,
   #failed > 0 and ": " .. table.concat(failed, " ") or ""))
 os.exit(#failed == 0)

@@ -2,13 +2,10 @@
 
 local mare = require "mare"
 local process = require "spec.hosts.process"
+local demand = require "spec.support".demand
 
 local CLINGO = "/usr/bin/clingo"
 local root = io.popen("pwd"):read "l"
-
-local function demand(ok, message, ...)
-  if not ok then error(message:format(...), 2) end
-end
 
 -- The shipped flowers in whole millimetres, as facts and as rows of centimetres.
 local function flowers()

@@ -2,15 +2,12 @@
 
 local process = require "spec.hosts.process"
 local kind_of = require "spec.hosts.dnsmasq.names"
+local demand = require "spec.support".demand
 
 local DNSMASQ = "/usr/sbin/dnsmasq"
 
 local leases = { { "printer-3", "printer" }, { "carlas-iphone", "phone" }, { "old-laptop", "laptop" },
   { "laserjet", "printer" }, { "macbook-of-davi", "laptop" } }
-
-local function demand(ok, message, ...)
-  if not ok then error(message:format(...), 2) end
-end
 
 local function shell(line, ...)
   local text, ok = process.output(line:format(...))

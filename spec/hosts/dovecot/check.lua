@@ -2,6 +2,7 @@
 
 local process = require "spec.hosts.process"
 local trained = require "spec.hosts.messages.trained"
+local demand = require "spec.support".demand
 
 local LDA, PLUGIN = "/usr/lib/dovecot/dovecot-lda", "/usr/lib/dovecot/modules/lib01_mail_lua_plugin.so"
 local NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups " -- root may have no mail
@@ -12,10 +13,6 @@ local unseen = { -- class, subject, text
   { "plain", "lunch", "shall we meet on monday?\nI will be late, the train leaves at ten." },
   { "plain", "the parser", "please review my last patch, the build is green" },
 }
-
-local function demand(ok, message, ...)
-  if not ok then error(message:format(...), 2) end
-end
 
 local function shell(line, ...)
   local text, ok = process.output(line:format(...))

@@ -4,6 +4,7 @@ local mare = require "mare"
 local http = require "spec.hosts.http"
 local json = require "mare.json"
 local process = require "spec.hosts.process"
+local demand = require "spec.support".demand
 
 local root = io.popen("pwd"):read "l"
 local here = root .. "/spec/hosts/lighttpd"
@@ -16,12 +17,7 @@ local ASKED = 15000 -- requests a second
 local LIVE = 4 -- live values of one worker; 16 bytes lost in each request are 700
 local GROWTH = 1024 -- resident memory of both; Lua's garbage comes and goes
 local WARM = 100000 -- requests to the server alone
-
 local TENSORS = 40000 -- bytes of tensors in a worker: the model's 9,610 numbers
-
-local function demand(ok, message, ...)
-  if not ok then error(message:format(...), 2) end
-end
 
 local function row_text(row)
   local field = {}

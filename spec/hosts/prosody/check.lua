@@ -3,6 +3,7 @@
 local process = require "spec.hosts.process"
 local trained = require "spec.hosts.messages.trained"
 local xmpp = require "spec.hosts.prosody.xmpp"
+local demand = require "spec.support".demand
 
 local root = io.popen("pwd"):read "l"
 local here, messages = root .. "/spec/hosts/prosody", root .. "/spec/hosts/messages"
@@ -15,10 +16,6 @@ local unseen = {
   { "plain", "I changed the parser, please review the patch" },
   { "plain", "" },
 }
-
-local function demand(ok, message, ...)
-  if not ok then error(message:format(...), 2) end
-end
 
 local function message(to, id, text)
   return ("<message to='%s' type='chat' id='%s'><body>%s</body></message>"):format(to, id, text)
