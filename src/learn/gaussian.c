@@ -96,7 +96,7 @@ static void moments_piece(void *ctx, int64_t piece) {
 /* pieces: the parts are small beside the data, their number depends on shapes alone */
 static int64_t moments_pieces(const Moments *m) {
   int64_t pieces = m->n * m->d / (8 * m->size + 65536) + 1;
-  return at_most(at_most(pieces, 32), m->n);
+  return at_most(at_most(pieces, 16), m->n);
 }
 
 /* the first part becomes the sum of all */
@@ -239,12 +239,11 @@ static mare_Tensor rows_of(mare_Tensor t, int64_t first, int64_t end) {
 /* -- scatter ----------------------------------------------------------------------- */
 
 /*
-** What a block y adds to sum (d, d), in tiles of the upper triangle t (d, d); a piece is
-** a tile.  Rows are taken CHUNK at a time, so few that their columns stay in the caches.
+** What a block y adds to sum (d, d), in tiles of its upper triangle; a piece is a tile.
+** Rows are taken CHUNK at a time, so few that their columns stay in the caches.
 */
 typedef struct Scatter {
   const Block *b;
-  const mare_Tensor *t;
   double *sum;
   int64_t across; /* tiles */
 } Scatter;
@@ -262,24 +261,26 @@ static void tile_product(const mare_Tensor *y, int64_t i, int64_t j, mare_Tensor
 }
 
 static void tile_piece(void *ctx, int64_t q) {
+  _Alignas(64) char tile[TILE * TILE * sizeof(double)];
   const Scatter *s = ctx;
-  const int64_t d = s->t->shape[1];
+  const int64_t d = s->b->y.shape[1];
   int64_t i = 0;
   for (; q >= s->across - i; i++) q -= s->across - i; /* the triangle's row, and column */
   const int64_t j = (i + q) * TILE;
   i *= TILE;
-  mare_Tensor out = columns_of(s->t, j, at_most(d, j + TILE));
-  out = rows_of(out, i, at_most(d, i + TILE));
+  const int64_t shape[2] = {at_most(TILE, d - i), at_most(TILE, d - j)};
+  mare_Tensor out;
+  mare_shape_set(&out, s->b->y.dtype, 2, shape);
+  out.data = tile;
   tile_product(&s->b->y, i, j, &out);
   for (int64_t r = 0; r < out.shape[0]; r++)
     s->b->k->flush(out.shape[1], row_of(&out, r), s->sum + (i + r) * d + j);
 }
 
 /* sum (d, d) = the products of rows first .. last - 1 of the order, above the diagonal */
-static void scatter_rows(Block *b, int64_t first, int64_t last, mare_Tensor *t,
-                         double *sum) {
+static void scatter_rows(Block *b, int64_t first, int64_t last, double *sum) {
   const int64_t d = b->x->shape[1], across = (d + TILE - 1) / TILE;
-  Scatter s = {b, t, sum, across};
+  Scatter s = {b, sum, across};
   memset(sum, 0, (size_t)(d * d) * sizeof *sum);
   for (int64_t i = first; i < last; i += BLOCK) {
     block_fill(b, i, at_most(BLOCK, last - i));
@@ -307,19 +308,19 @@ static void order_rows(int64_t n, const int64_t *codes, int64_t k, int64_t *orde
 
 /* covariances (c, d, d): c is k, one for each class, or 1, of all about their means */
 static void scatter_all(Block *b, const double *counts, int64_t k, int64_t *order,
-                        int64_t *start, mare_Tensor *t, mare_Tensor *out) {
+                        int64_t *start, mare_Tensor *out) {
   const int64_t n = b->x->shape[0], d = b->x->shape[1];
   double total = 0, *sum = output(out);
   if (out->shape[0] == 1) {
     for (int64_t c = 0; c < k; c++) total += counts[c];
-    scatter_rows(b, 0, n, t, sum);
+    scatter_rows(b, 0, n, sum);
     finish_scatter(d, total, sum);
     return;
   }
   order_rows(n, b->codes, k, order, start);
   b->order = order;
   for (int64_t c = 0; c < k; c++, sum += d * d) {
-    scatter_rows(b, start[c], start[c + 1], t, sum);
+    scatter_rows(b, start[c], start[c + 1], sum);
     finish_scatter(d, counts[c], sum);
   }
 }
@@ -332,26 +333,24 @@ static mare_Status class_covariances(mare_Heap *h, mare_Values *v) {
   Block b = {.k = mare_bayes_kernels(x->dtype), .x = x, .codes = integers(&v->t[1]),
              .weights = doubles(&v->t[2]), .means = doubles(&v->t[4])};
   b.y = scratch_matrix(h, x->dtype, at_most(BLOCK, n), d);
-  mare_Tensor t = scratch_matrix(h, x->dtype, d, d);
   int64_t *order = mare_scratch(h, (size_t)(n + k + 1) * sizeof *order);
-  const bool ok = b.y.data && t.data && order;
-  if (ok)
-    scatter_all(&b, doubles(&v->t[3]), k, order, order + n, &t, &v->t[5]);
+  const bool ok = b.y.data && order;
+  if (ok) scatter_all(&b, doubles(&v->t[3]), k, order, order + n, &v->t[5]);
   mare_scratch_free(h, b.y.data);
-  mare_scratch_free(h, t.data);
   mare_scratch_free(h, order);
   return ok ? MARE_OK : MARE_NOMEM;
 }
 
 /* -- factors ----------------------------------------------------------------------- */
 
-/* c = (1 - reg) ((1 - shrinkage) c + shrinkage mean(diagonal) I) + reg I */
-static void regularise(int64_t d, double shrinkage, double reg, double *c) {
+/* c = (1 - reg) scale ((1 - shrinkage) c + shrinkage mean(diagonal) I) + reg I */
+static void regularise(int64_t d, double scale, double shrinkage, double reg, double *c) {
+  const double keep = (1 - reg) * scale;
   double trace = 0;
   for (int64_t i = 0; i < d; i++) trace += c[i * d + i];
-  for (int64_t i = 0; i < d * d; i++) c[i] *= (1 - reg) * (1 - shrinkage);
+  for (int64_t i = 0; i < d * d; i++) c[i] *= keep * (1 - shrinkage);
   for (int64_t i = 0; i < d; i++)
-    c[i * d + i] += (1 - reg) * shrinkage * trace / (double)d + reg;
+    c[i * d + i] += keep * shrinkage * trace / (double)d + reg;
 }
 
 /* the column whose pivot is nothing beside its variance, from 1, or 0 */
@@ -385,8 +384,50 @@ static void set_identity(int64_t d, double *y) {
   for (int64_t i = 0; i < d; i++) y[i * d + i] = 1;
 }
 
-/* a: scratch with the covariance; w (d, d) becomes L, or the transpose of its inverse */
-static mare_Status factor_into(mare_Heap *h, mare_Tensor *a, mare_Tensor *y, bool inverse,
+/*
+** The transpose of L^-1 is upper triangular; densities read it in strips of STRIP columns
+** down to the diagonal.  They lie one after another, the rows of each next to each other,
+** so that they stay in the caches: a panel.
+*/
+enum { STRIP = 64 };
+
+/* where the strip that begins at column j stands */
+static int64_t strip_at(int64_t j) { return j * (j / STRIP + 1) / 2 * STRIP; }
+
+static int64_t panel_size(int64_t d) {
+  return strip_at((d - 1) / STRIP * STRIP) + d * at_most(STRIP, d);
+}
+
+/* w (k, panel): the strip of class c that begins at column j, (end, end - j) */
+static mare_Tensor strip_of(const mare_Tensor *w, int64_t c, int64_t d, int64_t j) {
+  const int64_t end = at_most(d, j + STRIP), shape[2] = {end, at_most(STRIP, d)};
+  mare_Tensor t;
+  mare_shape_set(&t, w->dtype, 2, shape);
+  t.data = w->data + (c * panel_size(d) + strip_at(j)) * (int64_t)mare_sizeof[t.dtype];
+  return columns_of(&t, 0, end - j);
+}
+
+/* y (d, d), upper triangular, into w (1, panel) */
+static void pack_strips(const mare_Tensor *y, const mare_Tensor *w) {
+  for (int64_t d = y->shape[0], j = 0; j < d; j += STRIP) {
+    mare_Tensor to = strip_of(w, 0, d, j);
+    const mare_Tensor from = rows_of(columns_of(y, j, at_most(d, j + STRIP)), 0,
+                                     to.shape[0]);
+    mare_copy(&to, &from);
+  }
+}
+
+/* d; out: how long a panel is */
+static mare_Status gaussian_panel(mare_Heap *h, mare_Values *v) {
+  (void)h;
+  v->out[v->nout++] = (double)panel_size((int64_t)v->n[0]);
+  return MARE_OK;
+}
+
+enum { FACTOR, INVERSE, PANEL }; /* what a factor is wanted for */
+
+/* a: scratch with the covariance; w becomes L, its transposed inverse, or its strips */
+static mare_Status factor_into(mare_Heap *h, mare_Tensor *a, mare_Tensor *y, int what,
                                double tol, mare_Values *v) {
   const int64_t d = a->shape[0];
   int64_t column = 0, bad[2];
@@ -394,14 +435,15 @@ static mare_Status factor_into(mare_Heap *h, mare_Tensor *a, mare_Tensor *y, boo
   v->nout = 1;
   v->out[0] = st == MARE_OK ? log_determinant(d, output(a)) : (double)column;
   if (st != MARE_OK) return st;
-  if (!inverse) {
-    mare_copy(&v->t[6], a);
+  if (what == FACTOR) {
+    mare_copy(&v->t[7], a);
     return MARE_OK;
   }
   set_identity(d, output(y));
   st = mare_solve_triangular(h, false, a, y, bad);
   mare_transpose(y, 0, 1);
-  if (st == MARE_OK) mare_copy(&v->t[6], y);
+  if (st == MARE_OK && what == PANEL) pack_strips(y, &v->t[7]);
+  else if (st == MARE_OK) mare_copy(&v->t[7], y);
   return st;
 }
 
@@ -413,20 +455,24 @@ static void reorder(int64_t d, const double *c, const int64_t *order, double *a)
 }
 
 /*
-** covariance (d, d), shrinkage, reg, tol, inverse (0 or 1), order (d) or nil, w (d, d):
-** L or the transpose of L^-1, with L L' the regularised covariance of the columns in that
-** order; out: log |L L'|, or the column that makes it singular
+** covariance (d, d), scale, shrinkage, reg, tol, what, order (d) or nil, w: L (d, d) for
+** what 0, the transpose of L^-1 for 1, (1, panel) of it for 2, with L L' the regularised
+** covariance of the columns in that order; out: log |L L'|, or the column that makes it
+** singular
 */
 static mare_Status gaussian_factor(mare_Heap *h, mare_Values *v) {
   const int64_t d = v->t[0].shape[0];
-  const int64_t *order = v->t[5].storage ? integers(&v->t[5]) : NULL;
+  const int64_t *order = v->t[6].storage ? integers(&v->t[6]) : NULL;
   mare_Tensor a = scratch_matrix(h, MARE_F64, d, d);
   mare_Tensor y = scratch_matrix(h, MARE_F64, d, d);
+  const int64_t rows = v->n[5] == PANEL ? 1 : d;
+  const int64_t columns = v->n[5] == PANEL ? panel_size(d) : d;
   mare_Status st = MARE_NOMEM;
-  if (a.data && y.data) {
+  if (v->t[7].shape[0] != rows || v->t[7].shape[1] != columns) st = MARE_BADARG;
+  else if (a.data && y.data) {
     reorder(d, output(&v->t[0]), order, output(&a));
-    regularise(d, v->n[1], v->n[2], output(&a));
-    st = factor_into(h, &a, &y, v->n[4] != 0, v->n[3], v);
+    regularise(d, v->n[1], v->n[2], v->n[3], output(&a));
+    st = factor_into(h, &a, &y, (int)v->n[5], v->n[4], v);
   }
   if (st == MARE_SINGULAR && order) v->out[0] = (double)order[(int64_t)v->out[0] - 1];
   mare_scratch_free(h, a.data);
@@ -443,18 +489,17 @@ static mare_Status gaussian_factor(mare_Heap *h, mare_Values *v) {
 ** best class is wanted, the first strip guesses it, and a row goes on with another class
 ** only while that could still win.
 */
-enum { ROWS = 1024, LANES = 8, STRIP = 64 };
+enum { ROWS = 1024, LANES = 8 };
 
 typedef struct Density {
   const mare_BayesKernels *k;
-  const mare_Tensor *x, *w; /* (n, d); (k, d, d), upper triangular */
+  const mare_Tensor *x, *w; /* (n, d); (k, panel), see pack_strips */
   const int64_t *order;     /* (d), 1-based: w and means have the columns in this order */
   const double *means, *constants, *guess; /* (k, d), (k), (k): logs of the first strip */
   int64_t n, d, classes;
   mare_Tensor *scores;      /* (n, k), or NULL ... */
   int64_t *codes;           /* ... for the best class alone (n) */
   atomic_llong next;        /* the next block */
-  char *panels;             /* the strips of w, see pack_strips */
   char *scratch;
   size_t lane;              /* bytes of a lane's scratch */
 } Density;
@@ -473,32 +518,6 @@ static size_t lane_bytes(const Density *s) {
   const size_t size = mare_sizeof[s->x->dtype];
   const size_t reals = (size_t)ROWS * (size_t)(2 * s->d + STRIP);
   return (reals * size + (size_t)ROWS * (size_t)(s->classes + 4) * 8 + 4 * 64) / 64 * 64;
-}
-
-static int64_t strips_of(const Density *s) { return (s->d + STRIP - 1) / STRIP; }
-
-/* numbers in the first n strips of a class */
-static int64_t panel_size(int64_t n) { return n * (n + 1) / 2 * STRIP * STRIP; }
-
-/* the strip of class c that begins at column j: (end, end - j) */
-static mare_Tensor strip_of(const Density *s, int64_t c, int64_t j) {
-  const int64_t end = at_most(s->d, j + STRIP), shape[2] = {end, STRIP};
-  const int64_t at = c * panel_size(strips_of(s)) + panel_size(j / STRIP);
-  mare_Tensor t;
-  mare_shape_set(&t, s->x->dtype, 2, shape);
-  t.data = s->panels + at * (int64_t)mare_sizeof[t.dtype];
-  return columns_of(&t, 0, end - j);
-}
-
-/* Strips of their own, whose rows lie next to each other, stay in the caches. */
-static void pack_strips(const Density *s) {
-  for (int64_t c = 0; c < s->classes; c++)
-    for (int64_t j = 0; j < s->d; j += STRIP) {
-      mare_Tensor to = strip_of(s, c, j), from = *s->w;
-      mare_select(&from, 0, c);
-      from = rows_of(columns_of(&from, j, at_most(s->d, j + STRIP)), 0, to.shape[0]);
-      mare_copy(&to, &from);
-    }
 }
 
 static mare_Tensor lane_matrix(const Density *s, char **at, int64_t columns) {
@@ -545,7 +564,7 @@ static void lane_center(Lane *l, int64_t c, int64_t m, int64_t j, int64_t end) {
 /* part += |z|^2 over the strip that begins at column j */
 static void lane_strip(Lane *l, int64_t c, int64_t j, int64_t m) {
   const int64_t end = at_most(l->s->d, j + STRIP);
-  const mare_Tensor w = strip_of(l->s, c, j);
+  const mare_Tensor w = strip_of(l->s->w, c, l->s->d, j);
   mare_Tensor left = rows_of(columns_of(&l->y, 0, end), 0, m);
   mare_Tensor out = rows_of(columns_of(&l->z, 0, end - j), 0, m);
   mare_gemm_whole(&left, &w, 0, &out);
@@ -673,20 +692,17 @@ static mare_Status density_run(mare_Heap *h, mare_Values *v, Density *s) {
   s->classes = s->w->shape[0];
   s->lane = lane_bytes(s);
   const int64_t lanes = at_most(at_most(mare_threads(), LANES), (s->n + ROWS - 1) / ROWS);
-  const size_t panels = (size_t)(s->classes * panel_size(strips_of(s)));
-  s->scratch = mare_scratch(h, (size_t)lanes * s->lane +
-                                   panels * mare_sizeof[s->x->dtype]);
+  if (s->w->shape[1] != panel_size(s->d)) return MARE_BADARG;
+  s->scratch = mare_scratch(h, (size_t)lanes * s->lane);
   if (s->scratch == NULL) return MARE_NOMEM;
-  s->panels = s->scratch + (size_t)lanes * s->lane;
-  pack_strips(s);
   mare_parallel(lanes, density_lane, s);
   mare_scratch_free(h, s->scratch);
   return MARE_OK;
 }
 
 /*
-** x (n, d), means (k, d) and w (k, d, d), transposes of L^-1, with the columns in an
-** order (d), constants (k), order, scores (n, k)
+** x (n, d), means (k, d) and w (k, panel), transposes of L^-1 in strips, with the columns
+** in an order (d), constants (k), order, scores (n, k)
 */
 static mare_Status gaussian_scores(mare_Heap *h, mare_Values *v) {
   Density s = {.scores = &v->t[5]};
@@ -695,14 +711,15 @@ static mare_Status gaussian_scores(mare_Heap *h, mare_Values *v) {
 
 /* the same, and codes (n) of the best classes */
 static mare_Status gaussian_classes(mare_Heap *h, mare_Values *v) {
-  const int64_t k = v->t[2].shape[0], d = v->t[2].shape[1];
+  const int64_t k = v->t[2].shape[0], d = v->t[0].shape[1];
   double *guess = mare_scratch(h, (size_t)k * sizeof *guess);
   Density s = {.codes = (int64_t *)(void *)v->t[5].data, .guess = guess};
   if (guess == NULL) return MARE_NOMEM;
   for (int64_t c = 0; c < k; c++) { /* 1 / L is the diagonal of L^-1 */
     guess[c] = doubles(&v->t[3])[c] > -INFINITY ? 0 : -INFINITY;
-    for (int64_t j = 0; j < at_most(STRIP, d); j++)
-      guess[c] += log(mare_get_real(&v->t[2], (c * d + j) * d + j));
+    const mare_Tensor diagonal = strip_of(&v->t[2], c, d, 0);
+    for (int64_t j = 0; j < diagonal.shape[0]; j++)
+      guess[c] += log(mare_get_real(&diagonal, j * diagonal.stride[0] + j));
   }
   const mare_Status st = density_run(h, v, &s);
   mare_scratch_free(h, guess);
@@ -748,8 +765,9 @@ const mare_RoutineRow mare_gaussian_routines[] = {
   {"class_sums", "r:nd i:n ?d:n n !d:k !d:kd", class_sums},
   {"class_moments", "r:nd i:n ?d:n !d:k !d:kd !d:kd", class_moments},
   {"class_covariances", "r:nd i:n ?d:n d:k d:kd !d:cdd", class_covariances},
-  {"gaussian_factor", "d:dd n n n n ?i:d !r:dd", gaussian_factor},
-  {"gaussian_scores", "r:nd d:kd r:kdd d:k i:d !r:nk", gaussian_scores},
-  {"gaussian_classes", "r:nd d:kd r:kdd d:k i:d !i:n", gaussian_classes},
+  {"gaussian_factor", "d:dd n n n n n ?i:d !r:pq", gaussian_factor},
+  {"gaussian_panel", "n", gaussian_panel},
+  {"gaussian_scores", "r:nd d:kd r:kp d:k i:d !r:nk", gaussian_scores},
+  {"gaussian_classes", "r:nd d:kd r:kp d:k i:d !i:n", gaussian_classes},
   {"diagonal_scores", "r:nd d:kd d:kd d:k !r:nk", diagonal_scores},
   {NULL, NULL, NULL}};

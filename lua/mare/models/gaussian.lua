@@ -77,14 +77,16 @@ local function bias(self, learned, k)
   return free > 0 and n / free or 0
 end
 
--- log |C| of the regularised covariance of class k (nil: the shared one); w (d, d) becomes L
--- with L L' = C, or the transpose of L^-1, of the columns in an order if one is given.
-local function factor(self, learned, k, inverse, w, order)
+local FACTOR, INVERSE, PANEL = 0, 1, 2 -- of learn/gaussian.c
+
+-- log |C| of the regularised covariance of class k (nil: the shared one); w becomes L (d, d)
+-- with L L' = C, the transpose of L^-1, or (1, panel) of that, of the columns in an order if
+-- one is given.
+local function factor(self, learned, k, what, w, order)
   local s, c = self.settings, k and learned.covariances:select(1, k) or learned.covariances
   local scale = bias(self, learned, k)
-  if scale ~= 1 then c = c * scale end
-  local ok, value = routines.gaussian_factor(c, s.shrinkage, s.reg,
-    TOLERANCE[learned.dtype] or 0, inverse and 1 or 0, order, w)
+  local ok, value = routines.gaussian_factor(c, scale, s.shrinkage, s.reg,
+    TOLERANCE[learned.dtype] or 0, what, order, w)
   if not ok then need_spread(self, learned, k, math.tointeger(value)) end
   return value
 end
@@ -102,11 +104,12 @@ local prepare = {} -- what densities of data of a type need, for each kind of co
 
 function prepare.full(self, learned, dtype)
   local K, d = learned.classes:size(1), learned.features
-  local w, constants, order = core.zeros({ K, d, d }, dtype), {}, order_of(learned)
+  local _, panel = routines.gaussian_panel(d)
+  local w, constants, order = core.zeros({ K, math.tointeger(panel) }, dtype), {}, order_of(learned)
   for k = 1, K do
     constants[k] = bayes.log_prior(learned, k)
     if learned.counts[k]:item() > 0 or constants[k] > -math.huge then
-      constants[k] = constants[k] - (factor(self, learned, k, true, w:select(1, k), order) +
+      constants[k] = constants[k] - (factor(self, learned, k, PANEL, w:narrow(1, k, 1), order) +
         d * LOG2PI) / 2
     end
   end
@@ -143,7 +146,7 @@ end
 function prepare.shared(self, learned)
   local d, K = learned.features, learned.classes:size(1)
   local inverse = core.empty({ d, d }, "f64")
-  factor(self, learned, nil, true, inverse)
+  factor(self, learned, nil, INVERSE, inverse)
   local center = (learned.priors:unsqueeze(1)):matmul(learned.means)
   local white = (learned.means - center):matmul(inverse) -- (K, d)
   local w = white:matmul(inverse:t())
@@ -251,7 +254,7 @@ local function color(self, learned, k, z)
   local of = self.settings.covariance == "full" and k or nil
   local l = self:cached("factor" .. (of or ""), function()
     local w = core.empty({ d, d }, "f64")
-    factor(self, learned, of, false, w)
+    factor(self, learned, of, FACTOR, w)
     return w
   end)
   return z:matmul(l:t())

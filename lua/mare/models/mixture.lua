@@ -54,14 +54,20 @@ end
 
 -- -- densities ------------------------------------------------------------------------
 
--- log |C| of a covariance (d, d); w (d, d) becomes its factor, or the transpose of the inverse.
-local function factor(c, inverse, w, name)
-  local ok, value = routines.gaussian_factor(c, 0, 0, 0, inverse and 1 or 0, nil, w)
+-- log |C| of a covariance (d, d); w (d, d) becomes its factor, or w (1, panel) the transpose of
+-- the inverse, in strips.
+local function factor(c, packed, w, name)
+  local ok, value = routines.gaussian_factor(c, 1, 0, 0, 0, packed and 2 or 0, nil, w)
   if not ok then
     check.fail("GaussianMixture: %s is singular at column %d; give a larger reg", name,
       math.tointeger(value))
   end
   return value
+end
+
+local function panel_of(d)
+  local _, size = routines.gaussian_panel(d)
+  return math.tointeger(size)
 end
 
 local function name_of(j) return ("the covariance of component %d"):format(j) end
@@ -71,16 +77,16 @@ local ready = {}
 
 function ready.full(m, dtype)
   local k, d = m.means:size(1), m.means:size(2)
-  local w, logs = core.zeros({ k, d, d }, dtype), {}
-  for j = 1, k do logs[j] = factor(m.covariances[j], true, w:select(1, j), name_of(j)) end
+  local w, logs = core.empty({ k, panel_of(d) }, dtype), {}
+  for j = 1, k do logs[j] = factor(m.covariances[j], true, w:narrow(1, j, 1), name_of(j)) end
   return { w = w, logs = core.tensor(logs, "f64") }
 end
 
 function ready.shared(m, dtype)
   local k, d = m.means:size(1), m.means:size(2)
-  local w = core.zeros({ d, d }, dtype)
+  local w = core.empty({ 1, panel_of(d) }, dtype)
   local log = factor(m.covariances, true, w, "the covariance")
-  return { w = w:unsqueeze(1):expand(k, d, d):contiguous(), logs = core.full({ k }, log, "f64") }
+  return { w = w:expand(k, w:size(2)):contiguous(), logs = core.full({ k }, log, "f64") }
 end
 
 function ready.diagonal(m)

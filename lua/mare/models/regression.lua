@@ -120,7 +120,7 @@ local function factor(gram, penalty, dtype)
   local a, l = gram / root, core.empty({ d, d }, "f64")
   a:div_(root:t())
   diagonal(a):fill_(1)
-  if not routines.gaussian_factor(a, 0, 0, WEAK[dtype], 0, nil, l) then return nil end
+  if not routines.gaussian_factor(a, 1, 0, 0, WEAK[dtype], 0, nil, l) then return nil end
   local upper = l:t():contiguous()
   for _, t in ipairs { l, upper, root } do scope:keep(t) end
   return function(c)
