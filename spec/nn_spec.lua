@@ -417,6 +417,35 @@ describe("Sequential", function()
   end)
 end)
 
+describe("summary", function()
+  local m = nn.Sequential { nn.Conv2d(1, 6, 5, { padding = 2 }), nn.ReLU(), nn.MaxPool(2), nn.Flatten(),
+    nn.BatchNorm1d(1176), nn.Linear(1176, 10), nn.Dropout(0.5) }
+
+  it("has the shape of each layer's output", function()
+    local before = m[5]:state()
+    local text = m:summary(mare.ones(2, 1, 28, 28))
+    for _, line in ipairs { "Sequential  +2x10\n", "Conv2d%(.-%) +156   2x6x28x28  bias 6, weight 6x1x5x5\n",
+      "2  ReLU +2x6x28x28\n", "3  MaxPool%(2%) +2x6x14x14\n", "4  Flatten +2x1176\n",
+      "Linear%(1176 %-> 10%) +11,770   2x10 +bias 10, weight 10x1176\n", "Dropout%(0.5%) +2x10\n",
+      "parameters, [%d,]+ bytes$" } do
+      assert.truthy(text:find(line), text)
+    end
+    for name, value in pairs(before) do assert.same(value:totable(), m[5]:state()[name]:totable()) end
+  end)
+
+  it("leaves the model as it was, after an error too", function()
+    local class = getmetatable(m[1])
+    m[7]:eval()
+    refuses("bad argument #1 to 'conv2d' (images (n, channels, height, width) expected, got shape 2x3)",
+      function() m:summary(mare.ones(2, 3)) end)
+    assert.equal(class, getmetatable(m[1]))
+    assert.is_true(m[1].training)
+    assert.is_false(m[7].training)
+    assert.same({ 1, 10 }, m:eval()(mare.ones(1, 1, 28, 28)).shape)
+    refuses("a module expected before the name, got number: write model:name(...)", nn.Module.summary, 3)
+  end)
+end)
+
 describe("shapes", function()
   it("Flatten joins all but the first dimension, or those that are named", function()
     local x = mare.rand(2, 3, 4, 5)

@@ -166,6 +166,12 @@ describe("a figure in the terminal", function()
     assert.is_true(dots > 80, dots) -- cells of a closed curve
   end)
 
+  it("writes counts in a colour that stands out", function()
+    local shown = plot.confusion(mare.tensor { { 20, 1 }, { 0, 20 } }):text { width = 60, height = 20, color = true }
+    assert.truthy(shown:find "48;5;226m\27%[38;5;16m2")
+    assert.truthy(shown:find "48;5;17m\27%[38;5;15m0")
+  end)
+
   it("says what shades mean", function()
     has(figures.heatmap, " .:-=+*#%@ ")
     has(figures.surface, "-1  .:-=+*#%@ 1")

@@ -52,7 +52,7 @@ return {
     "mare.help.search(word) looks through everything.", args = "(name)" },
   inspect = { "What goes into every layer of a model and what comes back to it, as a table." },
   ["nn.Module"] = { "The class of all layers: nn.Module:extend(name, { init =, forward = }) makes one; " ..
-    "see mare.nn." },
+    "see mare.nn.  print(model) shows its layers, model:summary(x) their outputs' shapes for an input too." },
   ["Tensor.backward"] = { "Derivatives of this scalar with respect to every leaf that requires them, added " ..
     "to its grad.  Options: retain, create_graph, gradient.\n", args = "([options])" },
   ["Tensor.bernoulli_"] = { "Ones (or value) with probability p, zeros otherwise, in place.",

@@ -372,16 +372,24 @@ local function table_rows(self)
   return rows
 end
 
---- A table of the layers with their shapes, and the totals.
-function Module:__tostring()
-  local rows, lines, left, right = table_rows(self), {}, 0, 0
+-- Rows of texts as lines of columns; the second one stands right.
+local function aligned(rows)
+  local widths, lines = {}, {}
   for _, row in ipairs(rows) do
-    left, right = math.max(left, #row[1]), math.max(right, #row[2])
+    for k, text in ipairs(row) do widths[k] = math.max(widths[k] or 0, utf8.len(text) or #text) end
   end
   for i, row in ipairs(rows) do
-    local line = row[1] .. (" "):rep(left - #row[1] + 2) .. (" "):rep(right - #row[2]) .. row[2]
-    lines[i] = (line .. "   " .. row[3]):gsub("%s+$", "")
+    local cells = {}
+    for k, text in ipairs(row) do
+      local room = (" "):rep(widths[k] - (utf8.len(text) or #text))
+      cells[k] = k == 2 and room .. text .. " " or text .. room
+    end
+    lines[i] = (table.concat(cells, "  "):gsub("%s+$", ""))
   end
+  return lines
+end
+
+local function with_totals(self, lines)
   if #self:parameters() == 0 then return table.concat(lines, "\n") end
   local values, bytes = 0, 0
   for _, p in ipairs(self:parameters()) do
@@ -389,6 +397,53 @@ function Module:__tostring()
   end
   lines[#lines + 1] = ("%s parameters, %s bytes"):format(count_text(values), count_text(bytes))
   return table.concat(lines, "\n")
+end
+
+--- A table of the layers with the shapes of their parameters, and the totals.
+function Module:__tostring() return with_totals(self, aligned(table_rows(self))) end
+
+local function shape_text(v)
+  if is_tensor(v) then return check.shape(v) end
+  return type(v) == "table" and "table" or type(v)
+end
+
+-- Calls self(...) with every module below telling record(module, output) what it returned.
+local function traced(self, record, ...)
+  local list, undo, wrapped = modules(self), {}, {}
+  for _, m in ipairs(list) do
+    local meta = getmetatable(m)
+    if not wrapped[meta] then
+      wrapped[meta] = {}
+      for key, value in next, meta do wrapped[meta][key] = value end
+      wrapped[meta].__call = function(...)
+        local outputs = table.pack(meta.__call(...))
+        record((...), outputs[1])
+        return table.unpack(outputs, 1, outputs.n)
+      end
+    end
+    undo[#undo + 1] = { m, meta, rawget(m, "training") }
+    rawset(m, "training", false)
+    setmetatable(m, wrapped[meta])
+  end
+  local ok, message = pcall(mare.no_grad, self, ...)
+  for _, u in ipairs(undo) do
+    setmetatable(u[1], u[2])
+    rawset(u[1], "training", u[3])
+  end
+  if not ok then check.fail("%s", (tostring(message):gsub("^[^:]*:%d+: ", ""))) end
+end
+
+--- What print shows, with the shape of each layer's output: the model is called once with x
+-- (and what follows it), in evaluation and without a tape.
+-- `print(model:summary(mare.zeros(1, 784)))`
+function Module:summary(...)
+  check_self(self)
+  local shapes = {}
+  traced(self, function(m, output) shapes[m] = shape_text(output) end, ...)
+  local rows, list = table_rows(self), modules(self)
+  for i, row in ipairs(rows) do table.insert(row, 2, shapes[list[i]] or "") end
+  for _, row in ipairs(rows) do row[2], row[3] = row[3], row[2] end
+  return with_totals(self, aligned(rows))
 end
 
 --- Is v a module?
