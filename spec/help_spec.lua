@@ -133,6 +133,25 @@ describe("an example", function()
   it("stands in many places", function() assert.is_true(count > 20, tostring(count)) end)
 end)
 
+describe("an example in a line, without a result", function()
+  it("is Lua", function()
+    local bad, count = {}, 0
+    for _, entry in ipairs(index) do
+      for code in (entry.text or ""):gsub("```.-```", ""):gmatch "`([^`\n]+)`" do
+        if code:find "[(={:]" and not code:find "%-%->" then
+          count = count + 1
+          local lines = code:gsub("%s%s+", "\n")
+          if not (load("return " .. code) or load(code) or load(lines)) then
+            bad[#bad + 1] = entry.path .. ": " .. code
+          end
+        end
+      end
+    end
+    assert.equal("", table.concat(bad, "\n"))
+    assert.is_true(count > 60, tostring(count))
+  end)
+end)
+
 -- -- blocks of code, run in a folder of their own ---------------------------------------------
 
 local lfs = require "lfs"

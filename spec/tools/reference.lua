@@ -43,6 +43,7 @@ end
 local function flow(body)
   return (body:gsub("\n%s+", "\n"):gsub("\n%* ", "<br>\n• ")
     :gsub("\n(<code>[^\n]*</code>)%f[\n\0]", "<br>%1<br>"):gsub("\n(%u%l+:)", "<br>%1")
+    :gsub("\nElement by element", "<br>Element by element")
     :gsub("<br>\n?<br>", "<br>"):gsub("<br>$", ""))
 end
 

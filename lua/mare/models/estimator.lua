@@ -426,11 +426,11 @@ local function value_text(v)
   return #v > 0 and "{ " .. table.concat(list, ", ") .. " }" or "table"
 end
 
-local function lines_of(title, names, values, out)
+local function lines_of(title, names, values, width, out)
   table.sort(names)
   for i, name in ipairs(names) do
-    out[#out + 1] = ("  %-8s  %-16s %s"):format(i == 1 and title or "", name,
-      value_text(values[name]))
+    out[#out + 1] = ("  %-8s  %s%s %s"):format(i == 1 and title or "", name,
+      (" "):rep(width - #name), value_text(values[name]))
   end
 end
 
@@ -446,8 +446,13 @@ local function tostring_of(self)
   local learned = rawget(self, "learned")
   local out = { self.class.name .. (learned and
     (", fitted to %d columns"):format(learned.features) or ", not fitted") }
-  lines_of("settings", keys(self.settings), self.settings, out)
-  if learned then lines_of("learned", keys(learned, "features"), learned, out) end
+  local settings, fields = keys(self.settings), learned and keys(learned, "features") or {}
+  local width = 16
+  for _, names in ipairs { settings, fields } do
+    for _, name in ipairs(names) do width = math.max(width, #name) end
+  end
+  lines_of("settings", settings, self.settings, width, out)
+  lines_of("learned", fields, learned, width, out)
   return table.concat(out, "\n")
 end
 

@@ -383,7 +383,7 @@ function ema:describe() return ("ema (%g)"):format(self.decay) end
 -- 1 - decay of what they are; the first values are taken whole.  Around an optimizer, or
 -- with a list of parameters and update() after each step.  swap() puts the average in
 -- the parameters' place and back, with(f) for a call; `shadow` lists its tensors.
--- `local opt = optim.ema(optim.adam(params), 0.999) ... opt:with(evaluate)`
+-- `local opt = optim.ema(optim.adam(params), 0.999)  opt:with(evaluate)`
 -- Polyak and Juditsky 1992, Acceleration of stochastic approximation by averaging.
 function M.ema(target_, decay)
   decay = check.number(2, "ema", decay, 0.999, 0, 1)

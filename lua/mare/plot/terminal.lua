@@ -342,9 +342,10 @@ end
 -- Colours for the series of a panel and, without colour or once the colours are used up,
 -- letters.  Returns the map below them, if there is one.
 local function dress(panel, coloured)
-  local drawn = 0
+  local drawn, over = 0, false -- over: lines of equal value, where a path would be lost
   for _, layer in ipairs(panel.layers) do
     if draw[layer.kind] then drawn = drawn + 1 end
+    over = over or layer.kind == "contour"
   end
   local k, map = 0, nil
   for _, layer in ipairs(panel.layers) do
@@ -353,7 +354,7 @@ local function dress(panel, coloured)
       k = k + 1
       local n = layer.colour or k
       local letter = (n - 1) % #letters + 1
-      local lettered = layer.lettered or n > #palette or (not coloured and drawn > 1)
+      local lettered = layer.lettered or over or n > #palette or (not coloured and drawn > 1)
       layer.code = coloured and palette[(n - 1) % #palette + 1] or nil
       layer.glyph = lettered and letters:sub(letter, letter) or nil
       layer.region = map and map.classes and not coloured and hatches[(n - 1) % #hatches + 1] or nil
