@@ -446,12 +446,12 @@ local function tostring_of(self)
   local learned = rawget(self, "learned")
   local out = { self.class.name .. (learned and
     (", fitted to %d columns"):format(learned.features) or ", not fitted") }
-  local settings, fields = keys(self.settings), learned and keys(learned, "features") or {}
+  local given, fields = keys(self.settings), learned and keys(learned, "features") or {}
   local width = 16
-  for _, names in ipairs { settings, fields } do
+  for _, names in ipairs { given, fields } do
     for _, name in ipairs(names) do width = math.max(width, #name) end
   end
-  lines_of("settings", settings, self.settings, width, out)
+  lines_of("settings", given, self.settings, width, out)
   lines_of("learned", fields, learned, width, out)
   return table.concat(out, "\n")
 end
