@@ -29,7 +29,7 @@ for _, entry in ipairs { { "a number", scalar }, { "a series", series }, { "a sh
   { "films: film, time, width, height, channel", films } } do
   local name, t = table.unpack(entry)
   print(("%-42s %d-d, shape %s, %s, %d numbers"):format(name, t:dim(),
-    table.concat(t.shape, "x"), t.dtype, t:numel()))
+    t:dim() == 0 and "none" or table.concat(t.shape, "x"), t.dtype, t:numel()))
 end
 
 lesson.title "one operation for all elements, and broadcasting"
@@ -63,8 +63,10 @@ print(("L1 norm %g, L2 norm %g"):format(v:norm(1):item(), v:norm(2):item()))
 local a, b = mare.randn(4, 3), mare.randn(3, 2)
 print(("(4x3) times (3x2) is %s; the transpose %s"):format(table.concat(a:matmul(b).shape, "x"),
   table.concat(a:matmul(b):t().shape, "x")))
-print("means of the columns, standard deviations of the rows:")
-print(a:mean(1), a:std(2))
+print "means of the columns:"
+print(a:mean(1))
+print "standard deviations of the rows:"
+print(a:std(2))
 
 lesson.title "the derivative of a vector to a vector is a matrix"
 -- y_i = sum_j m_ij x_j^2 has the Jacobian 2 m_ij x_j: one row for each y, a column for each x.

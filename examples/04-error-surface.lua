@@ -8,7 +8,7 @@
 -- function of two numbers, so it has a surface that can be drawn; four ways lead to its
 -- lowest place: trying a grid, the closed form, gradient descent, and descent on batches.
 --
--- What is seen.  All ways end at the same line.  With all points the path is straight, with
+-- What is seen.  All ways end at nearly the same line.  With all points the path is straight, with
 -- single ones it wanders about the lowest place, with batches a little.
 
 local mare = require "mare"

@@ -69,6 +69,10 @@ print(("cat %.1f, dog %.1f, ship %.1f; if it is a cat, the hinge loss is %.1f, s
   :format(scores[1]:item(), scores[2]:item(), scores[3]:item(),
   ((scores - scores[1] + 1):relu():sum() - 1):item(),
   loss.cross_entropy(scores:unsqueeze(1), mare.tensor({ 1 }, "i64")):item()))
+-- Softmax makes probabilities of scores: positive, and together 1.
+local three = mare.tensor { 3, 1, -3 }
+print(("scores 3, 1, -3 become e^3, e^1, e^-3 = %.2f, %.2f, %.2f; over their sum: %.2f, %.2f, %.3f")
+  :format(table.unpack(mare.cat({ three:exp(), three:softmax(1) }, 1):totable())))
 -- Two rows of weights with the same scores on this picture; the penalty prefers the second,
 -- which does not lean on one pixel alone.
 local flat, a, b = mare.ones(4), mare.tensor { 1, 0, 0, 0 }, mare.full({ 4 }, 0.25)

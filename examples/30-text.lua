@@ -144,7 +144,7 @@ mare.no_grad(function()
   end))
 end)
 
-lesson.picture(plot.line({ path, mare.full({ #path }, by_pairs), mare.full({ #path }, least) }, {
-  labels = { "network", "bigram model", "least there is" }, title = "new lines",
-  xlabel = "epoch", ylabel = "perplexity" }), "30-text")
+lesson.picture(plot.line({ mare.tensor(path) - least, mare.full({ #path }, by_pairs - least) }, {
+  labels = { "network", "bigram model" }, title = "new lines: above the least there is",
+  ylog = true, xlabel = "epoch", ylabel = "perplexity - least" }), "30-text")
 lesson.key("perplexity of the network", path[#path])
