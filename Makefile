@@ -48,7 +48,8 @@ LUASRC  = $(shell find lua -type f 2>/dev/null)
 
 # what stands before a command: the paths, and BEFORE what the sanitizers need
 BEFORE  =
-ENV     = $(BEFORE) LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;' \
+FROM    = $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/rocks/mpi/?/init.lua;$(CURDIR)/rocks/mpi/?.lua;;
+ENV     = $(BEFORE) LUA_PATH='$(FROM)' \
           LUA_CPATH='$(CURDIR)/$(B)/?.so;;'
 BUSTED  = $(ENV) $(LUA) /usr/bin/busted -o spec/tools/plain.lua
 SPECS   = spec
@@ -115,7 +116,7 @@ busted: all lib programs
 
 # In a checkout: eval "$(make -s env)"
 env:
-	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;'"
+	@echo "export LUA_PATH='$(FROM)'"
 	@echo "export LUA_CPATH='$(CURDIR)/$(B)/?.so;;'"
 
 # What editors read: made from the documentation, installed beside the modules.
@@ -164,3 +165,4 @@ clean:
 	rm -rf build
 
 include spec/tools/checks.mk
+include spec/tools/mpi.mk

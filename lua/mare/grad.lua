@@ -113,6 +113,26 @@ function M.backward(y, options)
     if t:is_leaf() then
       local old = t.grad
       t.grad = old and old + g or g:contiguous()     -- a copy would leave the tape
+      if f.hooked(t) then
+        for _, hook in ipairs(f.hooks(t)) do hook(t) end
+      end
+    end
+  end
+end
+
+--- Calls fn(x) whenever backward has added to the .grad of x, a leaf that requires one; it is
+-- the whole of what that pass gives x, while tensors further up may still wait for theirs.
+-- What fn computes is not recorded.  Several functions are called in the order given.  Returns
+-- a function that takes fn off again.
+--     w:on_gradient(function() print("gradient of w", w.grad:norm():item()) end)
+function M.on_gradient(x, fn)
+  local list = f.hooks(x)
+  check.callable(2, "on_gradient", fn)
+  local entry = function(t) fn(t) end
+  list[#list + 1] = entry
+  return function()
+    for i = #list, 1, -1 do
+      if list[i] == entry then table.remove(list, i) end
     end
   end
 end

@@ -459,4 +459,9 @@ function methods.backward(y, options)     -- no tail calls: errors look for this
   else require "mare.grad".backward(y, options) end
 end
 
+function methods.on_gradient(x, f)
+  local off = require "mare.grad".on_gradient(x, f)
+  return off
+end
+
 return M

@@ -24,6 +24,9 @@ local function sorted_keys(v)
   return keys
 end
 
+--- The keys of a table in the order in which its tensors are taken.
+M.keys = sorted_keys
+
 -- map over one structure, the common case
 local function map_one(fn, v)
   if is_tensor(v) then return fn(v) end

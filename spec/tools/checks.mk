@@ -4,7 +4,7 @@
 AGAIN    = +@$(MAKE) --no-print-directory
 
 lint:
-	@luacheck --no-color --no-cache -q $(wildcard lua spec examples)
+	@luacheck --no-color --no-cache -q $(wildcard lua rocks spec examples)
 	@$(LUA) spec/tools/rules.lua
 
 # -- memory and races ------------------------------------------------------------------

@@ -15,6 +15,8 @@ run   zlib1g-dev             include/zlib.h
 run   liblapacke-dev         include/lapacke.h
 run   lua-readline           share/lua/5.4/readline.lua
 run   lua-argparse           share/lua/5.4/argparse.lua
+mpi   libopenmpi-dev         lib/$multiarch/openmpi/include/mpi.h lib/$multiarch/mpich/include/mpi.h include/mpi.h
+mpi   openmpi-bin            bin/mpirun
 test  lua-busted             share/lua/5.4/busted/runner.lua
 test  lua-check              bin/luacheck
 test  gnuplot-nox            bin/gnuplot

@@ -110,7 +110,7 @@ local function check_exports(so)
   nm:close()
 end
 
-local files = io.popen "find src lua spec examples -type f 2>/dev/null"
+local files = io.popen "find src lua rocks spec examples -type f 2>/dev/null"
 for file in files:lines() do
   local kind = file:match "%.(%w+)$"
   if kind == "c" or kind == "h" or kind == "def" or kind == "lua" then check_text(file) end

@@ -12,13 +12,12 @@
 
 /* true when the function at this level is one of the module's own Lua files */
 static bool own_code(lua_State *L, const lua_Debug *ar) {
-  bool own;
-  if (lua_getfield(L, LUA_REGISTRYINDEX, "mare.source") != LUA_TSTRING) {
-    lua_pop(L, 1);
-    return false;
-  }
-  own = strncmp(ar->source, lua_tostring(L, -1), lua_rawlen(L, -1)) == 0;
-  lua_pop(L, 1);
+  int top = lua_gettop(L);
+  bool own = false;
+  if (lua_getfield(L, LUA_REGISTRYINDEX, "mare.source") == LUA_TTABLE)
+    for (lua_pushnil(L); !own && lua_next(L, top + 1); lua_pop(L, 1))
+      own = strncmp(ar->source, lua_tostring(L, -2), lua_rawlen(L, -2)) == 0;
+  lua_settop(L, top);
   return own;
 }
 
@@ -37,7 +36,7 @@ static void push_where(lua_State *L) {
 
 static int raise_message(lua_State *L) { /* message on the top */
   check_hook(L); /* what was computed since is not what it looks like */
-  luaL_checkstack(L, 3, NULL);
+  luaL_checkstack(L, 6, NULL);
   push_where(L);
   lua_insert(L, -2);
   lua_concat(L, 2);

@@ -204,7 +204,7 @@ static int visit(lua_State *L, State *S, Walk *w, Object *o, int parent) {
   s->grad.storage = NULL;
   o->walk = w;
   o->slot = w->nslot;
-  if (o->node && !o->node->op->vjp && !o->node->op->row) w->in_lua = true;
+  if (o->node ? !o->node->op->vjp && !o->node->op->row : o->hooked) w->in_lua = true;
   return w->nslot++;
 }
 
@@ -410,12 +410,22 @@ static void push_vjp(lua_State *L, const Op *op) {
   luaL_error(L, "the operation '%s' has no derivative", op->name);
 }
 
+/* pcall without recording; raises what it raised */
+static void call_silently(lua_State *L, State *S, int nargs, int nresults) {
+  Mode off;
+  int status;
+  enter_silence(L, S, &off);
+  status = lua_pcall(L, nargs, nresults, 0);
+  leave_mode(S, &off);
+  if (status != LUA_OK) lua_error(L);
+  watch_hook(L);
+}
+
 /* calls vjp(g, y, arguments ...); its results are left on the stack from `base` on */
 static void call_vjp(Back *b, int map) {
   lua_State *L = b->L;
   const Node *n = b->node;
-  Mode off;
-  int status, y;
+  int y;
   luaL_checkstack(L, n->nargs + 8, NULL);
   lua_rawgetp(L, map, b->y);
   y = lua_gettop(L);
@@ -423,11 +433,7 @@ static void call_vjp(Back *b, int map) {
   new_view(L, b->S, b->g);
   lua_pushvalue(L, y);
   for (int i = 0; i < n->nargs; i++) push_arg(L, y, &n->arg[i]);
-  enter_silence(L, b->S, &off);
-  status = lua_pcall(L, 2 + n->nargs, n->nargs, 0);
-  leave_mode(b->S, &off);
-  if (status != LUA_OK) lua_error(L);
-  watch_hook(L);
+  call_silently(L, b->S, 2 + n->nargs, n->nargs);
 }
 
 static void check_result(Back *b, int idx, const Object *x, mare_Tensor *gx) {
@@ -465,6 +471,56 @@ static void lua_backward(Back *b, int map) {
     lua_settop(b->L, before);
   }
   lua_settop(b->L, top);
+}
+
+/* -- hooks: functions that wait for the gradient of a leaf ------------------------- */
+
+/* pushes the list of the functions that wait for the tensor at x */
+static void push_hooks(lua_State *L, int x) {
+  x = lua_absindex(L, x);
+  if (!luaL_getsubtable(L, LUA_REGISTRYINDEX, "mare.hooks")) { /* forgets dead tensors */
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+  }
+  lua_pushvalue(L, x);
+  if (lua_rawget(L, -2) == LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_createtable(L, 1, 0);
+    lua_pushvalue(L, x);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -4);
+  }
+  lua_remove(L, -2);
+}
+
+static int backward_hooks(lua_State *L) { /* hooks(x) -> its list, for Lua to change */
+  Object *o = check_real(L, get_state(L), 1);
+  if (!o->requires_grad || o->node || o->consumed)
+    return named_error(L, 1, "on_gradient", "not a leaf that requires a gradient");
+  push_hooks(L, 1);
+  o->hooked = true;
+  return 1;
+}
+
+static int backward_hooked(lua_State *L) { /* hooked(x) -> has it a list? */
+  lua_pushboolean(L, check_tensor(L, get_state(L), 1)->hooked);
+  return 1;
+}
+
+/* x.grad is what this pass makes of it: calls f(x) for each of the hooks */
+static void notify(Back *b, Object *x, int map) {
+  lua_State *L = b->L;
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 8, NULL);
+  lua_rawgetp(L, map, x);
+  push_hooks(L, top + 1);
+  for (lua_Integer i = 1; lua_rawgeti(L, top + 2, i) != LUA_TNIL; i++) {
+    lua_pushvalue(L, top + 1);
+    call_silently(L, b->S, 1, 0);
+  }
+  lua_settop(L, top);
 }
 
 /* -- one step of the pass ------------------------------------------------------------ */
@@ -527,7 +583,10 @@ static void run(lua_State *L, State *S, Walk *w, int root, bool to_leaves) {
     /* a derivative in Lua may have run a backward of its own */
     check_whole(L, s->object);
     if (b.node) step(&b, s, map);
-    else if (to_leaves) accumulate_leaf(&b, s);
+    else if (to_leaves) {
+      accumulate_leaf(&b, s);
+      if (s->object->hooked) notify(&b, s->object, map);
+    }
     check_hook(L);
     if (!s->wanted) mare_tensor_release(&s->grad);
   }
@@ -647,4 +706,6 @@ static int backward_topo(lua_State *L) {
 const Function backward_functions[] = {{"backward", backward_leaves},
                                        {"backward_to", backward_to},
                                        {"topo", backward_topo},
+                                       {"hooks", backward_hooks},
+                                       {"hooked", backward_hooked},
                                        {NULL, NULL}};

@@ -98,6 +98,7 @@ struct Object {   /* a tensor */
   bool consumed;      /* backward has cleared its node */
   bool isview;
   bool shown;         /* its gradient has been given out: user value 1 */
+  bool hooked;        /* somebody waits for its gradient; backward.c */
   mare_Storage *grad; /* contiguous, of t's shape and type; leaves only */
   Scope *scope;       /* what will close it, or NULL */
   Object **link;      /* what points to it in the list of its scope */
@@ -328,5 +329,6 @@ void nest_close(lua_State *L, int state); /* at the end of the Lua state */
 void open_scopes(lua_State *L); /* makes the metatables of scopes and guards */
 void open_rows(lua_State *L, State *S); /* elementwise.c: S->rowop */
 void push_routines(lua_State *L); /* models.c: what estimators compute; State at 1 */
+void push_bridge(lua_State *L, int state); /* bridge.c */
 
 #endif

@@ -77,8 +77,10 @@ static int core_threads(lua_State *L) { /* threads() -> n; threads(n) sets; 0: d
 static int core_source(lua_State *L) { /* source(prefix): files that are not the user's */
   if (lua_isnoneornil(L, 1)) return 0;
   luaL_checkstring(L, 1);
-  lua_settop(L, 1);
-  lua_setfield(L, LUA_REGISTRYINDEX, "mare.source");
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, "mare.source");
+  lua_pushvalue(L, 1);
+  lua_pushboolean(L, true);
+  lua_rawset(L, -3);
   return 0;
 }
 
@@ -197,9 +199,9 @@ static void push_metatable(lua_State *L, int methods) {
 __attribute__((visibility("default"))) int luaopen_mare_core(lua_State *L);
 
 /*
-** Returns { functions, routines, ops, ids, methods, metatable, version }: plain
+** Returns { functions, routines, ops, ids, methods, metatable, bridge, version }: plain
 ** functions, those of the estimators, differentiable ones, the Ops that the tape names,
-** and what a tensor answers to.
+** what a tensor answers to, and what other modules in C may use.
 */
 int luaopen_mare_core(lua_State *L) {
   State *S;
@@ -226,6 +228,8 @@ int luaopen_mare_core(lua_State *L) {
   lua_createtable(L, NEST, 0);
   lua_setiuservalue(L, 1, STATE_NEST);
   lua_setfield(L, 2, "methods");
+  push_bridge(L, 1);
+  lua_setfield(L, 2, "bridge");
   lua_pushliteral(L, MARE_VERSION);
   lua_setfield(L, 2, "version");
   return 1;

@@ -8,6 +8,7 @@
 
 local core = require "mare.core".functions
 local check = require "mare.check"
+local ops = require "mare.ops".ops
 local sampling = require "mare.data.sampling"
 
 local M = {}
@@ -16,8 +17,8 @@ local Dataset = {}
 
 local function make(x, y, rows, about)
   return setmetatable({ source = x, target = y, rows = rows, classes = about.classes,
-    features = about.features, weights = about.weights, augmentation = about.augmentation },
-    Dataset)
+    features = about.features, weights = about.weights, augmentation = about.augmentation,
+    shard_rank = about.rank or 0, shards = about.shards or 1 }, Dataset)
 end
 
 -- -- making ---------------------------------------------------------------------------
@@ -150,7 +151,8 @@ end
 
 local function with(self, about)
   return make(self.source, self.target, self.rows, { classes = self.classes,
-    features = self.features, weights = about.weights, augmentation = about.augmentation })
+    features = self.features, weights = about.weights, augmentation = about.augmentation,
+    rank = about.rank, shards = about.shards })
 end
 
 -- The targets as labels 1..K, and K; otherwise an error.
@@ -191,7 +193,8 @@ function Dataset:weighted(weights)
   else
     w = core.hold(sampling.check_weights, 1, "weighted", weights, #self)
   end
-  return with(self, { weights = w, augmentation = self.augmentation })
+  return with(self, { weights = w, augmentation = self.augmentation, rank = self.shard_rank,
+    shards = self.shards })
 end
 
 --- A data set whose batches are varied.  Of images (n, h, w) or (n, channels, h, w): shift
@@ -212,10 +215,11 @@ function Dataset:augment(how)
   else
     check.callable(1, "augment", how)
   end
-  return with(self, { weights = self.weights, augmentation = f })
+  return with(self, { weights = self.weights, augmentation = f, rank = self.shard_rank,
+    shards = self.shards })
 end
 
---- The data set without weights and variation.
+--- The data set without weights and variation, all rows of it.
 function Dataset:plain() return with(self, {}) end
 
 -- -- order ----------------------------------------------------------------------------
@@ -378,8 +382,28 @@ local function order_of(self, opts)
 end
 
 local function varied(self, opts, number, x, y)
-  local _ <close> = sampling.seeded(opts.seed, opts.epoch or 0, number)
+  local _ <close> = sampling.seeded(opts.seed, opts.epoch or 0,
+    (number - 1) * self.shards + self.shard_rank + 1)
   return self.augmentation(x, y)
+end
+
+--- A data set that takes turns with others at the rows: of each epoch's order the one of this
+-- rank (0 to shards - 1) has rows rank + 1, rank + 1 + shards ...  Batches of `size` of all
+-- shards together are one batch of shards * size rows.  All shards have as many batches, also
+-- where the rows do not come out even: x, y is then followed by a weight for the loss, rows of
+-- the batch * shards / rows of all shards' batches, so that the mean of the shards' gradients is
+-- that of the rows; a shard without a row gets one of weight 0.  A fourth value is the number of
+-- rows of all shards' batches.  Orders drawn by chance need a seed, the same for all shards.
+-- What other methods make of a shard has all rows again: subset and split first, then shard.
+-- `for x, y, weight in train:shard(0, 4):batches { size = 32, shuffle = true, seed = 1 } do`
+function Dataset:shard(rank, shards)
+  shards = check.count(2, "shard", shards)
+  rank = check.count(1, "shard", rank, 0)
+  if rank >= shards then check.argument(1, "shard", "rank %d of %d", rank, shards) end
+  if self.shards > 1 then check.argument(1, "shard", "this is one of %d shards", self.shards) end
+  return make(self.source, self.target, self.rows, { classes = self.classes,
+    features = self.features, weights = self.weights, augmentation = self.augmentation,
+    rank = rank, shards = shards })
 end
 
 local function as_list(t) return t == nil and {} or core.is_tensor(t) and { t } or t end
@@ -404,6 +428,23 @@ local function tensors_of(self)
   return all, #x, alone and function(...) return ... end or apart
 end
 
+-- The weight of batch `number` of a shard, and how many rows all shards' batches have.
+local function share_of(self, size, number)
+  local all = size * self.shards
+  local total = math.min(all, #self - all * (number - 1))
+  local own = (total - self.shard_rank + self.shards - 1) // self.shards
+  return own * self.shards / total, total
+end
+
+-- The rows of a shard in their order; where the last batch has none, one of another shard.
+local function own_rows(self, opts, size)
+  local rows, n, r = order_of(self, opts), #self, self.shard_rank
+  if self.shards == 1 or n == 0 then return rows end
+  local own = r < n and rows[("%d::%d"):format(r + 1, self.shards)] or rows:narrow(1, 1, 0)
+  local weight = share_of(self, size, -(-n // (size * self.shards)))
+  return weight > 0 and own:contiguous() or ops.cat({ own, rows:narrow(1, 1, 1) }, 1)
+end
+
 --- Iterates over batches of inputs and targets.  u8 inputs become f32 in 0..1.
 -- Options: size (32), shuffle (false), seed, epoch (a number: with the same seed, each
 -- epoch has an order of its own), drop_last (false: the last batch may be smaller), skip
@@ -411,26 +452,33 @@ end
 -- own makes ahead of time, in so much more memory; 2 where a tensor is mapped from a file,
 -- 0 (none) otherwise.  Batches are the same with and without.  The thread ends with the loop;
 -- where the iterator is called by hand, with the collector or by closing its fourth value.
+-- Those of a shard have a weight: see shard.
 -- `for x, y in train:batches { size = 128, shuffle = true } do ... end`
 function Dataset:batches(opts)
   opts = check_order(1, "batches", opts, { size = true, drop_last = true, epoch = true,
     skip = true, prefetch = true })
   local size = check.count(1, "batches", opts.size or 32)
   if opts.epoch ~= nil then check.count(1, "batches", opts.epoch, 0) end
-  local n, number = #self, check.count(1, "batches", opts.skip or 0, 0)
+  local number = check.count(1, "batches", opts.skip or 0, 0)
   local ahead = opts.prefetch == nil and -1 or sampling.check_prefetch(opts.prefetch)
-  local rows = core.hold(order_of, self, opts)
-  local last = opts.drop_last and n - n % size or n
+  if self.shards > 1 and (opts.shuffle or self.weights) and opts.seed == nil then
+    check.argument(1, "batches", "the shards need a seed to draw the same order")
+  end
+  local rows = core.hold(own_rows, self, opts, size)
+  local n = rows:numel()
+  local last = opts.drop_last and #self // (size * self.shards) * size or n
   local list, nx, apart = tensors_of(self)
   local feed = core.feed(list, nx, rows, number > n // size and n + 1 or 1 + size * number, last,
     size, ahead)
   local function next_batch() return apart(core.feed_next(feed)) end
-  if not self.augmentation then return next_batch, nil, nil, feed end
+  if not self.augmentation and self.shards == 1 then return next_batch, nil, nil, feed end
   return function()
     local x, y = next_batch()
     if x == nil then return nil end
     number = number + 1
-    return varied(self, opts, number, x, y)
+    if self.augmentation then x, y = varied(self, opts, number, x, y) end
+    if self.shards == 1 then return x, y end
+    return x, y, share_of(self, size, number)
   end, nil, nil, feed
 end
 
@@ -455,6 +503,9 @@ function Dataset:__tostring()
   if self.classes then text = ("%s, %d classes"):format(text, #self.classes) end
   if self.weights then text = text .. ", weighted" end
   if self.augmentation then text = text .. ", varied" end
+  if self.shards > 1 then
+    text = ("%s, shard %d of 0 to %d"):format(text, self.shard_rank, self.shards - 1)
+  end
   return text
 end
 

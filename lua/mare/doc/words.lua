@@ -55,6 +55,9 @@ return {
     "see mare.nn.  print(model) shows its layers, model:summary(x) their outputs' shapes for an input too." },
   ["Tensor.backward"] = { "Derivatives of this scalar with respect to every leaf that requires them, added " ..
     "to its grad.  Options: retain, create_graph, gradient.\n", args = "([options])" },
+  ["Tensor.on_gradient"] = { "Calls f(x) whenever backward has added to the grad of x, a leaf; tensors " ..
+    "further up may still wait for theirs.  Returns a function that takes f off again.\n" ..
+    "`w:on_gradient(function() print(w.grad:norm():item()) end)`", args = "(f)" },
   ["Tensor.bernoulli_"] = { "Ones (or value) with probability p, zeros otherwise, in place.",
     args = "(p [, value])" },
   ["Tensor.uniform_"] = { "Uniform numbers between lo and hi (0, 1), in place.", args = "([lo, hi])" },

@@ -8,6 +8,7 @@
 
 local core = require "mare.core".functions
 local check = require "mare.check"
+local settle = require "mare.optim.settle".settle
 
 local M = {}
 
@@ -143,6 +144,7 @@ end
 -- -- clipping -------------------------------------------------------------------------
 
 local function gradients(params)
+  settle(params)
   local list = {}
   for _, p in ipairs(params) do list[#list + 1] = p.grad end
   return list

@@ -90,6 +90,26 @@ function M.write(run, path)
   return mare.save(path, tensors, metadata)
 end
 
+-- The tensors and metadata of a file; nothing when there is none.  Of a team the first process
+-- reads it, for all.
+local function load(run, path)
+  local team = run.team
+  if not team then
+    local file = io.open(path, "rb")
+    if not file then return nil end
+    file:close()
+    return mare.load(path)
+  end
+  local file, bytes = team.rank == 0 and io.open(path, "rb"), nil
+  if file then
+    bytes = file:read "a"
+    file:close()
+  end
+  bytes = team.broadcast(bytes)
+  if bytes == nil then return nil end
+  return mare.load { string = bytes }
+end
+
 local function refuse(path, message, ...)
   check.fail("'fit': the checkpoint %s %s", path, message:format(...))
 end
@@ -123,10 +143,8 @@ end
 --- Takes over the state that a checkpoint holds; false when there is no such file.  What
 -- does not fit is an error before anything was changed.
 function M.read(run, path)
-  local file = io.open(path, "rb")
-  if not file then return false end
-  file:close()
-  local tensors, metadata = mare.load(path)
+  local tensors, metadata = load(run, path)
+  if not tensors and not metadata then return false end
   if not tensors then refuse(path, "cannot be read: %s", metadata) end
   check_kind(run, path, metadata)
   local at = read_position(run, path, metadata)

@@ -61,9 +61,9 @@ function M.batches(name, data, options)
       type(next_batch))
   end
   return function()
-    local x, y = next_batch(state, control)
+    local x, y, weight, total = next_batch(state, control)
     control = x
-    return x, y
+    return x, y, weight, total
   end, nil, nil, closing
 end
 

@@ -107,10 +107,21 @@ local function steps_of(opts, size)
   local meta = getmetatable(opts.data)
   if not (meta and meta.__len) then return nil end
   local rows = #opts.data
+  if mare.data.is_dataset(opts.data) then size = size * opts.data.shards end
   if opts.drop_last and rows < size then
     check.argument(2, "fit", "drop_last leaves none of %d rows in batches of %d", rows, size)
   end
   return opts.drop_last and rows // size or -(-rows // size)
+end
+
+-- What an optimizer, or one inside it, knows of other processes that train the same model
+-- (mare.mpi): rank, size, mean, broadcast ...
+local function team_of(optimizer)
+  while type(optimizer) == "table" do
+    local team = rawget(optimizer, "team")
+    if team then return team end
+    optimizer = rawget(optimizer, "inner")
+  end
 end
 
 -- Everything a run knows.  at: the position, which checkpoints hold; batch counts the
@@ -131,6 +142,7 @@ local function new_run(model, opts)
     steps = steps_of(opts, size), limit = count("steps", opts.steps),
     live = option("progress", opts.progress, "boolean"),
     own = mare.data.is_dataset(opts.data), prefetch = count("prefetch", opts.prefetch, nil, 0),
+    team = team_of(opts.optimizer),
     at = { epoch = 1, step = 0, batch = 0, size = size, loss = 0.0, rows = 0,
       seed = opts.seed or mare.randint(1, 1 << 31, 1, "i64"):item() },
   }
@@ -208,15 +220,16 @@ end
 local function collect(run, fetch)
   local batches, rows = {}, 0
   for i = 1, math.min(run.accumulate, (run.limit or math.huge) - run.at.batch) do
-    local x, y = fetch()
+    local x, y, weight, total = fetch()
     if x == nil then break end
-    batches[i], rows = { x = x, y = y, rows = rows_of(x) }, rows + rows_of(x)
+    batches[i] = { x = x, y = y, rows = total or rows_of(x), weight = weight or 1 }
+    rows = rows + batches[i].rows
   end
   return batches, rows
 end
 
--- One update from up to `accumulate` batches, whose losses count by their rows; false when the
--- epoch has no more.
+-- One update from up to `accumulate` batches, whose losses count by their rows (those of all
+-- shards where there are several); false when the epoch has no more.
 local function step(run, fetch)
   local batches, rows
   if not run.own then batches, rows = collect(run, fetch) end
@@ -225,7 +238,9 @@ local function step(run, fetch)
   if #batches == 0 then return false end
   local at, loss = run.at, 0
   run.optimizer:zero_grad()
-  for _, b in ipairs(batches) do loss = loss + learn(run, b.x, b.y, b.rows / rows) end
+  for _, b in ipairs(batches) do
+    loss = loss + learn(run, b.x, b.y, b.rows / rows * b.weight)
+  end
   if run.clip_value then mare.optim.clip_value(run.parameters, run.clip_value) end
   if run.clip_norm then mare.optim.clip_norm(run.parameters, run.clip_norm) end
   run.optimizer:step()
@@ -323,10 +338,22 @@ local function take_over(record, seen, prefix)
   end
 end
 
+-- What the processes of a team measure each for itself becomes the same on all: the loss so far
+-- is their mean, running statistics (of a batch norm, say) are those of the first.
+local function agree(run)
+  if not run.team then return end
+  run.at.loss = run.team.mean(run.at.loss)
+  local buffers, state = {}, run.model:state()
+  for name, t in pairs(state) do buffers[name] = t end
+  for name in run.model:named_parameters() do buffers[name] = nil end
+  run.team.broadcast_(buffers)
+end
+
 -- Validation, history, schedule, early stop, callback.
 local function close_epoch(run)
   local at = run.at
   if at.rows == 0 then check.argument(2, "fit", "the data have no rows in epoch %d", at.epoch) end
+  agree(run)
   run.line:pause()
   local record = { epoch = at.epoch, steps = at.step, loss = at.loss / at.rows,
     lr = run.optimizer.lr, seconds = mare.clock() - run.began }
@@ -339,6 +366,7 @@ local function close_epoch(run)
       { metrics = run.named })
     take_over(record, seen, "")
   end
+  if run.team then record = run.team.broadcast(record) end
   run.history[at.epoch] = record
   run.line:epoch(shown(record))
   if type(run.schedule) == "table" and run.schedule.report then
@@ -348,17 +376,22 @@ local function close_epoch(run)
   at.epoch, at.batch, at.loss, at.rows = at.epoch + 1, 0, 0.0, 0
   run.began = mare.clock()
   if run.on_epoch and run.on_epoch(record, run.model) == false then run.stopped = "callback" end
+  if run.team and run.team.mean(run.stopped and 1.0 or 0.0) > 0 and not run.stopped then
+    run.stopped = "callback" -- of another process
+  end
 end
 
 local function keep(run)
   local place = ("%d %d"):format(run.at.epoch, run.at.step)
   if run.kept == place then return end
+  if run.team and run.stopped ~= "interrupted" then agree(run) end
+  run.kept = place
+  if run.team and run.team.rank > 0 then return end
   local ok, message = checkpoint.write(run, run.keep.path)
   if not ok then
     check.fail("'fit': the checkpoint could not be written (%s); the model keeps its weights",
       message)
   end
-  run.kept = place
 end
 
 local function due(run, every, n) return run.keep and every and n % every == 0 end
@@ -436,7 +469,11 @@ local function prepare(run, opts)
   run.parameters, run.named = run.model:parameters(), opts.metrics
   if run.schedule then run.optimizer.lr = run.schedule end
   run.resumed = opts.resume and checkpoint.read(run, run.keep.path) or false
-  local silent = run.live == false
+  if run.team then
+    run.team.broadcast_(run.model:state())
+    run.at.seed = run.team.broadcast(run.at.seed)
+  end
+  local silent = run.live == false or (run.team ~= nil and run.team.rank > 0)
   run.line = progress.new { epochs = run.epochs, steps = run.steps or 1,
     live = (silent or not run.steps) and false or nil,
     out = silent and { write = function() end, flush = function() end } or nil }
@@ -466,6 +503,10 @@ end
 -- * checkpoint: a path, or { path =, steps =, epochs = 1 }; resume = true goes on from it when
 --   it is there, and ends with the same bits as a run that was never stopped.
 -- * on_step(e, model), on_epoch(record, model): false stops.  progress = false: no output.
+--
+-- With an optimizer of mare.mpi.distribute and a shard as data, all processes run this.  The
+-- first writes the output and the checkpoint, from which all of them resume; records are the
+-- same everywhere, with the loss of all shards.  on_step must stop on all ranks or on none.
 --
 -- Ctrl-C in a program run by `lua` stops after the step that is being made, with a checkpoint.  A
 -- loss that is not finite is an error that names the step and the layer.
