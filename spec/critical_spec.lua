@@ -70,6 +70,18 @@ describe("critical_point", function()
     assert.same("x", p.escape.name)
   end)
 
+  it("is shown in a line", function()
+    assert.same("saddle: value 1, gradient norm 0, eigenvalues -2 2",
+      tostring(mare.critical_point(product, vector(0, 0))))
+    assert.same("minimum: value 0, gradient norm 0, eigenvalues 2 2 2 ... 2 2",
+      tostring(mare.critical_point(function(v) return (v * v):sum() end, mare.zeros(9))))
+    local report = select(3, mare.optim.escape_saddle(product, vector(0, 0)))
+    assert.truthy(tostring(report):find("; 1 escape, " .. report.reason, 1, true))
+    local point = mare.critical_point(product, vector(0, 0))
+    point.eigenvalues:close()
+    assert.same("saddle: value 1, gradient norm 0, eigenvalues closed", tostring(point))
+  end)
+
   it("refuses what has no kind", function()
     fails(HERE, function() mare.critical_point(3, vector(1)) end, "#1 to 'critical_point'", "number")
     fails(HERE, function() mare.critical_point(product, 3) end, "'critical_point'", "number")

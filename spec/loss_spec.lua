@@ -387,6 +387,15 @@ describe("losses refuse", function()
       loss.nll, a, labels { 3, 1 }, { ignore_index = 1.5 })
   end)
 
+  it("labels of 0 and 1 where signs are expected", function()
+    for _, name in ipairs { "hinge", "squared_hinge", "soft_margin", "hinge_embedding" } do
+      refuses(("bad argument #2 to '%s' (targets are -1 and 1, and a 0 is among them; "
+        .. "2 * y - 1 makes them of 0 and 1)"):format(name), loss[name], mare.ones(3),
+        mare.tensor { 1, 0, 1 })
+      assert.equal(0, loss[name](mare.zeros(0), mare.zeros(0), { reduction = "sum" }):item())
+    end
+  end)
+
   it("options out of their range, in every loss that has some", function()
     local y = mare.ones(2, 3)
     refuses("bad argument #3 to 'huber' (delta: a number above 0 expected, got 0)", loss.huber, y, y,

@@ -370,6 +370,10 @@ describe("the trace", function()
 
   it("is empty unless asked for, and has x of small problems only", function()
     local _, _, trace = optim.minimize(parabola, 6)
+    assert.equal(("lbfgs: %d steps, %d evaluations, %d gradients; ended by %s"):format(trace.steps,
+      trace.evaluations, trace.gradients, trace.reason), tostring(trace))
+    local _, _, several = optim.minimize(parabola, 6, { restarts = 2, sample = { 0, 1 }, seed = 1 })
+    assert.truthy(tostring(several):find("gradients, the best of 3 starts; ended by ", 1, true))
     assert.is_nil(trace[0])
     assert.equal(1, #trace.starts)
     local _, _, big = optim.minimize(function(x) return (x * x):sum() end, mare.ones({ 200 }),

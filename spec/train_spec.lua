@@ -242,6 +242,9 @@ describe("train.fit", function()
     bad("clip_norm: number above 0 expected, got -1", { clip_norm = -1 })
     bad("clip_norm: number above 0 expected, got nan", { clip_norm = 0 / 0 })
     bad("resume needs checkpoint = path", { resume = true })
+    for _, name in ipairs { "shuffle", "progress", "drop_last", "resume" } do
+      bad(name .. ": boolean expected, got string", { [name] = "yes" })
+    end
     bad("early_stop.mode: 'min' or 'max' expected, got up", { early_stop = { mode = "up" } })
     bad("early_stop.monitor: no value 'acc'; known: epoch, loss, lr, seconds, steps",
       { early_stop = { monitor = "acc" } })
@@ -252,6 +255,105 @@ describe("train.fit", function()
     support.fails("train_spec.lua", function() train.fit(model) end, "table of options expected")
     support.fails("train_spec.lua:" .. debug.getinfo(1, "l").currentline + 1, function()
       train.fit(model, options(model, { loss = function() error "mine" end })) end, "mine")
+  end)
+end)
+
+-- -- several inputs and targets ------------------------------------------------------------
+
+local Twins = nn.Module:extend("Twins", {
+  init = function(self)
+    self.left, self.right, self.sum = nn.Linear(2, 4), nn.Linear(3, 4), nn.Linear(4, 1)
+    self.class = nn.Linear(4, 3)
+  end,
+  forward = function(self, x)
+    local h = (self.left(x[1]) + self.right(x[2])):tanh()
+    return { self.class(h), self.sum(h):squeeze(2) }
+  end,
+})
+
+local function pairs_of(n)
+  mare.seed(6)
+  local a, b = mare.randn(n, 2), mare.randn(n, 3)
+  local class = mare.cat({ a, b }, 2):narrow(2, 2, 3):argmax(2)
+  return mare.data.dataset({ a, b }, { class, a:sum(2) - b:sum(2) }), { a, b }, class
+end
+
+local function both(p, t) return mare.loss.cross_entropy(p[1], t[1]) + mare.loss.mse(p[2], t[2]) end
+
+describe("a model of several inputs and targets", function()
+  local data, inputs, class = pairs_of(120)
+
+  local function run(model, more)
+    local opts = { data = data, loss = both, seed = 3, batch = 16, epochs = 4, progress = false,
+      optimizer = mare.optim.adam(model:parameters(), { lr = 0.02 }) }
+    for k, v in pairs(more or {}) do opts[k] = v end
+    return train.fit(model, opts)
+  end
+
+  it("is trained, measured for each target, and stopped by one of them", function()
+    local model = Twins()
+    local history = run(model, { epochs = 30, validation = data,
+      metrics = { size = function(p, t) return #p * 10 + #t end },
+      early_stop = { monitor = "validation_loss", patience = 30 } })
+    assert.is_true(history[#history].validation_loss < 0.6 * history[1].validation_loss)
+    assert.equal(22, history[1].validation_size)
+    local seen = train.evaluate(model, data, { loss = both, batch = 50,
+      metrics = { first = function(p, t) return mare.metrics.accuracy(p[1], t[1]) end } })
+    local p = train.predict(model, data, 50)
+    assert.near(both(p, { class, data.y[2] }):item(), seen.loss, 1e-5)
+    assert.equal(mare.metrics.accuracy(p[1], class), seen.first)
+    local q = train.predict(model, inputs)
+    for k = 1, 2 do
+      assert.same({ 120, k == 1 and 3 or nil }, p[k].shape)
+      assert.equal(p[k]:tobytes(), q[k]:tobytes())
+    end
+  end)
+
+  it("has a number of each metric named by a string for each output", function()
+    local twice = mare.data.dataset({ inputs[1], inputs[2] }, { class, class })
+    local Classes = Twins:extend("Classes", { forward = function(self, x)
+      local h = (self.left(x[1]) + self.right(x[2])):tanh()
+      return { self.class(h), self.class(h) * -1 }
+    end })
+    local model = Classes()
+    local seen = train.evaluate(model, twice, { metrics = { "accuracy", "top_k" } })
+    local p = train.predict(model, twice)
+    assert.equal(mare.metrics.accuracy(p[1], class), seen.accuracy_1)
+    assert.equal(mare.metrics.accuracy(p[2], class), seen.accuracy_2)
+    assert.equal(1, seen.top_k_2)
+    assert.is_nil(seen.accuracy)
+    local history = train.fit(model, { data = twice, validation = twice, progress = false, epochs = 2,
+      loss = function(a, t) return mare.loss.cross_entropy(a[1], t[1]) end, metrics = { "accuracy" },
+      optimizer = mare.optim.sgd(model:parameters()),
+      early_stop = { monitor = "validation_accuracy_2", patience = 5 } })
+    assert.is_true(history[2].validation_accuracy_1 >= 0)
+    local single = mare.data.dataset(inputs, class)
+    support.fails("train_spec.lua", function()
+      train.evaluate(model, single, { metrics = { "accuracy" } })
+    end, "metrics: 'accuracy' compares each output with its target, and there are 2 and 1; give { name = ")
+  end)
+
+  it("goes on from a checkpoint with the same bits, and is rebuilt from what it saved", function()
+    mare.seed(8)
+    local whole = Twins()
+    run(whole)
+    mare.seed(8)
+    run(Twins(), { checkpoint = folder .. "/twins", on_step = function(e) return e.step < 13 end })
+    local model = Twins()
+    run(model, { checkpoint = folder .. "/twins", resume = true, prefetch = 2 })
+    assert.equal(bits(whole), bits(model))
+    assert(model:save(folder .. "/twins-model.safetensors"))
+    local again = Twins()
+    assert(nn.load(again, folder .. "/twins-model.safetensors"))
+    assert.equal(bits(whole), bits(again))
+  end)
+
+  it("is told which input is not finite", function()
+    local broken = inputs[2]:clone()
+    broken[{ 1, 1 }] = 0 / 0
+    support.fails("train_spec.lua", function()
+      run(Twins(), { data = mare.data.dataset({ inputs[1], broken }, data.y), batch = 120 })
+    end, "the loss is nan at step 1 (epoch 1): input 2 is not finite")
   end)
 end)
 

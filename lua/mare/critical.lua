@@ -42,6 +42,25 @@ local function kind_of(lowest, highest, count_flat, flat)
   return lowest > 0 and "minimum" or "maximum"
 end
 
+local SHOWN = 6 -- eigenvalues in a line of text
+
+local function listed(w)
+  if w:isclosed() then return "closed" end
+  local list = w:totable()
+  for i, v in ipairs(list) do list[i] = ("%.4g"):format(v) end
+  local n = #list
+  if n > SHOWN then list = { list[1], list[2], list[3], "...", list[n - 1], list[n] } end
+  return table.concat(list, " ")
+end
+
+-- "saddle: value 1, gradient norm 0, eigenvalues -2 2"
+local Point = { __name = "mare.CriticalPoint", __tostring = function(p)
+  local text = ("%s: value %.6g, gradient norm %.3g, eigenvalues %s"):format(p.kind, p.value,
+    p.gradient_norm, listed(p.eigenvalues))
+  if not p.reason then return text end
+  return ("%s; %d escape%s, %s"):format(text, p.escapes, p.escapes == 1 and "" or "s", p.reason)
+end }
+
 local function analyse(name, fn, x, tolerance)
   local value, g, H = second_order(name, fn, x)
   check_finite(name, value, g, H)
@@ -49,7 +68,8 @@ local function analyse(name, fn, x, tolerance)
   local n, slope = #w, g:norm():item()
   local lowest, highest = w[1]:item(), w[n]:item()
   local flat = tolerance * math.max(1, math.abs(lowest), math.abs(highest))
-  local point = { value = value, gradient_norm = slope, eigenvalues = w, tolerance = tolerance }
+  local point = setmetatable({ value = value, gradient_norm = slope, eigenvalues = w,
+    tolerance = tolerance }, Point)
   if slope > tolerance * math.max(1, math.abs(value)) then
     point.kind = "regular"
   else

@@ -158,20 +158,31 @@ local renamed = {
   squared_error = "mse", absolute_error = "mae", squared_log_error = "msle"
 }
 
+-- Targets of these are -1 and 1.  A 0 among them is a label of 0 and 1, of which half of the
+-- rows would count for nothing.
+local signed = { hinge = true, squared_hinge = true, soft_margin = true, hinge_embedding = true }
+
+local function refuse_zero(name)
+  check.argument(2, name, "targets are -1 and 1, and a 0 is among them; 2 * y - 1 makes them " ..
+    "of 0 and 1")
+end
+
 --- One loss for each row of ops.def whose operands are a prediction x and a target t:
 -- mse mae msle log_cosh bce bce_logits kl_div poisson_nll hinge squared_hinge
 -- soft_margin zero_one, and, with an option of that name, huber(delta = 1)
 -- smooth_l1(beta = 1) quantile(q = 0.5) hinge_embedding(margin = 1) focal(gamma = 2).
+-- Targets of hinge, squared_hinge, soft_margin and hinge_embedding are -1 and 1, never 0.
 -- ```
 -- loss.mse(model(x), y)
 -- loss.huber(model(x), y, { delta = 0.5, reduction = "sum" })
 -- ```
 local function from_row(row, name)
-  local op, param = row.call, row.params[1]
+  local op, param, signs = row.call, row.params[1], signed[name]
   declare(name, param and { [param] = row.defaults[1] })
   local known = defaults[name]
   return function(prediction, target, opts)
     same_shape(2, name, prediction, target)
+    if signs and target:eq(0):any():item() == 1 then refuse_zero(name) end
     if not opts then return op(prediction, target):mean() end
     check.options(3, name, opts, known)
     local value = param and option(name, opts, param) or nil

@@ -82,9 +82,16 @@ end
 
 local function better(a, b) return b == nil or a.f < b.f or b.f ~= b.f and a.f == a.f end
 
+-- "lbfgs: 12 steps, 15 evaluations, 15 gradients; ended by tol"
+local Trace = { __name = "mare.Trace", __tostring = function(t)
+  local starts = #t.starts > 1 and (", the best of %d starts"):format(#t.starts) or ""
+  return ("%s: %d steps, %d evaluations, %d gradients%s; ended by %s"):format(t.method, t.steps,
+    t.evaluations, t.gradients, starts, t.reason)
+end }
+
 -- The result of all starts as the trace that users get.
 local function report(method, problem, best, done)
-  local trace = best.run.rows or {}
+  local trace = setmetatable(best.run.rows or {}, Trace)
   trace.method, trace.reason, trace.steps = method, best.reason, best.run.steps
   trace.evaluations, trace.gradients, trace.starts = 0, 0, {}
   for i, r in ipairs(done) do
