@@ -169,8 +169,8 @@ local function frame(out, panel, box)
     "unset key" } do
     out[#out + 1] = line
   end
-  for name, pixels in pairs { title = box.width, xlabel = box.width, ylabel = box.height,
-    zlabel = box.height } do
+  for _, name in ipairs { "title", "xlabel", "ylabel", "zlabel" } do
+    local pixels = (name == "title" or name == "xlabel") and box.width or box.height
     if panel[name] then
       local text = quote(figure.cut(panel[name], pixels // LETTER))
       out[#out + 1] = ("set %s %s noenhanced%s"):format(name, text,

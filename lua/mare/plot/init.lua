@@ -33,6 +33,9 @@ local function options(position, name, opts, more)
       if type(lo) ~= "number" or type(hi) ~= "number" or lo ~= lo or hi ~= hi or
           lo >= hi then
         check.argument(position, name, "%s: { lo, hi } expected", k)
+      elseif opts[k:sub(1, 1) .. "log"] and lo <= 0 then
+        check.argument(position, name, "%s: an axis with logarithms begins above 0, not at %g", k,
+          lo)
       end
     end
   end

@@ -294,48 +294,47 @@ local signs = { line = "──", bars = "██" }
 
 local function number(v) return (("%.4g"):format(v):gsub("e([+-])0*(%d)", "e%1%2")) end
 
+-- The width of a text on the screen: without escape sequences.
+local function shown_width(text) return utf8.len((text:gsub("\27%[[%d;]*m", ""))) or #text end
+
 -- What the shades of a map or the colours of contour lines mean: from the least to the most.
-local function scale_item(panel, layer, coloured)
+local function scale_text(panel, layer, coloured)
   local lo, hi = layer.lo, layer.hi
-  if layer.kind == "contour" then lo, hi = layer.levels[1], layer.levels[#layer.levels] end
+  local contour = layer.kind == "contour"
+  if contour then lo, hi = layer.levels[1], layer.levels[#layer.levels] end
   if not lo or layer.classes or panel.texts or panel.noaxes then return nil end
-  local parts = {}
-  if not coloured then parts[1] = layer.kind == "map" and table.concat(shades) or ""
-  else
-    for i = layer.kind == "map" and 1 or PLAIN, #ramp do
-      parts[#parts + 1] = colour(ramp[i], "█", true)
-    end
+  if contour and not coloured then
+    return ("lines from %s to %s"):format(number(lo), number(hi))
   end
-  local bar = table.concat(parts)
-  if bar == "" then return { ("lines from %s to %s"):format(number(lo), number(hi)) } end
-  return { ("%s %s %s"):format(number(lo), bar, number(hi)) }
+  local bar = {}
+  for i = contour and PLAIN or 1, coloured and #ramp or #shades do
+    bar[#bar + 1] = coloured and colour(ramp[i], "█", true) or shades[i]
+  end
+  return ("%s %s %s"):format(number(lo), table.concat(bar), number(hi))
+end
+
+-- The mark of a series and its name.
+local function label_text(layer, coloured, width)
+  local mark = layer.glyph or signs[layer.kind] or "●"
+  if layer.region then mark = layer.region .. mark .. layer.region end
+  return colour(layer.code, mark, coloured) .. " " .. cut(layer.label, width - utf8.len(mark) - 1)
 end
 
 local function legend_lines(panel, coloured, width)
-  local items, lines, line = {}, {}, ""
+  local items, lines, used = {}, {}, 0
   for _, layer in ipairs(panel.layers) do
-    local item = scale_item(panel, layer, coloured)
-    if item then
-      item[2] = utf8.len((item[1]:gsub("\27%[[%d;]*m", "")))
-      items[#items + 1] = item[2] <= width and item or nil
-    end
-    if layer.label then
-      local mark = layer.glyph or signs[layer.kind] or "●"
-      if layer.region then mark = layer.region .. mark .. layer.region end
-      local label = cut(layer.label, width - utf8.len(mark) - 1)
-      items[#items + 1] = { colour(layer.code, mark, coloured) .. " " .. label,
-        utf8.len(mark) + 1 + (utf8.len(label) or #label) }
+    local text = scale_text(panel, layer, coloured)
+    if text and shown_width(text) <= width then items[#items + 1] = text end
+    if layer.label then items[#items + 1] = label_text(layer, coloured, width) end
+  end
+  for _, text in ipairs(items) do
+    local n = shown_width(text)
+    if used > 0 and used + 3 + n <= width then
+      lines[#lines], used = lines[#lines] .. "   " .. text, used + 3 + n
+    else
+      lines[#lines + 1], used = text, n
     end
   end
-  local used = 0
-  for _, item in ipairs(items) do
-    if used > 0 and used + 3 + item[2] > width then
-      lines[#lines + 1], line, used = line, "", 0
-    end
-    line = line .. (used > 0 and "   " or "") .. item[1]
-    used = used + item[2] + (used > 0 and 3 or 0)
-  end
-  if used > 0 then lines[#lines + 1] = line end
   return lines
 end
 
@@ -363,63 +362,59 @@ local function dress(panel, coloured)
   return map
 end
 
--- The labels of the y axis and the columns that they leave to a picture of so many rows.
-local function left_side(panel, width, rows)
-  local _, _, lo, hi = panel:limits()
-  local view = { rows = 4 * rows, y = axis(lo, hi, panel.ylog, 4 * rows) }
-  local labels, margin = y_labels(panel, lo, hi, view, rows)
-  if panel.noaxes then labels, margin = {}, 0 end
-  return labels, margin, math.max(8, width - margin - 2), view.y
+-- Divides width x height characters: view gets the picture's rows and columns (in dots), the
+-- scales, and the texts beside and below the picture.
+local function lay_out(view, panel, width, coloured, height)
+  local xlo, xhi, ylo, yhi = panel:limits()
+  local rows = math.max(panel.noaxes and 2 or 4, height)
+  view.y = axis(ylo, yhi, panel.ylog, 4 * rows)
+  view.rows, view.ylo = 4 * rows, panel.ylog and ylo or 0
+  view.labels, view.margin = y_labels(panel, ylo, yhi, view, rows)
+  if panel.noaxes then view.labels, view.margin = {}, 0 end
+  local columns = math.max(8, width - view.margin - 2)
+  view.x, view.columns = axis(xlo, xhi, panel.xlog, 2 * columns), 2 * columns
+  view.under, view.marks = x_labels(panel, xlo, xhi, view, columns)
+  view.legend = legend_lines(panel, coloured, columns)
+  view.canvas = canvas(columns, rows)
+end
+
+-- The axis below a picture, and what is written under it.
+local function foot(lines, panel, view, indent)
+  local base, columns = {}, view.columns // 2
+  for c = 0, columns - 1 do base[c + 1] = view.marks[c] and "┬" or "─" end
+  lines[#lines + 1] = (" "):rep(view.margin) .. "└" .. table.concat(base)
+  for _, line in ipairs(view.under) do lines[#lines + 1] = indent .. line end
+  if panel.xlabel then lines[#lines + 1] = indent .. centred(panel.xlabel, columns) end
+  for _, line in ipairs(view.legend) do lines[#lines + 1] = indent .. line end
 end
 
 local function panel_lines(panel, width, height, coloured)
-  local lines = {}
-  local map = dress(panel, coloured)
-  local xlo, xhi = panel:limits()
+  local lines, view, map = {}, {}, dress(panel, coloured)
   local rows = panel.noaxes and height or height - 2
   for _, name in ipairs { "title", "xlabel", "ylabel" } do
     if panel[name] then rows = rows - 1 end
   end
-  local labels, margin, columns, y = left_side(panel, width, math.max(4, rows))
-  local legend = legend_lines(panel, coloured, columns)
-  local _, _, ylo = panel:limits()
-  local view = { ylo = panel.ylog and ylo or 0, x = axis(xlo, xhi, panel.xlog, 2 * columns) }
-  local under, marks = x_labels(panel, xlo, xhi, view, columns)
-  if #legend > 0 or #under > 1 then
-    rows = rows - #legend - (panel.noaxes and 0 or #under - 1)
-    labels, margin, columns, y = left_side(panel, width, math.max(4, rows))
-    view.x = axis(xlo, xhi, panel.xlog, 2 * columns)
-    under, marks = x_labels(panel, xlo, xhi, view, columns)
-  end
-  rows = math.max(panel.noaxes and 2 or 4, rows)
-  view.canvas, view.columns, view.rows, view.y = canvas(columns, rows), 2 * columns, 4 * rows, y
+  lay_out(view, panel, width, coloured, rows)
+  local more = #view.legend + (panel.noaxes and 0 or #view.under - 1)
+  if more > 0 then lay_out(view, panel, width, coloured, rows - more) end
   for _, layer in ipairs(panel.layers) do
     if draw[layer.kind] then draw[layer.kind](view, layer) end
   end
   write_texts(view, panel)
-  local indent = (" "):rep(margin + 1)
-  if panel.title then lines[#lines + 1] = indent .. centred(panel.title, columns) end
+  local indent, labels = (" "):rep(view.margin + 1), view.labels
+  if panel.title then lines[1] = indent .. centred(panel.title, view.columns // 2) end
   if panel.ylabel then lines[#lines + 1] = cut(panel.ylabel, width) end
-  for r = 0, rows - 1 do
+  for r = 0, view.rows // 4 - 1 do
     local text = labels[r] or ""
     local body = map and map_row(view, map, r, coloured) or view.canvas:row(r, coloured)
-    local left = (" "):rep(margin - utf8.len(text)) .. text
+    local left = (" "):rep(view.margin - utf8.len(text)) .. text
     lines[#lines + 1] = left .. (panel.noaxes and " " or labels[r] and "┤" or "│") .. body
   end
-  if panel.noaxes then return lines end
-  local base = {}
-  for c = 0, columns - 1 do base[c + 1] = marks[c] and "┬" or "─" end
-  lines[#lines + 1] = (" "):rep(margin) .. "└" .. table.concat(base)
-  for _, line in ipairs(under) do lines[#lines + 1] = indent .. line end
-  if panel.xlabel then lines[#lines + 1] = indent .. centred(panel.xlabel, columns) end
-  for _, line in ipairs(legend) do lines[#lines + 1] = indent .. line end
+  if not panel.noaxes then foot(lines, panel, view, indent) end
   return lines
 end
 
 -- -- figures --------------------------------------------------------------------------------
-
--- The width of a line on the screen: without escape sequences.
-local function shown_width(line) return utf8.len((line:gsub("\27%[[%d;]*m", ""))) or #line end
 
 local function beside(blocks, widths)
   local out, most = {}, 0
