@@ -3,17 +3,18 @@
 -- end which host failed, and why.
 --
 -- A host is a folder with a check.lua, which returns
---   programs = { path or list of paths = Debian package }    what must be there
---   check = function(say, folder)                            raises what is wrong
+--   programs = { path = Debian package }    what must be there
+--   check = function(say, folder)           raises what is wrong
 
 local HOSTS = { "lighttpd", "prosody", "clingo", "dovecot", "dnsmasq" }
 
 -- Debian's packages of what is missing.
 local function missing(programs)
-  local list = {}
+  local list, named = {}, {}
   for path, package in pairs(programs) do
     local file = io.open(path)
-    if file then file:close() else list[#list + 1] = package end
+    if file then file:close()
+    elseif not named[package] then named[package], list[#list + 1] = true, package end
   end
   table.sort(list)
   return #list > 0 and table.concat(list, " ") or nil
