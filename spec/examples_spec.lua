@@ -93,6 +93,24 @@ describe("every example", function()
     pipe:close()
   end)
 
+  it("stands in the index, whose links lead somewhere (make gallery writes it)", function()
+    local file = assert(io.open "examples/README.md")
+    local index = file:read "a"
+    file:close()
+    local pipe = assert(io.popen "ls examples")
+    for name in pipe:lines() do
+      if name:find "^%d%d%-.*%.lua$" then
+        assert.truthy(index:find("](" .. name .. ")", 1, true), name .. " is not in examples/README.md")
+      end
+    end
+    pipe:close()
+    for link in index:gmatch "%]%(([^)]+)%)" do
+      local there = io.open("examples/" .. link)
+      assert.truthy(there, link)
+      there:close()
+    end
+  end)
+
   it("explains its options and refuses unknown ones", function()
     local pipe = assert(io.popen "ls examples/[0-9]*.lua")
     for path in pipe:lines() do
