@@ -41,6 +41,8 @@ for _, name in ipairs {"jvp", "jacobian", "hessian", "hvp"} do
   parts[name] = {"mare.forward", name}
 end
 
+local optional = {mpi = "mare.mpi"}     -- rocks of their own, which may not be installed
+
 local function names(t)
   local list = {}
   for name in pairs(t) do list[#list + 1] = name end
@@ -49,7 +51,7 @@ end
 
 return setmetatable(mare, {
   __index = function(t, key)
-    local part = parts[key]
+    local part = parts[key] or optional[key]
     if part == nil then return nil end
     local value = type(part) == "table" and require(part[1])[part[2]] or require(part)
     rawset(t, key, value)
