@@ -66,6 +66,37 @@ describe("pressure", function()
     kept = nil      -- luacheck: ignore
   end)
 
+  it("falls when a peak is over", function()
+    local big = {}
+    for i = 1, 24 do big[i] = mare.empty(4 * MB) end     -- 384 MB
+    for _, t in ipairs(big) do t:close() end
+    local peak = peak_of(function()
+      for _ = 1, 6000 do mare.empty(128, 128) end     -- 375 MB of garbage
+    end)
+    demand(peak < 160 * MB, "a peak of %d MB", peak // MB)
+  end)
+
+  it("stays where steps go up and down again and again", function()
+    live()
+    local runs, pause = 0, collectgarbage("incremental", 1000)
+    local function arm()
+      setmetatable({}, { __gc = function()
+        runs = runs + 1
+        if runs >= 0 then arm() end
+      end })
+    end
+    arm()
+    for _ = 1, 300 do
+      local s <close>, held = mare.scope(), {}     -- luacheck: ignore
+      for i = 1, 16 do held[i] = mare.empty(4 * MB) end     -- 256 MB
+    end
+    collectgarbage("incremental", 200)
+    if pause == "generational" then collectgarbage "generational" end
+    demand(runs < 40, "%d collections in 300 steps", runs)
+    runs = math.mininteger
+    live()
+  end)
+
   it("a stopped collector is left alone", function()
     live()
     collectgarbage "stop"
@@ -411,6 +442,40 @@ describe("limit", function()
         ;(x * 2):sum():backward()
       end
       assert.same(2, x.grad[{1, 1}]:item())
+    end)
+  end)
+
+  it("counts free blocks that are kept, and gives them back", function()
+    live()
+    mare.memory_trim()
+    mare.empty(8 * MB):close()
+    demand(mare.memory().cached >= 32 * MB, "%d bytes are kept", mare.memory().cached)
+    local limit = mare.memory().live + 8 * MB
+    mare.memory_limit(limit)
+    local function held()
+      local m = mare.memory()
+      return m.live + m.scratch + m.cached
+    end
+    local ok, why = pcall(function()
+      demand(held() <= limit, "%d bytes are held", held())
+      for n = 1, 60 do
+        mare.empty(n * 30000):close()
+        demand(held() <= limit, "%d bytes are held, the limit is %d", held(), limit)
+      end
+    end)
+    mare.memory_limit()
+    if not ok then error(why, 0) end
+  end)
+
+  it("counts the working memory of functions", function()
+    local x = mare.randn(MB)     -- results of 12 MB, 16 MB to work with
+    limited(20 * MB, function()
+      fails("memory_spec.lua", function() x:sort(1) end, "not enough memory")
+    end)
+    assert.same(0, mare.memory().scratch // MB)
+    limited(40 * MB, function() assert.same(MB, x:sort(1):numel()) end)
+    limited(40 * MB, function()
+      fails(nil, function() mare.linalg.svd(mare.eye(1500, "f64")) end, "not enough memory")
     end)
   end)
 

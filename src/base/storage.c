@@ -103,6 +103,14 @@ static int largest_class(const mare_Heap *h, int spare) {
   return -1;
 }
 
+/* gives back free blocks, those of this class last, until all hold no more than bound */
+static void cache_shrink(mare_Heap *h, int class, size_t bound) {
+  while (h->cached > bound) {
+    int other = largest_class(h, class);
+    block_destroy(h, cache_pop(h, other >= 0 ? other : class));
+  }
+}
+
 /*
 ** Room in the cache for one more block of this class.  What was released last
 ** is what the program works with now, so blocks of other classes go first.
@@ -111,14 +119,17 @@ static bool cache_room(mare_Heap *h, int class, size_t capacity) {
   if (capacity <= CACHE && h->cached <= CACHE - capacity) return true;
   size_t bound = h->live > CACHE ? h->live : CACHE;
   bool fits = capacity <= bound;
-  while (h->cached > (fits ? bound - capacity : bound)) {
-    int other = largest_class(h, class);
-    block_destroy(h, cache_pop(h, other >= 0 ? other : class));
-  }
+  cache_shrink(h, class, fits ? bound - capacity : bound);
   return fits;
 }
 
+/* bytes that are neither in storages nor in scratch; capacity is within the limit */
+static size_t spare(const mare_Heap *h, size_t capacity) {
+  return h->limit == SIZE_MAX ? SIZE_MAX : h->limit - h->live - h->scratch - capacity;
+}
+
 static mare_Storage *block_fresh(mare_Heap *h, size_t capacity) {
+  cache_shrink(h, MARE_NCLASS, spare(h, capacity));
   mare_Storage *s = h->alloc(h->ud, NULL, UNIT + capacity);
   if (!s && h->cached) {
     mare_heap_trim(h);
@@ -167,6 +178,7 @@ mare_Heap *mare_heap_new(mare_Alloc *alloc, void *ud) {
   h->alloc = alloc;
   h->ud = ud;
   h->pressure = CACHE;
+  h->doubt = 1;
   h->limit = SIZE_MAX;
   return h;
 }
@@ -189,9 +201,40 @@ void mare_heap_close(mare_Heap *h) {
   if (h->blocks == 0) h->alloc(h->ud, h, 0);
 }
 
+/*
+** Twice what is live after a collection is garbage enough for the next one.  When the
+** program has given back most of that itself, the bound falls, or garbage could pile up
+** to a peak of long ago.  Where that was wrong, and the next collection finds little, as
+** with steps that each go up and down, more such steps are awaited before the next time.
+*/
+static void set_pressure(mare_Heap *h, size_t bytes) {
+  h->pressure = bytes > CACHE ? bytes : CACHE;
+  h->ease = bytes > CACHE ? bytes / 4 : 0;
+  h->dips = 0;
+}
+
+void mare_heap_collected(mare_Heap *h, size_t before, size_t after) {
+  if (h->eased) h->doubt = after <= before / 2 ? 1 : h->doubt < 64 ? 2 * h->doubt : 64;
+  h->eased = false;
+  set_pressure(h, 2 * after);
+}
+
+static void dip(mare_Heap *h) {
+  if (++h->dips < h->doubt) return;
+  h->eased = true;
+  set_pressure(h, h->pressure / 2);
+}
+
+void mare_heap_limit(mare_Heap *h, size_t limit) {
+  const size_t used = h->live + h->scratch;
+  h->limit = limit;
+  cache_shrink(h, MARE_NCLASS, limit == SIZE_MAX ? limit : limit > used ? limit - used : 0);
+}
+
 static bool past_limit(const mare_Heap *h, size_t capacity) {
+  const size_t used = h->live + h->scratch;
   if (h->limit == SIZE_MAX) return false; /* there is none */
-  return h->live > h->limit || capacity > h->limit - h->live;
+  return used > h->limit || capacity > h->limit - used;
 }
 
 mare_Status mare_heap_status(const mare_Heap *h, size_t nbytes) {
@@ -251,9 +294,12 @@ static void unmap(mare_Storage *s) {
 
 void mare_storage_release(mare_Storage *s) {
   if (!s || --s->refcount > 0) return;
+  mare_Heap *h = s->heap;
+  const bool high = h->live >= h->ease;
   if (mare_storage_mapped(s)) unmap(s);
-  s->heap->live -= s->capacity;
-  block_give(s->heap, s);
+  h->live -= s->capacity;
+  if (high && h->live < h->ease) dip(h);
+  block_give(h, s);
 }
 
 /* -- scratch: a block whose header only this file sees ---------------------------- */
@@ -262,10 +308,16 @@ void *mare_scratch(mare_Heap *h, size_t nbytes) {
   if (nbytes > PTRDIFF_MAX / 2) return NULL;
   size_t capacity;
   int class = size_class(nbytes, &capacity);
+  if (past_limit(h, capacity)) return NULL;
   mare_Storage *s = block_take(h, nbytes, class, capacity);
-  return s ? s->data : NULL;
+  if (!s) return NULL;
+  h->scratch += capacity;
+  return s->data;
 }
 
 void mare_scratch_free(mare_Heap *h, void *p) {
-  if (p) block_give(h, (mare_Storage *)((char *)p - UNIT));
+  if (p == NULL) return;
+  mare_Storage *s = (mare_Storage *)(void *)((char *)p - UNIT);
+  h->scratch -= s->capacity;
+  block_give(h, s);
 }

@@ -19,8 +19,12 @@ struct mare_Heap {
   size_t live;     /* bytes in storages that somebody refers to */
   size_t peak;     /* highest live so far */
   size_t cached;   /* bytes in free blocks kept for reuse */
+  size_t scratch;  /* bytes of working memory that functions hold now */
   size_t pressure; /* live above which the binding runs the collector */
-  size_t limit;    /* mare.memory_limit; SIZE_MAX: none */
+  size_t ease;     /* live below which pressure falls; 0: it is at its least */
+  int dips, doubt; /* how often live fell below it; how often it must */
+  bool eased;      /* pressure has fallen since the last collection */
+  size_t limit;    /* mare.memory_limit on live, scratch and cached; SIZE_MAX: none */
   long blocks;     /* storages and scratch blocks that somebody refers to */
   bool closed;     /* its Lua state is gone: free it with the last block */
   uint64_t occupied[MARE_NCLASS / 64]; /* classes with a free block */
@@ -30,6 +34,9 @@ struct mare_Heap {
 mare_Heap *mare_heap_new(mare_Alloc *alloc, void *ud); /* alloc NULL: the system's */
 void mare_heap_close(mare_Heap *h);    /* frees it now, or with its last block */
 void mare_heap_trim(mare_Heap *h);     /* gives the cache back to the system */
+void mare_heap_limit(mare_Heap *h, size_t limit);
+/* the collector has run; before: live then, what is asked for now included in both */
+void mare_heap_collected(mare_Heap *h, size_t before, size_t after);
 mare_Status mare_heap_status(const mare_Heap *h, size_t nbytes); /* why one failed */
 
 mare_Storage *mare_storage_new(mare_Heap *h, size_t nbytes); /* refcount 1, or NULL */
@@ -42,7 +49,7 @@ mare_Storage *mare_storage_map(mare_Heap *h, int fd, uint64_t offset, size_t n);
 bool mare_storage_mapped(const mare_Storage *s);
 void mare_storage_release(mare_Storage *s);                  /* NULL is allowed */
 
-void *mare_scratch(mare_Heap *h, size_t nbytes); /* uncounted working memory, or NULL */
+void *mare_scratch(mare_Heap *h, size_t nbytes); /* working memory, or NULL */
 void mare_scratch_free(mare_Heap *h, void *p);   /* NULL is allowed */
 
 #endif

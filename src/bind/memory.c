@@ -4,30 +4,31 @@
 */
 #include "bind.h"
 
-#define MIN_PRESSURE ((size_t)64 << 20) /* below this, never ask for a collection */
-
 /* -- pressure -------------------------------------------------------------------- */
 
 /*
-** Collects when live bytes have doubled since the last time.  A collector that
+** Collects when live bytes are beyond what the heap finds right.  A collector that
 ** the user stopped, or that is running a finalizer right now, is left alone.
 */
 void make_room(lua_State *L, State *S, size_t nbytes) {
   mare_Heap *h = S->heap;
-  if (h->live + nbytes <= h->pressure) return;
+  const size_t before = h->live + nbytes;
+  if (before <= h->pressure) return;
   if (lua_gc(L, LUA_GCISRUNNING) != 1) return;
   lua_gc(L, LUA_GCCOLLECT);
-  h->pressure = 2 * (h->live + nbytes);
-  if (h->pressure < MIN_PRESSURE) h->pressure = MIN_PRESSURE;
+  mare_heap_collected(h, before, h->live + nbytes);
 }
 
-static int memory_counters(lua_State *L) { /* { live =, peak =, limit =, cached = } */
+/* { live =, peak =, scratch =, cached =, limit = } */
+static int memory_counters(lua_State *L) {
   const mare_Heap *h = get_state(L)->heap;
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, 5);
   lua_pushinteger(L, (lua_Integer)h->live);
   lua_setfield(L, -2, "live");
   lua_pushinteger(L, (lua_Integer)h->peak);
   lua_setfield(L, -2, "peak");
+  lua_pushinteger(L, (lua_Integer)h->scratch);
+  lua_setfield(L, -2, "scratch");
   lua_pushinteger(L, (lua_Integer)h->cached);
   lua_setfield(L, -2, "cached");
   if (h->limit != SIZE_MAX) {
@@ -41,7 +42,7 @@ static int memory_limit(lua_State *L) { /* memory_limit(bytes); nil: none */
   State *S = get_state(L);
   int64_t n = opt_integer(L, 1, -1);
   if (n < 0 && !lua_isnoneornil(L, 1)) return arg_error(L, 1, "a limit is not negative");
-  S->heap->limit = n < 0 ? SIZE_MAX : (size_t)n;
+  mare_heap_limit(S->heap, n < 0 ? SIZE_MAX : (size_t)n);
   return 0;
 }
 

@@ -71,7 +71,7 @@ void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes) {
   if (st == MARE_NOMEM) st = mare_heap_status(S->heap, nbytes);
   if (st == MARE_LIMIT)
     user_error(L, "not enough memory: %I bytes asked for, %I in use, limit %I",
-               (LUAI_UACINT)nbytes, (LUAI_UACINT)S->heap->live,
+               (LUAI_UACINT)nbytes, (LUAI_UACINT)(S->heap->live + S->heap->scratch),
                (LUAI_UACINT)S->heap->limit);
   user_error(L, "not enough memory: %I bytes asked for, %I in use", (LUAI_UACINT)nbytes,
              (LUAI_UACINT)S->heap->live);

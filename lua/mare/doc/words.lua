@@ -27,8 +27,12 @@ return {
     "number of threads.", args = "(n)" },
   rng_state = { "key, counter of the random numbers; given, they are restored.", args = "([key, counter])" },
   is_tensor = { "Is v a tensor?  `mare.is_tensor(3) --> false`", args = "(v)" },
-  memory = { "{ live =, peak =, limit =, cached = } in bytes.", args = "()" },
-  memory_limit = { "An allocation past so many bytes is an error from now on; nil: no limit.",
+  memory = { "{ live =, peak =, scratch =, cached =, limit = } in bytes: in tensors now and at " ..
+    "most, in working memory, in free blocks that are kept, and what the three may be together.",
+    args = "()" },
+  memory_limit = { "An allocation that would bring tensors and working memory past so many bytes is " ..
+    "an error from now on, after a collection; free blocks are given back before. nil: no limit. " ..
+    "What LAPACK, BLIS and Lua allocate themselves, and files that are mapped, are not counted.",
     args = "(bytes)" },
   memory_trim = { "Gives cached blocks back to the system.", args = "()" },
   memory_reset_peak = { "Counts the peak of memory anew from here.", args = "()" },
