@@ -51,8 +51,7 @@ local function transposed(id, t, y, args)
     end
   end
   if not sum or not f.taped(sum) then return nil end
-  local _ <close> = f.differentiating(taped)
-  return grad.gradients(sum, {g}, taped or carried)[1] or nil
+  return f.differentiated(taped, grad.gradients, sum, {g}, taped or carried)[1] or nil
 end
 
 local function check_tangent(row, t, y)
@@ -110,8 +109,7 @@ end)
 local function variable(t, taped, carried)
   if not tree.is_real(t) then return t end
   if not taped and not carried then return t:detach() end
-  local _ <close> = f.differentiating(taped)
-  return t:reshape(t.shape)
+  return f.differentiated(taped, t.reshape, t, t.shape)
 end
 
 local function tangent_of(level, y, lead)
@@ -120,21 +118,24 @@ local function tangent_of(level, y, lead)
   return f.zeros(table.move(y.shape, 1, #y.shape, #lead + 1, {table.unpack(lead)}), y.dtype)
 end
 
--- runs fn forwards; tangents are those of the leaves of x, or false, and lead the
--- sizes of the dimensions that they have in front.  Returns fn's value and its tangent.
-local function push(name, fn, x, tangents, lead)
-  local taped, carried = f.nesting()
-  local xs = tree.map(function(t) return variable(t, taped, carried) end, x)
-  local level <close> = f.forward()
+-- fn's value and its tangent at this level
+local function pushed(level, name, fn, xs, tangents, lead)
   for i, leaf in ipairs(tree.leaves(xs)) do
     if tangents[i] then f.set_tangent(level, leaf, tangents[i]) end
   end
   local y = fn(xs)
   if type(y) ~= "table" then grad.check_result(y, name) end
-  local t = tree.map(function(v)
+  return y, tree.map(function(v)
     return tree.is_real(v) and tangent_of(level, v, lead) or v
   end, y)
-  level:close()
+end
+
+-- runs fn forwards; tangents are those of the leaves of x, or false, and lead the
+-- sizes of the dimensions that they have in front.  Returns fn's value and its tangent.
+local function push(name, fn, x, tangents, lead)
+  local taped, carried = f.nesting()
+  local xs = tree.map(function(t) return variable(t, taped, carried) end, x)
+  local y, t = f.forward(pushed, name, fn, xs, tangents, lead)
   return tree.map(function(v) return grad.released(v, taped, carried) end, y), t
 end
 

@@ -11,7 +11,7 @@ local tree = require "mare.tree"
 local M = {}
 
 local f = core.functions
-local is_tensor, recording = f.is_tensor, f.recording
+local is_tensor, recorded = f.is_tensor, f.recorded
 local map = tree.map
 
 -- -- switching the tape off and on -----------------------------------------------------
@@ -20,15 +20,13 @@ local map = tree.map
 --     mare.no_grad(function() w:sub_(w.grad * 0.1) end)
 function M.no_grad(fn, ...)
   check.callable(1, "no_grad", fn)
-  local _ <close> = recording(false)
-  return fn(...)
+  return recorded(false, fn, ...)
 end
 
 --- Calls fn(...) with recording on, as inside a no_grad.
 function M.enable_grad(fn, ...)
   check.callable(1, "enable_grad", fn)
-  local _ <close> = recording(true)
-  return fn(...)
+  return recorded(true, fn, ...)
 end
 
 -- -- one operation -------------------------------------------------------------------------
@@ -161,8 +159,7 @@ end
 function M.released(y, taped, carried)
   if taped or not is_tensor(y) then return y end
   if not carried then return y:detach() end
-  local _ <close> = f.differentiating(false)
-  return y:reshape(y.shape)
+  return f.differentiated(false, y.reshape, y, y.shape)
 end
 
 local function check_tensor(y, name)
@@ -182,17 +179,18 @@ end
 
 M.check_result = check_tensor
 
--- fn(xs, ...) on the tape, with variables for x: y, xs, the list of them
-local function run(name, fn, x, ...)
-  local _ <close> = f.differentiating(true)
+local function taped_run(name, fn, x, ...)
   local xs, list = variables(x, name)
   return fn(xs, ...), xs, list
 end
 
+-- fn(xs, ...) on the tape, with variables for x: y, xs, the list of them
+local function run(...) return f.differentiated(true, taped_run, ...) end
+
 -- gradients in the structure of xs; zeros where y does not depend on them
 local function pull(y, xs, list, g, taped, carried)
-  local _ <close> = f.differentiating(taped)
-  local grads = f.taped(y) and M.gradients(y, list, taped or carried, g) or {}
+  local grads = f.taped(y) and
+    f.differentiated(taped, M.gradients, y, list, taped or carried, g) or {}
   local by = {}
   for i, x in ipairs(list) do by[x] = grads[i] or f.zeros(x.shape, x.dtype) end
   return map(function(x) return by[x] or x end, xs)

@@ -40,12 +40,8 @@ function M.define(row)
     row.call = row.call or core.ops[row.name]
   else
     id = core.functions.define(row.name)
-    local record, recording = core.functions.record, core.functions.recording
-    local function fwd(...)
-      local _ <close> = recording(false)
-      return row.fwd(...)
-    end
-    row.call = function(...) return record((fwd(...)), id, ...) end
+    local record, recorded = core.functions.record, core.functions.recorded
+    row.call = function(...) return record((recorded(false, row.fwd, ...)), id, ...) end
   end
   row.id = id
   core.functions.attach(id, row)

@@ -51,6 +51,20 @@ tsan:
 build/tsan/%: spec/tsan/%.c build/tsan/libmare.a
 	$(HOST) -llua5.4 $(LDLIBS)
 
+# What is left after lua_close, in a program that only runs the work; other libraries'
+# leftovers are named in valgrind.supp.
+WORKS    = spec/guest/work.lua spec/oom/script.lua
+VALGRIND = valgrind -q --leak-check=full --show-leak-kinds=all --error-exitcode=9 \
+           --errors-for-leak-kinds=all --suppressions=spec/tools/valgrind.supp
+valgrind: $(B)/mare/core.so $(B)/guest
+	@for w in $(WORKS); do \
+	  $(ENV) MARE_THREADS=2 $(VALGRIND) $(B)/guest states $$w 0 || exit 1; done
+
+$(B)/guest: spec/guest/host.c
+	$(SAY) $(CC) -std=gnu11 $(CFLAGS) $(INCLUDE) -o $@ $< -llua5.4 -lpthread -lm
+
+.PHONY: valgrind
+
 # -- do the specs notice? -----------------------------------------------------------------
 
 # Every formula and derivative perturbed. ONLY='pattern ...': of these rows.

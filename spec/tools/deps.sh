@@ -19,6 +19,9 @@ mpi   libopenmpi-dev         lib/$multiarch/openmpi/include/mpi.h lib/$multiarch
 mpi   openmpi-bin            bin/mpirun
 test  lua-busted             share/lua/5.4/busted/runner.lua
 test  lua-check              bin/luacheck
+test  valgrind               bin/valgrind
+test  locales                share/i18n/locales/de_DE
+test  binutils               bin/nm
 test  gnuplot-nox            bin/gnuplot
 test  dataset-fashion-mnist  share/datasets/fashion-mnist/train-images-idx3-ubyte.gz share/dataset-fashion-mnist share/fashion-mnist
 hosts lua-socket             share/lua/5.4/socket.lua

@@ -45,8 +45,9 @@ typedef struct Range { /* a pair of cache lines: they are fetched together */
 
 typedef struct Slot {
   _Alignas(128) atomic_bool taken; /* some caller owns it */
-  mare_Piece *run;                /* like ctx and base stable while pieces run */
+  mare_Piece *run;                /* like the next three stable while pieces run */
   void *ctx;
+  unsigned mode;                  /* how its caller rounds */
   int64_t base;                   /* added to the number of a piece */
   atomic_int core;                /* where its caller is */
   atomic_int nrange;
@@ -126,6 +127,26 @@ void mare_go_on(void) {
 
 /* -- pieces ------------------------------------------------------------------- */
 
+/*
+** Rounding, and what becomes of denormal numbers, belong to a thread, and a host may set
+** them: pieces are computed as their caller would, on whatever thread.
+*/
+static unsigned mode(void) {
+#ifdef __SSE2__
+  return __builtin_ia32_stmxcsr() & ~0x3fu; /* without the flags of what has happened */
+#else
+  return 0;
+#endif
+}
+
+static void adopt(unsigned m) {
+#ifdef __SSE2__
+  if (mode() != m) __builtin_ia32_ldmxcsr(m);
+#else
+  (void)m;
+#endif
+}
+
 /* the number of a piece of r that is now this thread's, or -1 */
 static int64_t claim(Range *r, bool own) {
   uint64_t w = atomic_load_explicit(&r->word, memory_order_relaxed);
@@ -141,8 +162,10 @@ static int64_t claim(Range *r, bool own) {
 /* runs what can be claimed of one range; true if that was anything */
 static bool empty(Slot *s, Range *r, bool own) {
   int64_t i, n = 0;
-  for (; (i = claim(r, own)) >= 0; n++)
+  for (; (i = claim(r, own)) >= 0; n++) {
+    adopt(s->mode);
     if (!mare_stopping()) s->run(s->ctx, s->base + i);
+  }
   if (n > 0) atomic_fetch_add_explicit(&s->done, n, memory_order_release);
   return n > 0;
 }
@@ -393,6 +416,7 @@ static void deal(Slot *s, int64_t n) {
 static void share(Slot *s, int64_t n, int64_t base, mare_Piece *run, void *ctx) {
   s->run = run;
   s->ctx = ctx;
+  s->mode = mode();
   s->base = base;
   atomic_store_explicit(&s->core, here(), memory_order_relaxed);
   atomic_store_explicit(&s->stop, false, memory_order_relaxed);

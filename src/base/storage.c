@@ -228,7 +228,7 @@ static void dip(mare_Heap *h) {
 void mare_heap_limit(mare_Heap *h, size_t limit) {
   const size_t used = h->live + h->scratch;
   h->limit = limit;
-  cache_shrink(h, MARE_NCLASS, limit == SIZE_MAX ? limit : limit > used ? limit - used : 0);
+  cache_shrink(h, MARE_NCLASS, limit > used ? limit - used : 0);
 }
 
 static bool past_limit(const mare_Heap *h, size_t capacity) {

@@ -38,14 +38,17 @@ static void forget_level(State *S, Level *l) {
   }
 }
 
-static int level_close(lua_State *L) { /* __close, __gc */
-  Level *l = luaL_checkudata(L, 1, "mare.Level");
-  if (!l->open) return 0;
+static void end_level(lua_State *L, Level *l) {
+  if (!l->open) return;
   l->open = false;
   leave_mode(l->S, &l->mode);
   forget_level(l->S, l);
   lua_pushnil(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, l);
+}
+
+static int level_close(lua_State *L) { /* __close, __gc */
+  end_level(L, luaL_checkudata(L, 1, "mare.Level"));
   return 0;
 }
 
@@ -55,10 +58,6 @@ static void push_level_metatable(lua_State *L) {
     lua_setfield(L, -2, "__close");
     lua_pushcfunction(L, level_close);
     lua_setfield(L, -2, "__gc");
-    lua_pushcfunction(L, level_close);
-    lua_setfield(L, -2, "close");
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -2, "__index");
   }
 }
 
@@ -71,9 +70,7 @@ static void push_weak_table(lua_State *L) {
   lua_setmetatable(L, -2);
 }
 
-/* forward() -> a Level, to be closed: until then tangents are carried */
-static int forward_open(lua_State *L) {
-  State *S = get_state(L);
+static void push_level(lua_State *L, State *S) {
   Mode as = current_mode(S);
   Level *l = lua_newuserdatauv(L, sizeof *l, 1);
   memset(l, 0, sizeof *l);
@@ -91,7 +88,25 @@ static int forward_open(lua_State *L) {
   l->open = as.carry = true;
   as.level = S->levels = l;
   enter_mode(L, S, &l->mode, as);
-  return 1;
+}
+
+/* all that lies above the level, which has ended already: its __close may have a hook */
+static int results(lua_State *L, int status, lua_KContext none) {
+  (void)status, (void)none;
+  end_level(L, lua_touserdata(L, 1));
+  return lua_gettop(L) - 1;
+}
+
+/* forward(f, ...): f(level, ...), and tangents of this level are carried meanwhile */
+static int forward_call(lua_State *L) {
+  luaL_checkany(L, 1);
+  push_level(L, get_state(L));
+  lua_pushvalue(L, -1);
+  lua_insert(L, 1);
+  lua_insert(L, 3);
+  lua_toclose(L, 1);
+  lua_callk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, results);
+  return results(L, LUA_OK, 0);
 }
 
 /* -- the tangent of one result ---------------------------------------------------- */
@@ -365,7 +380,7 @@ static int forward_rule(lua_State *L) { /* forward_rule(f): what call_rule calls
 }
 
 const Function forward_functions[] = {
-    {"forward", forward_open},       {"tangent", forward_tangent},
+    {"forward", forward_call},       {"tangent", forward_tangent},
     {"set_tangent", forward_set_tangent}, {"settled", forward_settled},
     {"has_tangent", forward_has},    {"taped", forward_taped},
     {"forward_rule", forward_rule},  {NULL, NULL}};

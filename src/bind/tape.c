@@ -86,26 +86,60 @@ static void push_guard(lua_State *L, State *S, Mode as) {
   enter_mode(L, S, &g->mode, as);
 }
 
-/* recording(on) -> a value to be closed: until then recording is on or off */
-static int tape_recording(lua_State *L) {
-  State *S = get_state(L);
+static Mode recording_mode(const State *S, bool on) {
   Mode as = *mode_of(S);
-  as.on = as.carry = lua_toboolean(L, 1);
-  push_guard(L, S, as);
+  as.on = as.carry = on;
+  return as;
+}
+
+static Mode differentiating_mode(const State *S, bool on) {
+  Mode as = current_mode(S);
+  as.on = as.inside = on;
+  as.carry = true;
+  return as;
+}
+
+/* differentiating(on) -> a value to be closed: until then as in differentiated */
+static int tape_differentiating(lua_State *L) {
+  State *S = get_state(L);
+  push_guard(L, S, differentiating_mode(S, lua_toboolean(L, 1)));
   return 1;
 }
 
+/* all that lies above the guard, which is done already: its __close may have a hook */
+static int results(lua_State *L, int status, lua_KContext none) {
+  Guard *g = lua_touserdata(L, 1);
+  (void)status, (void)none;
+  leave_mode(g->S, &g->mode);
+  return lua_gettop(L) - 1;
+}
+
 /*
-** differentiating(on) -> a value to be closed: until then a function that is being
-** differentiated backwards runs, or, not on, one that is only carried forward
+** Calls the function at index 2 with what follows.  An error, of a hook even, finds the
+** guard marked: in Lua one could strike between its making and its <close>.
 */
-static int tape_differentiating(lua_State *L) {
-  State *S = get_state(L);
-  Mode as = current_mode(S);
-  as.on = as.inside = lua_toboolean(L, 1);
-  as.carry = true;
+static int call_in(lua_State *L, State *S, Mode as) {
+  luaL_checkany(L, 2);
   push_guard(L, S, as);
-  return 1;
+  lua_replace(L, 1);
+  lua_toclose(L, 1);
+  lua_callk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, results);
+  return results(L, LUA_OK, 0);
+}
+
+/* recorded(on, f, ...): with recording on or off */
+static int tape_recorded(lua_State *L) {
+  State *S = get_state(L);
+  return call_in(L, S, recording_mode(S, lua_toboolean(L, 1)));
+}
+
+/*
+** differentiated(on, f, ...): f as a function that is being differentiated backwards, or,
+** not on, one that is only carried forward
+*/
+static int tape_differentiated(lua_State *L) {
+  State *S = get_state(L);
+  return call_in(L, S, differentiating_mode(S, lua_toboolean(L, 1)));
 }
 
 /* nesting() -> inside a function that is differentiated backwards?  forwards? */
@@ -389,7 +423,8 @@ static int tape_attach(lua_State *L) {
 const Function tape_functions[] = {
     {"requires_grad", tensor_requires_grad}, {"detach", tensor_detach},
     {"is_leaf", tensor_is_leaf},             {"zero_grad", tensor_zero_grad},
-    {"grad_mode", tape_grad_mode},           {"recording", tape_recording},
+    {"grad_mode", tape_grad_mode},           {"recorded", tape_recorded},
+    {"differentiated", tape_differentiated},
     {"nesting", tape_nesting},               {"differentiating", tape_differentiating},
     {"node", tape_node},
     {"record", tape_record},                 {"define", tape_define},

@@ -48,8 +48,7 @@ end
 
 -- writes the flat vector into the parameters
 local function scatter(params, flat)
-  local _ <close> = core.recording(false)
-  each(params, flat, function(p, part) p:copy_(part) end)
+  core.recorded(false, each, params, flat, function(p, part) p:copy_(part) end)
 end
 
 -- -- the problem that a run sees -------------------------------------------------------
@@ -66,11 +65,7 @@ end
 
 function Problem:gradient(x, g)
   scatter(self.params, x)
-  local y
-  do
-    local _ <close> = core.recording(true)
-    y = loss_of(self.name, self.closure())
-  end
+  local y = loss_of(self.name, core.recorded(true, self.closure))
   local any = false
   each(self.params, g, function(p, part)
     local grad = p.grad

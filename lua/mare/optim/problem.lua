@@ -5,7 +5,7 @@
 local core = require "mare.core".functions
 local check = require "mare.check"
 
-local is_tensor, backward_to, recording = core.is_tensor, core.backward_to, core.recording
+local is_tensor, backward_to, recorded = core.is_tensor, core.backward_to, core.recorded
 
 local M = {}
 
@@ -248,14 +248,11 @@ end
 
 --- Does f give a gradient at x?  Costs a call of f.
 function Problem:differentiable(x)
-  local _ <close> = recording(true)
-  local _, y, given = record(self, x)
+  local _, y, given = recorded(true, record, self, x)
   return given ~= nil or is_tensor(y) and y:numel() == 1 and y.is_tracked
 end
 
---- f at x; its gradient goes into g.
-function Problem:gradient(x, g)
-  local _ <close> = recording(true)
+local function gradient(self, x, g)
   local variables, y, given = record(self, x)
   local value = scalar(self, y)
   if given ~= nil then
@@ -266,6 +263,9 @@ function Problem:gradient(x, g)
   end
   return value
 end
+
+--- f at x; its gradient goes into g.
+function Problem:gradient(x, g) return recorded(true, gradient, self, x, g) end
 
 -- -- boxes -----------------------------------------------------------------------------
 
