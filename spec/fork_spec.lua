@@ -71,6 +71,65 @@ describe("a forked child", function()
     end
   end)
 
+  --- Trains a little; the bits of what came out.
+  local function train()
+    mare.seed(11)
+    local nn = mare.nn
+    local model = nn.Sequential { nn.Linear(60, 200), nn.ReLU(), nn.Dropout(0.1), nn.Linear(200, 5) }
+    local opt = mare.optim.adam(model:parameters(), { lr = 0.01 })
+    local x, y = mare.randn(400, 60), mare.randint(1, 5, 400)
+    for _ = 1, 15 do
+      local step <close> = mare.scope() -- luacheck: ignore
+      opt:zero_grad()
+      mare.loss.cross_entropy(model(x), y):backward()
+      opt:step()
+    end
+    return model[1].weight:tobytes() .. model[4].weight:tobytes()
+  end
+
+  it("is one of four that train at the same time, and the parent goes on", function()
+    for _, used in ipairs { true, false } do
+      mare.threads(3)
+      local want = used and train() -- with threads from before the fork, and without
+      local function same()
+        local got = train()
+        want = want or got
+        return got == want
+      end
+      local children = { helper.forks(4, same) }
+      demand(same(), "the parent's results are others")
+      for i, one in ipairs(children) do demand(helper.ended(one), "child %d differs", i) end
+      demand(same(), "the parent's results are others afterwards")
+    end
+  end)
+
+  it("works where threads are first used after the fork", function()
+    local script = ([[
+      local h = package.loadlib('%s/forkhelper.so', 'luaopen_forkhelper')()
+      local mare = require 'mare'
+      mare.threads(3)
+      local want
+      local function work()
+        mare.seed(2)
+        local x = mare.randn(500, 500)
+        local got = x:matmul(x):exp():sum():item()
+        want = want or got
+        return got == want
+      end
+      local children = { h.forks(4, function() return work() and work() end) }
+      assert(work())
+      for _, child in ipairs(children) do assert(h.ended(child)) end
+      children = { h.forks(2, work) }
+      for _, child in ipairs(children) do assert(h.ended(child)) end
+      io.write "well"
+    ]]):format(folder)
+    local path = folder .. "/prefork.lua"
+    local f = assert(io.open(path, "w"))
+    f:write(script)
+    f:close()
+    assert.equal("well", (run("lua5.4 " .. path)))
+  end)
+
   it("finds LAPACK as its parent left it", function()
     mare.seed(3)
     local a = mare.randn(300, 300)

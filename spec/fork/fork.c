@@ -44,6 +44,31 @@ static int fork_call(lua_State *L) {
   return 2;
 }
 
+/* forks(n, f): n children that run f at the same time; their process numbers */
+static int fork_many(lua_State *L) {
+  int n = (int)luaL_checkinteger(L, 1);
+  lua_settop(L, 2);
+  for (int i = 0; i < n; i++) {
+    pid_t pid = fork();
+    if (pid < 0) return luaL_error(L, "no fork");
+    if (pid == 0) {
+      alarm(120);
+      lua_settop(L, 2);
+      _exit(lua_pcall(L, 0, 1, 0) != LUA_OK || !lua_toboolean(L, -1));
+    }
+    lua_pushinteger(L, pid);
+  }
+  return n;
+}
+
+/* ended(child): waits; whether its f returned what is true */
+static int fork_ended(lua_State *L) {
+  int status = -1;
+  waitpid((pid_t)luaL_checkinteger(L, 1), &status, 0);
+  lua_pushboolean(L, status == 0);
+  return 1;
+}
+
 /* state(code): runs it in a new state, closes that, then waits as long as workers spin */
 static int state_call(lua_State *L) {
   const char *code = luaL_checkstring(L, 1);
@@ -57,7 +82,9 @@ static int state_call(lua_State *L) {
 }
 
 int luaopen_forkhelper(lua_State *L) {
-  static const luaL_Reg list[] = {{"fork", fork_call}, {"state", state_call}, {NULL, NULL}};
+  static const luaL_Reg list[] = {{"fork", fork_call},   {"forks", fork_many},
+                                   {"ended", fork_ended}, {"state", state_call},
+                                   {NULL, NULL}};
   luaL_newlib(L, list);
   return 1;
 }
