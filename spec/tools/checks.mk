@@ -41,6 +41,22 @@ $(B)/c/%: spec/c/%.c src/mare.h $(B)/libmare.a
 	$(HOST) $(WRAP) $(LDLIBS)
 $(B)/c/oom: WRAP = -Wl,--wrap=mare_heap_new,--wrap=mare_storage_new,--wrap=mare_scratch
 
+# The engine as one file, build/amalgam/mare.c, and its header.
+amalgam: $(B)/amalgam/mare.c
+$(B)/amalgam/mare.c: $(wildcard src/*.h src/*/*) spec/tools/amalgam.lua
+	@mkdir -p $(@D)
+	@cp src/mare.h $(@D)/mare.h
+	$(SAY) $(LUA) spec/tools/amalgam.lua $(@D) $(CC) -std=gnu11 $(INCLUDE)
+
+# It is built by one line in four variants, by gcc and clang, and each is tried: minutes.
+amalgam-check: all amalgam
+	@$(LUA) spec/tools/amalgam_check.lua $(B)/amalgam $(B) '$(INCLUDE)'
+
+amalgam-flags:
+	@echo '$(INCLUDE)'
+
+.PHONY: amalgam amalgam-check amalgam-flags
+
 # The pool, and several Lua states at a time, under ThreadSanitizer.
 TSANTESTS = $(patsubst spec/tsan/%.c,build/tsan/%,$(wildcard spec/tsan/*.c))
 tsan:
@@ -139,6 +155,15 @@ hosts: deps
 $(B)/bench/direct: spec/bench/direct.c $(B)/libmare.a
 	@mkdir -p $(@D)
 	$(HOST) -fopenmp -ldl $(LDLIBS)
+
+# A network in C, by the module and by PyTorch, side by side.
+$(B)/bench/predict: spec/bench/predict.c $(B)/libmare.a
+	@mkdir -p $(@D)
+	$(HOST) $(LDLIBS)
+bench-c: deps-bench
+	$(AGAIN) all $(B)/bench/predict
+	@$(ENV) $(LUA) spec/bench/predict.lua $(B)/bench/predict
+.PHONY: bench-c
 
 # GROUPS='networks products elements optimizers models data busy': some of these only.
 bench bench-quick: deps-bench

@@ -10,6 +10,7 @@
 ** piece of the job that is there now: slots can be reused at once.  The caller
 ** claims too, then waits for the pieces that others have claimed, never for threads.
 */
+#ifndef MARE_OMIT_THREADS /* then serial.c stands for it */
 #define _GNU_SOURCE
 #include "pool.h"
 
@@ -35,9 +36,6 @@
 #define SPIN_NS 30000                   /* a worker spins so long before it sleeps */
 #define WAIT_SPINS 2000                 /* pauses of a waiting caller before it yields */
 #define STACK ((size_t)2 << 20)         /* bytes of stack of a worker */
-#ifndef MARE_ASK_NS
-#define MARE_ASK_NS 20000000            /* long work asks so often whether to go on */
-#endif
 
 typedef struct Range { /* a pair of cache lines: they are fetched together */
   _Alignas(128) _Atomic uint64_t word; /* end << 32 | next piece */
@@ -472,3 +470,4 @@ void mare_set_threads(int n) {
   pthread_mutex_unlock(&lock);
   call(MAXTHREADS);
 }
+#endif

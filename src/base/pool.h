@@ -23,6 +23,10 @@ typedef void mare_Piece(void *ctx, int64_t piece);
 */
 void mare_parallel(int64_t n, mare_Piece *run, void *ctx);
 
+#ifndef MARE_ASK_NS
+#define MARE_ASK_NS 20000000 /* long work asks so often whether to go on */
+#endif
+
 /*
 ** Whom long work asks whether to go on: one for each thread.  The binding names the
 ** one to ask before it calls the engine, and raises what was answered when all the

@@ -68,6 +68,9 @@ static int core_threads(lua_State *L) { /* threads() -> n; threads(n) sets; 0: d
   if (!lua_isnoneornil(L, 1)) {
     int64_t n = check_integer(L, 1);
     if (n < 0 || n > 1024) return arg_error(L, 1, "%I threads", (LUAI_UACINT)n);
+#ifdef MARE_OMIT_THREADS
+    if (n > 1) return arg_error(L, 1, "this build has no threads (MARE_OMIT_THREADS)");
+#endif
     mare_set_threads((int)n);
   }
   lua_pushinteger(L, mare_threads());

@@ -91,8 +91,7 @@ static Object *result(Call *c, int last, int64_t m, int64_t n) {
 static void refuse(Call *c, mare_Status st, const int64_t bad[2]) {
   const char *which = "the matrix";
   if (st == MARE_NOLAPACK)
-    user_error(c->L, "linear algebra needs LAPACK, and liblapacke.so.3 was not found"
-                     " (Debian: liblapacke; to build, liblapacke-dev)");
+    user_error(c->L, "%s", MARE_MISSING);
   if (c->from[0].ndim > 2)
     which = lua_pushfstring(c->L, "matrix %I of the batch", (LUAI_UACINT)bad[0]);
   if (st == MARE_SINGULAR)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../learn/models.h"
+#include "../ops/linalg.h"
 #include "bind.h"
 
 typedef struct Call {
@@ -83,7 +84,7 @@ static int call(lua_State *L) {
   st = c.row->run(c.S->heap, &c.v);
   if (relieve(L, c.S, st)) st = c.row->run(c.S->heap, &c.v);
   if (st == MARE_NOMEM || st == MARE_LIMIT) check_status(L, c.S, st, 0);
-  if (st == MARE_NOLAPACK) return user_error(L, "LAPACK is not on this machine");
+  if (st == MARE_NOLAPACK) return user_error(L, "%s", MARE_MISSING);
   for (int i = 0; i < c.nwritten; i++) written(c.written[i]);
   lua_pushboolean(L, st == MARE_OK);
   for (int i = 0; i < c.v.nout; i++) lua_pushnumber(L, c.v.out[i]);

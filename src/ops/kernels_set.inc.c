@@ -10,8 +10,10 @@
 #include <string.h>
 
 /* Without errno sqrt is one instruction; GCC does not take that from a pragma. */
-__attribute__((const)) double sqrt(double);
+#ifndef __clang__
+__attribute__((const)) double (sqrt)(double);
 __attribute__((const)) float sqrtf(float);
+#endif
 
 /*
 ** Vector versions of the C library's functions, which glibc itself declares for
@@ -22,7 +24,7 @@ __attribute__((const)) float sqrtf(float);
 #define VECTOR1(name) OF_VECTOR(double, name)(double); OF_VECTOR(float, name##f)(float);
 #define VECTOR2(name) \
   OF_VECTOR(double, name)(double, double); OF_VECTOR(float, name##f)(float, float);
-#define OF_VECTOR(type, name) __attribute__((simd("notinbranch"), const)) type name
+#define OF_VECTOR(type, name) __attribute__((simd("notinbranch"), const)) type (name)
 VECTOR1(exp) VECTOR1(exp2) VECTOR1(expm1) VECTOR1(log) VECTOR1(log1p) VECTOR1(log2)
 VECTOR1(log10) VECTOR1(sin) VECTOR1(cos) VECTOR1(tan) VECTOR1(asin) VECTOR1(acos)
 VECTOR1(atan) VECTOR1(sinh) VECTOR1(cosh) VECTOR1(tanh) VECTOR1(asinh) VECTOR1(acosh)

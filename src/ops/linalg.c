@@ -23,10 +23,12 @@
 #define ROUTINES(X) \
   X(potrf) X(getrf) X(getrs) X(getri) X(syevd) X(gesdd) X(gelqf) X(orglq) X(gelsd)
 
-#if __has_include(<lapacke.h>)
+#if !defined(MARE_OMIT_LAPACK) && __has_include(<lapacke.h>)
 #include <dlfcn.h>
 #include <lapacke.h>
+#ifndef MARE_OMIT_THREADS
 #include <pthread.h>
+#endif
 #include <stdatomic.h>
 
 /*
@@ -62,8 +64,14 @@ static void open_lapack(void) {
 }
 
 static bool have_lapack(void) {
+#ifdef MARE_OMIT_THREADS
+  static bool once;
+  if (!once) open_lapack();
+  once = true;
+#else
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, open_lapack);
+#endif
   return lapack.there;
 }
 
@@ -93,9 +101,9 @@ static lapack_int leave(lapack_int info) {
   leave(enter(dt) ? lapack.s##f(LAPACK_COL_MAJOR, __VA_ARGS__) \
                   : lapack.d##f(LAPACK_COL_MAJOR, __VA_ARGS__))
 
-#else /* built without its header: everything answers MARE_NOLAPACK */
+#else /* built without it, or without its header: everything answers MARE_NOLAPACK */
 typedef int lapack_int;
-#define have_lapack() false
+static bool have_lapack(void) { return false; }
 static lapack_int unused(mare_Dtype dt, ...) { return (lapack_int)dt; }
 #define LAPACK(f, dt, ...) unused(dt, __VA_ARGS__)
 #endif

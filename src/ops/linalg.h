@@ -12,6 +12,14 @@
 #include "../base/shape.h"
 #include "../base/types.h"
 
+#ifdef MARE_OMIT_LAPACK
+#define MARE_MISSING "this build has no LAPACK (MARE_OMIT_LAPACK)"
+#else
+#define MARE_MISSING \
+  "linear algebra needs LAPACK, and liblapacke.so.3 was not found" \
+  " (Debian: liblapacke; to build, liblapacke-dev)"
+#endif
+
 #define MARE_MAXSIDE 32767 /* LAPACK counts its working memory with 32 bits */
 
 /*
