@@ -27,7 +27,7 @@ end
 
 local function shown(v)
   if type(v) == "string" then return "'" .. v .. "'" end
-  if type(v) ~= "table" then return tostring(v) end
+  if type(v) ~= "table" then return check.text(v) end
   local parts = {}
   for i = 1, #v do parts[i] = shown(v[i]) end
   return "{ " .. table.concat(parts, ", ") .. " }"
