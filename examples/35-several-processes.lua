@@ -72,7 +72,10 @@ local opt = mare.optim.adam(model:parameters(), { lr = 0.01 })
 if size > 1 then opt = mpi.distribute(opt) end -- all begin as rank 0 does
 
 local part = train:shard(rank, size)
-local began, rows = mare.clock(), 0
+local began, rows, path = mare.clock(), 0, {}
+local function accuracy_of(net)
+  return mare.metrics.accuracy(mare.train.predict(net, test), test.y)
+end
 for epoch = 1, args.epochs do
   for x, y, weight in part:batches { size = math.max(args.batch // size, 1), shuffle = true,
     seed = args.seed, epoch = epoch } do
@@ -83,6 +86,7 @@ for epoch = 1, args.epochs do
     opt:step()                                    -- by the mean of all processes' gradients
     rows = rows + #y
   end
+  path[epoch] = rank == 0 and accuracy_of(model) or 0
 end
 local seconds = mare.clock() - began
 
@@ -93,6 +97,10 @@ for r = 1, size do say(("rank %d of %d saw %d rows"):format(r - 1, size, seen[r]
 say(("%.2f s, %.0f %% of it for communication"):format(seconds,
   size > 1 and 100 * opt.communicating / seconds or 0))
 
-local accuracy = mare.metrics.accuracy(mare.train.predict(model, test), test.y)
-if rank == 0 then lesson.key("accuracy on unseen digits", accuracy) end
+if rank == 0 then
+  lesson.picture(mare.plot.line(path, { title = "digits, rows shared out", xlabel = "epoch",
+    labels = { size .. (size > 1 and " processes" or " process") },
+    ylabel = "unseen accuracy" }), "35-training")
+  lesson.key("accuracy on unseen digits", path[#path])
+end
 if found then mpi.finalize() end

@@ -82,7 +82,7 @@ describe("every example", function()
       local _, lines = text:gsub("\n", "")
       local head = text:match "^%-%-.-\n\n"
       local _, ranges = head:gsub("\n%-%- expect: %-?[%d.e-]+ %-?[%d.e-]+", "")
-      local _, keys = text:gsub("\nlesson%.key%(", "")
+      local _, keys = text:gsub("lesson%.key%(", "")
       assert.is_true(lines >= 40 and lines <= 150, ("%s has %d lines"):format(path, lines))
       assert.equal("-- " .. name .. " -- ", text:sub(1, #name + 7), path)
       assert.truthy(head:find "\n%-%- ids: %u%d", path)
