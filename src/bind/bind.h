@@ -220,6 +220,21 @@ static inline void watch_hook(lua_State *L) {
 void check_time(lua_State *L); /* the same in the middle of loops that may raise */
 /* raises what a hook has raised; the engine has returned */
 void check_hook(lua_State *L);
+void check_odd(lua_State *L);
+
+/* around a function of the module: what guarded does, for those that cannot wait */
+static inline void *begin_call(lua_State *L) {
+  void *outer = mare_watch.who;
+  if (mare_watch.odd) check_odd(L);
+  watch_hook(L);
+  return outer;
+}
+
+static inline int end_call(lua_State *L, void *outer, int n) {
+  mare_watch.who = outer;
+  if (mare_watch.stop != NULL) check_hook(L);
+  return n;
+}
 
 /* -- tensors (object.c) --------------------------------------------------------- */
 

@@ -182,7 +182,7 @@ static void settle_args(lua_State *L, const Call *c) {
     }
 }
 
-static int row_call(lua_State *L) {
+static int new_row(lua_State *L) {
   State *S = get_state(L);
   const Op *op = get_op(L);
   Call c;
@@ -194,6 +194,11 @@ static int row_call(lua_State *L) {
                  c.shape);
   run_call(&c, &y->t);
   return 1;
+}
+
+static int row_call(lua_State *L) { /* x:name(...) */
+  void *outer = begin_call(L);
+  return end_call(L, outer, new_row(L));
 }
 
 /* -- into a given tensor ------------------------------------------------------------- */
@@ -247,9 +252,15 @@ static int run_into(lua_State *L, int first) {
   return 1;
 }
 
-static int row_inplace(lua_State *L) { return run_into(L, 1); } /* x:name_(...) */
+static int row_inplace(lua_State *L) { /* x:name_(...) */
+  void *outer = begin_call(L);
+  return end_call(L, outer, run_into(L, 1));
+}
 
-static int row_into(lua_State *L) { return run_into(L, 2); } /* mare.out.name(y, ...) */
+static int row_into(lua_State *L) { /* mare.out.name(y, ...) */
+  void *outer = begin_call(L);
+  return end_call(L, outer, run_into(L, 2));
+}
 
 /* -- the rows as Lua sees them ------------------------------------------------------- */
 
@@ -312,7 +323,7 @@ static void push_closure(lua_State *L, State *S, int i, lua_CFunction f,
                          const char *key) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushlightuserdata(L, &S->rowop[i]);
-  push_guarded(L, f);
+  lua_pushcclosure(L, f, 2); /* guarded by themselves */
   lua_setfield(L, -2, key);
 }
 

@@ -52,7 +52,7 @@ void check_time(lua_State *L) {
 ** Something is unusual: a hook is at work, of this state or another; or there is an error
 ** that another one, of no memory say, has overtaken.
 */
-static void check_odd(lua_State *L) {
+void check_odd(lua_State *L) {
   const State *S = lua_touserdata(L, lua_upvalueindex(1));
   if (S->asking) luaL_error(L, "a hook that runs inside a long call cannot use tensors");
   if (mare_watch.stop == NULL) return;
@@ -64,13 +64,8 @@ static void check_odd(lua_State *L) {
 /* what every function of the module is for Lua; upvalue 3: the function itself */
 static int guarded(lua_State *L) {
   const lua_CFunction f = (lua_CFunction)lua_touserdata(L, lua_upvalueindex(3));
-  void *outer = mare_watch.who;
-  if (mare_watch.odd) check_odd(L);
-  watch_hook(L);
-  const int n = f(L);
-  mare_watch.who = outer;
-  if (mare_watch.stop != NULL) return raise(L);
-  return n;
+  void *outer = begin_call(L);
+  return end_call(L, outer, f(L));
 }
 
 /* State and another upvalue are on the top of the stack */
