@@ -313,13 +313,12 @@ end
 -- those that a source asks for under a condition have it here too
 local conditions = { ["linux/futex.h"] = "__linux__", ["sys/syscall.h"] = "__linux__",
   ["emmintrin.h"] = "__SSE2__", ["immintrin.h"] = "__x86_64__", ["malloc.h"] = "__GLIBC__",
-  ["pthread.h"] = "!OMIT_THREADS", ["sanitizer/asan_interface.h"] = "__SANITIZE_ADDRESS__" }
+  ["sanitizer/asan_interface.h"] = "__SANITIZE_ADDRESS__" }
 for _, name in ipairs(sorted(system)) do
   if not special[name] then
     local condition = conditions[name]
     local line = ("#include <%s>\n"):format(name)
     if guarded[name] then line = "#ifndef MARE_OMIT_LUA\n" .. line .. "#endif\n"
-    elseif condition == "!OMIT_THREADS" then line = "#ifndef MARE_OMIT_THREADS\n" .. line .. "#endif\n"
     elseif condition then line = ("#ifdef %s\n%s#endif\n"):format(condition, line) end
     top[#top + 1] = line
   end

@@ -43,6 +43,14 @@ void mare_parallel(int64_t n, mare_Piece *run, void *ctx) {
   for (int64_t i = 0; i < n && !mare_stopping(); i++) run(ctx, i);
 }
 
+void mare_thread_alone(void) {}
+
+bool mare_thread_start(pthread_t *t, const pthread_attr_t *attr, void *(*run)(void *),
+                       void *arg) {
+  (void)t, (void)attr, (void)run, (void)arg;
+  return false; /* none is to be had: work is done where it is asked for */
+}
+
 int mare_threads(void) { return 1; }
 
 void mare_set_threads(int n) { (void)n; }
