@@ -62,6 +62,29 @@ local function train(n, batch, runs)
   return numbers(text), text
 end
 
+describe("the rock mare-mpi", function()
+  it("names targets that the Makefile has", function()
+    local fields = {}
+    assert(loadfile("rocks/mare-mpi-scm-1.rockspec", "t", fields))()
+    local file <close> = assert(io.open "spec/tools/mpi.mk")
+    local text = file:read "a"
+    for _, target in ipairs { fields.build.build_target, fields.build.install_target } do
+      demand(text:find("\n" .. target .. ":", 1, true), "no target %s", target)
+    end
+    assert.equal("mare-mpi", fields.package)
+  end)
+
+  it("is loaded by mare where it is installed, and no name of mare otherwise", function()
+    local names = {}
+    for _, name in ipairs(getmetatable(mare).__members()) do names[name] = true end
+    assert.truthy(names.train)
+    assert.is_nil(names.mpi)
+    local ok, message = pcall(function() return mare.mpi end)
+    if not ok then demand(message:find "mare.mpi", "%s", message) end
+    if not why then demand(ok and mare.mpi == require "mare.mpi", "%s", message) end
+  end)
+end)
+
 describe("mare.mpi", function()
   it_with_mpi("keeps what its functions promise on each of three ranks", function()
     local text, ok = mpi(3, "spec/mpi/checks.lua")

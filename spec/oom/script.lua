@@ -20,8 +20,10 @@ use(a[a:gt(0)], tostring(a), a:totable(), a:to "f32", a:clone())
 -- the tape, and derivatives of a higher order
 local w = mare.randn(4, 4, "f64"):requires_grad()
 local y = ((w:matmul(w) + b):tanh() * w:exp()):sum()
+local off = w:on_gradient(function(t) use(t.grad * 2) end)
 y:backward { retain = true }
 y:backward()
+off()
 w.grad = nil
 local first = mare.grad(function(z) return (z * z * z):sum() end)
 mare.grad(function(x) return first(x):sum() end)(b)

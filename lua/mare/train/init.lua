@@ -222,6 +222,7 @@ local function collect(run, fetch)
   for i = 1, math.min(run.accumulate, (run.limit or math.huge) - run.at.batch) do
     local x, y, weight, total = fetch()
     if x == nil then break end
+    if not run.own then weight, total = nil, nil end -- what else a user's function returns
     batches[i] = { x = x, y = y, rows = total or rows_of(x), weight = weight or 1 }
     rows = rows + batches[i].rows
   end
