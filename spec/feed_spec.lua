@@ -215,16 +215,17 @@ describe("batches made ahead of time", function()
     local want = ds:batch { 1 }
     for _, ahead in ipairs { 0, 1 } do
       local next_batch, _, _, feed = ds:batches { size = 25000, prefetch = ahead }
-      local count = 0
+      local count, tries = 0, 0
       repeat
         local asked = false
-        debug.sethook(function()
+        tries = tries + 1
+        if tries <= 3 then debug.sethook(function()
           if debug.getinfo(2, "S").source ~= "=mare" and debug.getinfo(3, "S").source ~= "=mare" then return end
           debug.sethook()
           asked = true
           feed:close() -- is not closed under the call
           error("enough", 0)
-        end, "", 1000)
+        end, "", 1000) end
         local ok, batch = pcall(next_batch)
         debug.sethook()
         assert.equal(not asked, ok)
