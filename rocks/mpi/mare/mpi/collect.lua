@@ -102,10 +102,7 @@ local function refuse_mean(name, op, list)
   end
 end
 
-local function silently(f, ...)
-  local _ <close> = core.recording(false)
-  return f(...)
-end
+local function silently(f, ...) return core.recorded(false, f, ...) end
 
 -- -- reductions -----------------------------------------------------------------------------
 

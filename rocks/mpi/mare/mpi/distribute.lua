@@ -154,7 +154,6 @@ local function complete(self, changed)
 end
 
 local function average(self)
-  local _ <close> = core.recording(false)
   local began = mare.clock()
   if complete(self, self.changed) then
     self.started = 0
@@ -194,7 +193,7 @@ function methods:synchronize()
   job.ready "synchronize"
   core.hold(function()
     local _ <close> = core.scope()
-    average(self)
+    core.recorded(false, average, self)
   end)
   self.settled = true
 end
