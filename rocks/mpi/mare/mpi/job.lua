@@ -5,7 +5,7 @@ local check = require "mare.check"
 local core = require "mare.core".functions
 
 -- errors are raised at the line of the user, not at one here
-core.source(debug.getinfo(1, "S").source:match "^(.*)job%.lua$")
+core.source(core.here())
 
 local found, native = pcall(require, "mare.mpi.core")
 if not found then
