@@ -243,7 +243,7 @@ describe("batches made ahead of time", function()
     local ds = data.dataset(images(10))
     for _, bad in ipairs { -1, 1.5, "x", true } do
       support.fails(here, function() ds:batches { prefetch = bad } end,
-        "bad argument #1 to 'batches' (whole number of at least 0 expected, got ")
+        "bad argument #1 to 'batches' (prefetch: whole number of at least 0 expected, got ")
     end
     support.fails(here, function() ds:batches { prefetch = 1001 } end,
       "bad argument #1 to 'batches' (prefetch: 0 to 1000 batches expected, got 1001)")
@@ -255,7 +255,7 @@ describe("batches made ahead of time", function()
       "prefetch: only the batches of a data set are made ahead of time")
     run.prefetch = "x"
     support.fails(here, function() mare.train.fit(model, run) end,
-      "prefetch: whole number of at least 0 expected, got x")
+      "prefetch: whole number of at least 0 expected, got string")
   end)
 
   it("train a model to the same bits", function()

@@ -119,6 +119,13 @@ describe("OneVsRest", function()
     fails("labels (n) expected, as before", m.partial_fit, m, x, labels)
     fails("2 columns of labels; there were 3", many.partial_fit, many, x, labels:narrow(2, 1, 2))
     fails("a matrix of labels expected", many.partial_fit, many, x, y)
+    local new = O { estimator = bayes }
+    for text, classes in pairs { ["classes: a list of labels expected, got number"] = 3,
+      ["there are no classes"] = {}, ["classes are whole numbers; #2 is 1.5"] = { 1, 1.5 } } do
+      fails("#3 to 'partial_fit' (" .. text .. ")", m.partial_fit, new, x, y, { classes = classes })
+    end
+    fails("#2 to 'fit' (there are no labels)", m.fit, new, x, {})
+    fails("estimator expected before the name, got f64 tensor: write model:partial_fit(x, y)", m.partial_fit, x, y)
     fails("unknown option 'weight'", m.partial_fit, m, x, y, { weight = y })
     fails("the first labels are all 1", m.partial_fit, m:clone(), x:narrow(1, 1, 9),
       mare.full({ 9 }, 1, "i64"))

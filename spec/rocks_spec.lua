@@ -1,6 +1,7 @@
 -- rocks_spec.lua -- the rockspecs: valid, alike, of this version, and naming what exists.
 
 local mare = require "mare"
+local support = require "spec.support"
 
 local release = ("rocks/mare-%s-1.rockspec"):format(mare.version)
 
@@ -64,6 +65,15 @@ describe("the rockspecs", function()
       end
     end
     assert.truthy(seen > 20)
+  end)
+
+  it("are named by mare where one is not installed", function()
+    local path, loaded = package.path, package.loaded["mare.mpi"]
+    finally(function() package.path, package.loaded["mare.mpi"] = path, loaded end)
+    package.path, package.loaded["mare.mpi"], mare.mpi = "lua/?.lua;lua/?/init.lua", nil, nil
+    support.fails("rocks_spec.lua", function() return mare.mpi end, "mare.mpi is a rock of its own and " ..
+      "is not installed; in a checkout of mare: luarocks --lua-version 5.4 make rocks/mare-mpi-scm-1.rockspec")
+    assert.truthy(io.open "rocks/mare-mpi-scm-1.rockspec")
   end)
 
   it("please luarocks", function()

@@ -123,7 +123,7 @@ describe("Dataset:shard", function()
       local text = support.message(f)
       support.demand(text:find(place .. pattern), "'%s' does not match '%s'", text, pattern)
     end
-    refuses(function() set:shard(3, 3) end, "1 to 'shard' %(rank 3 of 3%)$")
+    refuses(function() set:shard(3, 3) end, "1 to 'shard' %(rank 3 is not 0 to 2%)$")
     refuses(function() set:shard(-1, 3) end, "1 to 'shard' %(whole number")
     refuses(function() set:shard(0, 0) end, "2 to 'shard' %(whole number")
     refuses(function() set:shard(0, 2):shard(0, 2) end,

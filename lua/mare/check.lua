@@ -105,11 +105,12 @@ function M.number(position, name, value, default, lo, hi, option)
   return value
 end
 
---- A whole number of at least lo.
-function M.count(position, name, value, lo)
+--- A whole number of at least lo (1); option is its name where it is one.
+function M.count(position, name, value, lo, option)
   local n = math.tointeger(value)
   if type(value) ~= "number" or not n or n < (lo or 1) then
-    M.argument(position, name, "whole number of at least %d expected, got %s", lo or 1,
+    M.argument(position, name, "%swhole number of at least %d expected, got %s",
+      option and option .. ": " or "", lo or 1,
       type(value) == "number" and M.text(value) or type(value))
   end
   return n

@@ -175,7 +175,7 @@ function M.escape_saddle(fn, x, opts)
   opts, tolerance = check_point("escape_saddle", fn, x, opts, known)
   local step = check.number(3, "escape_saddle", opts.step, 0.1, 0, nil, "step")
   if step == 0 then check.argument(3, "escape_saddle", "step: 0") end
-  local limit = check.count(3, "escape_saddle", opts.escapes or 10, 0)
+  local limit = check.count(3, "escape_saddle", opts.escapes or 10, 0, "escapes")
   local options = { method = opts.method, steps = opts.steps }
   local point, escapes, last = analyse("escape_saddle", fn, x, tolerance), 0, math.huge
   local reason, value = stopping(point, escapes, limit, last), nil

@@ -289,7 +289,7 @@ local function options(name, opts)
   if mode ~= nil and mode ~= "forward" and mode ~= "reverse" then
     check.argument(3, name, "mode: 'forward' or 'reverse' expected, got %s", tostring(mode))
   end
-  return check.count(3, name, opts.chunk or CHUNK), mode
+  return check.count(3, name, opts.chunk or CHUNK, nil, "chunk"), mode
 end
 
 local function by_columns(name, fn, x, list, chunk)

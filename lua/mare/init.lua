@@ -43,6 +43,17 @@ end
 
 local optional = {mpi = "mare.mpi"}     -- rocks of their own, which may not be installed
 
+local function load_rock(name)
+  local found, value = pcall(require, name)
+  if found then return value end
+  local fail = require "mare.check".fail
+  if not package.searchpath(name, package.path) then
+    fail("%s is a rock of its own and is not installed; in a checkout of mare: " ..
+      "luarocks --lua-version 5.4 make rocks/%s-scm-1.rockspec", name, (name:gsub("%.", "-")))
+  end
+  fail("%s", value)
+end
+
 local function names(t)
   local list = {}
   for name in pairs(t) do list[#list + 1] = name end
@@ -51,9 +62,10 @@ end
 
 return setmetatable(mare, {
   __index = function(t, key)
-    local part = parts[key] or optional[key]
-    if part == nil then return nil end
-    local value = type(part) == "table" and require(part[1])[part[2]] or require(part)
+    local part = parts[key]
+    if part == nil and not optional[key] then return nil end
+    local value = part == nil and load_rock(optional[key]) or
+      type(part) == "table" and require(part[1])[part[2]] or require(part)
     rawset(t, key, value)
     return value
   end,

@@ -233,9 +233,9 @@ function M.warmup_stable_decay(lr, opts)
   check.options(2, "warmup_stable_decay", opts or {},
     { warmup = true, stable = true, decay = true, final = true })
   opts = opts or {}
-  local stable = check.count(2, "warmup_stable_decay", opts.stable, 0)
+  local stable = check.count(2, "warmup_stable_decay", opts.stable, 0, "stable")
   local final = check.number(2, "warmup_stable_decay", opts.final, 0, 0, nil, "final")
-  local decay = M.linear(lr, final, check.count(2, "warmup_stable_decay", opts.decay))
+  local decay = M.linear(lr, final, check.count(2, "warmup_stable_decay", opts.decay, nil, "decay"))
   return M.warmup(opts.warmup or 0, M.sequence { { lr, stable }, decay })
 end
 

@@ -80,7 +80,9 @@ describe("the rock mare-mpi", function()
     assert.truthy(names.train)
     assert.is_nil(names.mpi)
     local ok, message = pcall(function() return mare.mpi end)
-    if not ok then demand(message:find "mare.mpi", "%s", message) end
+    if not ok then
+      demand(message:find "mpi_spec.lua:%d+: mare.mpi is ", "%s", message)
+    end
     if not why then demand(ok and mare.mpi == require "mare.mpi", "%s", message) end
   end)
 end)

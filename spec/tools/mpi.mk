@@ -6,7 +6,7 @@ MPILUA   = $(wildcard rocks/mpi/mare/mpi/*.lua)
 
 .PHONY: mpi mpi-deps mpi-test mpi-bench mpi-hosts mpi-install
 
-# Into build/, beside core.so; the modules in Lua are copied there too.
+# Into build/, beside core.so; the modules in Lua are found where they are.
 mpi: $(B)/mare/mpi/core.so
 
 $(B)/mare/mpi/core.so: rocks/mpi/mpi.c src/bind/bridge.h

@@ -41,7 +41,8 @@ static int memory_counters(lua_State *L) {
 static int memory_limit(lua_State *L) { /* memory_limit(bytes); nil: none */
   State *S = get_state(L);
   int64_t n = opt_integer(L, 1, -1);
-  if (n < 0 && !lua_isnoneornil(L, 1)) return arg_error(L, 1, "a limit is not negative");
+  if (n < 0 && !lua_isnoneornil(L, 1))
+    return arg_error(L, 1, "a limit is not negative, got %I", (LUAI_UACINT)n);
   mare_heap_limit(S->heap, n < 0 ? SIZE_MAX : (size_t)n);
   return 0;
 }

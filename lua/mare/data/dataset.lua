@@ -23,11 +23,14 @@ end
 
 -- -- making ---------------------------------------------------------------------------
 
-local function check_rows(position, t)
+-- i: the place of t in a list
+local function check_rows(position, t, i)
   if not core.is_tensor(t) then
     local meta = type(t) == "table" and getmetatable(t)
-    check.argument(position, "dataset", "tensor or list of tensors expected, got %s",
-      meta and meta.__name == "mare.Frame" and "a frame; see f:dataset(inputs, target)" or type(t))
+    check.argument(position, "dataset", "tensor or list of tensors expected, got %s%s",
+      meta and meta.__name == "mare.Frame" and "a frame; see f:dataset(inputs, target)" or
+      type(t) == "table" and next(t) == nil and "an empty table" or type(t),
+      i and " at " .. i or "")
   elseif t:isclosed() then
     check.argument(position, "dataset", "the tensor is closed")
   elseif t:dim() < 1 then
@@ -44,7 +47,7 @@ local function check_source(position, v)
   end
   local list = {}
   for i, t in ipairs(v) do
-    list[i] = check_rows(position, t)
+    list[i] = check_rows(position, t, i)
     if list[i]:size(1) ~= list[1]:size(1) then
       check.argument(position, "dataset", "tensor %d has %d rows, the first %d", i,
         list[i]:size(1), list[1]:size(1))
@@ -399,7 +402,7 @@ end
 function Dataset:shard(rank, shards)
   shards = check.count(2, "shard", shards)
   rank = check.count(1, "shard", rank, 0)
-  if rank >= shards then check.argument(1, "shard", "rank %d of %d", rank, shards) end
+  if rank >= shards then check.argument(1, "shard", "rank %d is not 0 to %d", rank, shards - 1) end
   if self.shards > 1 then check.argument(1, "shard", "this is one of %d shards", self.shards) end
   return make(self.source, self.target, self.rows, { classes = self.classes,
     features = self.features, weights = self.weights, augmentation = self.augmentation,
@@ -457,9 +460,9 @@ end
 function Dataset:batches(opts)
   opts = check_order(1, "batches", opts, { size = true, drop_last = true, epoch = true,
     skip = true, prefetch = true })
-  local size = check.count(1, "batches", opts.size or 32)
-  if opts.epoch ~= nil then check.count(1, "batches", opts.epoch, 0) end
-  local number = check.count(1, "batches", opts.skip or 0, 0)
+  local size = check.count(1, "batches", opts.size or 32, nil, "size")
+  if opts.epoch ~= nil then check.count(1, "batches", opts.epoch, 0, "epoch") end
+  local number = check.count(1, "batches", opts.skip or 0, 0, "skip")
   local ahead = opts.prefetch == nil and -1 or sampling.check_prefetch(opts.prefetch)
   if self.shards > 1 and (opts.shuffle or self.weights) and opts.seed == nil then
     check.argument(1, "batches", "the shards need a seed to draw the same order")

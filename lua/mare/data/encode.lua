@@ -300,9 +300,9 @@ function M.lags(series, lags, opts)
   check.options(3, "lags", opts, { first = true, horizon = true })
   opts = opts or {}
   series, lags = series_of(series), lag_list(lags)
-  local ahead, n = check.count(3, "lags", opts.horizon or 1) - 1, series:size(1)
+  local ahead, n = check.count(3, "lags", opts.horizon or 1, nil, "horizon") - 1, series:size(1)
   local longest = math.max(table.unpack(lags)) + ahead
-  local first = check.count(3, "lags", opts.first or longest + 1)
+  local first = check.count(3, "lags", opts.first or longest + 1, nil, "first")
   if first <= longest then
     check.argument(3, "lags", "first = %d; %d values before it are needed", first, longest)
   elseif first > n then

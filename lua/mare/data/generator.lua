@@ -31,8 +31,11 @@ function M.new(make, opts)
   check.callable(1, "generator", make)
   check.options(2, "generator", opts, known)
   opts = opts or {}
-  local self = { make = make, buffer = check.count(2, "generator", opts.buffer or 1000) }
-  if opts.length ~= nil then self.length = check.count(2, "generator", opts.length, 0) end
+  local self = { make = make,
+    buffer = check.count(2, "generator", opts.buffer or 1000, nil, "buffer") }
+  if opts.length ~= nil then
+    self.length = check.count(2, "generator", opts.length, 0, "length")
+  end
   return setmetatable(self, opts.length and Counted or Generator)
 end
 
@@ -112,9 +115,9 @@ local function check_batches(opts)
   if opts.seed ~= nil and math.type(opts.seed) ~= "integer" then
     check.argument(1, "batches", "seed is an integer, not %s", check.text(opts.seed))
   end
-  if opts.epoch ~= nil then check.count(1, "batches", opts.epoch, 0) end
-  return opts, check.count(1, "batches", opts.size or 32),
-    check.count(1, "batches", opts.skip or 0, 0)
+  if opts.epoch ~= nil then check.count(1, "batches", opts.epoch, 0, "epoch") end
+  return opts, check.count(1, "batches", opts.size or 32, nil, "size"),
+    check.count(1, "batches", opts.skip or 0, 0, "skip")
 end
 
 -- The iterator that the user's function returns, as a function without arguments.

@@ -22,7 +22,7 @@ end
 --- The option prefetch of batches, as the user gave it.
 function M.check_prefetch(n)
   if n == nil then return nil end
-  if check.count(1, "batches", n, 0) > 1000 then
+  if check.count(1, "batches", n, 0, "prefetch") > 1000 then
     check.argument(1, "batches", "prefetch: 0 to 1000 batches expected, got %d", n)
   end
   return n
@@ -120,7 +120,7 @@ end
 -- to right), noise (standard deviation, added; also for other inputs).
 function M.augmentation(opts, dims)
   check.options(1, "augment", opts, known)
-  local shift = check.count(1, "augment", opts.shift or 0, 0)
+  local shift = check.count(1, "augment", opts.shift or 0, 0, "shift")
   local noise, fill = check_range("noise", opts.noise), opts.fill or 0
   check.number(1, "augment", fill, 0, nil, nil, "fill")
   if opts.flip ~= nil and type(opts.flip) ~= "boolean" then

@@ -32,7 +32,7 @@ end
 function M.libsvm(from, opts)
   check.options(2, "libsvm", opts, { features = true, zero_based = true, classes = true })
   opts = opts or {}
-  local features = opts.features and check.count(2, "libsvm", opts.features) or 0
+  local features = opts.features and check.count(2, "libsvm", opts.features, nil, "features") or 0
   local path, text = numpy.source("libsvm", from)
   local x, y, whole = core.read_svm(path, text, features, opts.zero_based and true or false)
   if not x then return nil, y end

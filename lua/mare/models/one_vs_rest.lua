@@ -57,16 +57,19 @@ local function take_targets(name, y)
   return y:to "i64", true
 end
 
+local function whole_numbers(position, name, list, what)
+  for i, v in ipairs(list) do
+    if not math.tointeger(v) then
+      check.argument(position, name, "%s are whole numbers; #%d is %s", what, i, check.text(v))
+    end
+  end
+  if #list == 0 then check.argument(position, name, "there are no %s", what) end
+  return core.tensor(list, "i64")
+end
+
 -- The labels as i64 and the classes, ascending.
 local function take_labels(name, y)
-  if type(y) == "table" then
-    for i, v in ipairs(y) do
-      if not math.tointeger(v) then
-        check.argument(2, name, "labels are whole numbers; #%d is %s", i, check.text(v))
-      end
-    end
-    y = core.tensor(y, "i64")
-  end
+  if type(y) == "table" then y = whole_numbers(2, name, y, "labels") end
   if y.dtype ~= "i64" and y.dtype ~= "u8" or y:dim() ~= 1 then
     check.argument(2, name, "labels (n) of whole numbers or a matrix (n, labels) of 0 and 1 " ..
       "expected, got %s of shape %s", check.kind(y), check.shape(y))
@@ -132,7 +135,15 @@ end
 
 local function known_classes(labels, classes, given)
   if not classes then
-    classes = given and select(2, take_labels("partial_fit", given)) or labels
+    classes = labels
+    if given ~= nil then
+      if type(given) ~= "table" then
+        check.argument(3, "partial_fit", "classes: a list of labels expected, got %s",
+          check.kind(given))
+      end
+      classes = select(2, take_labels("partial_fit",
+        whole_numbers(3, "partial_fit", given, "classes")))
+    end
     if classes:size(1) < 2 then
       check.argument(2, "partial_fit", "the first labels are all %d; name those that may come, " ..
         "as in classes = { 1, 2, 3 }", classes[1]:item())
@@ -247,6 +258,10 @@ end
 -- have them all.  A column that was constant for fit is learned from here on.
 -- `for x, y in batches do m:partial_fit(x, y, { classes = { 1, 2, 3 } }) end`
 function methods:partial_fit(x, y, opts)
+  if not estimator.is_estimator(self) then
+    check.argument(1, "partial_fit", "estimator expected before the name, got %s: write " ..
+      "model:partial_fit(x, y)", check.kind(self))
+  end
   opts = opts or {}
   check.options(3, "partial_fit", opts, { weights = true, classes = true })
   local models

@@ -42,7 +42,7 @@ end
 -- largest() to a part of it.
 function M.lambdas(opts, part, largest)
   if opts.lambdas ~= nil then return check_list(opts.lambdas) end
-  local count = check.count(3, "path", opts.count or 100, 1)
+  local count = check.count(3, "path", opts.count or 100, 1, "count")
   local least = check.number(3, "path", opts.least, part, 0, 1, "least")
   local list, top = {}, largest()
   for i = 1, count do list[i] = top * least ^ (count > 1 and (i - 1) / (count - 1) or 0) end

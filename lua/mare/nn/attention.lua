@@ -136,7 +136,7 @@ M.TransformerEncoderLayer = Module:extend("TransformerEncoderLayer", {
     check.options(3, name, opts, encoder_options)
     opts = opts or {}
     local p = check.number(3, name, opts.dropout, 0.1, 0, 1, "dropout")
-    local hidden = check.count(3, name, opts.hidden or 4 * width)
+    local hidden = check.count(3, name, opts.hidden or 4 * width, nil, "hidden")
     self._f = mare[opts.activation or "relu"]
     if type(self._f) ~= "function" then
       check.argument(3, name, "activation: the name of an operation expected, got %s",

@@ -99,7 +99,7 @@ local function convolution(name, dims, op, turned, more)
       self.inputs, self.outputs = check.count(1, name, inputs), check.count(2, name, outputs)
       check.options(4, name, opts, all)
       opts = opts or {}
-      local groups = opts.groups and check.count(4, name, opts.groups) or 1
+      local groups = opts.groups and check.count(4, name, opts.groups, nil, "groups") or 1
       if inputs % groups ~= 0 or outputs % groups ~= 0 then
         check.argument(4, name, "%d groups of %d and %d channels", groups, inputs, outputs)
       end

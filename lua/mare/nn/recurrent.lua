@@ -189,7 +189,7 @@ local function layer(name)
       self.inputs, self.hidden = check.count(1, name, inputs), check.count(2, name, hidden)
       check.options(3, name, opts, options_of(kind, { "layers", "bidirectional", "dropout" }))
       opts = opts or {}
-      self.layers = check.count(3, name, opts.layers or 1)
+      self.layers = check.count(3, name, opts.layers or 1, nil, "layers")
       self.bidirectional = opts.bidirectional == true
       self.dropout = check.number(3, name, opts.dropout, 0, 0, 1, "dropout")
       self._f = nonlinearity(name, opts)

@@ -408,8 +408,8 @@ function M.swa(target_, opts)
   check.options(2, "swa", opts, { start = true, every = true })
   opts = opts or {}
   return make_average("swa", target_, {
-    start = check.count(2, "swa", opts.start or 0, 0),
-    every = check.count(2, "swa", opts.every or 1),
+    start = check.count(2, "swa", opts.start or 0, 0, "start"),
+    every = check.count(2, "swa", opts.every or 1, nil, "every"),
   })
 end
 

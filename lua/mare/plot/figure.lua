@@ -119,7 +119,7 @@ function Figure:text(opts)
   opts = opts or {}
   local width = opts.width or math.min(progress.columns(), 120)
   check.count(1, "text", width, 20)
-  local height = check.count(1, "text", opts.height or height_of(), 8)
+  local height = check.count(1, "text", opts.height or height_of(), 8, "height")
   local lines = require "mare.plot.terminal".lines(self, width, height, coloured(opts))
   return table.concat(lines, "\n")
 end
@@ -141,8 +141,8 @@ end
 -- `assert(fig:save "loss.svg")`
 function Figure:save(path, opts)
   check.options(2, "save", opts, { width = true, height = true })
-  local width = check.count(2, "save", opts and opts.width or 800, 100)
-  local height = check.count(2, "save", opts and opts.height or 600, 100)
+  local width = check.count(2, "save", opts and opts.width or 800, 100, "width")
+  local height = check.count(2, "save", opts and opts.height or 600, 100, "height")
   return require "mare.plot.gnuplot".save(self, path, width, height)
 end
 

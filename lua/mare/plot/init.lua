@@ -133,11 +133,23 @@ end
 
 local function labels_of(position, name, classes, n)
   if classes == nil then return nil end
-  if type(classes) == "table" then classes = mare.tensor(classes, "i64") end
-  if not mare.is_tensor(classes) or classes:numel() ~= n then
-    check.argument(position, name, "classes: one whole number for each of %d points expected", n)
+  local function refuse(got)
+    check.argument(position, name,
+      "classes: one whole number for each of %d points expected, got %s", n, got)
   end
-  return classes:to "i64"
+  if type(classes) == "table" then
+    if #classes ~= n then refuse(("a list of %d"):format(#classes)) end
+    for i, c in ipairs(classes) do
+      if not math.tointeger(c) then refuse(("#%d = %s"):format(i, check.text(c))) end
+    end
+    return mare.tensor(classes, "i64")
+  end
+  if not mare.is_tensor(classes) then refuse(check.kind(classes)) end
+  if classes:numel() ~= n then refuse("shape " .. check.shape(classes)) end
+  local whole = classes:to "i64"
+  local odd = whole:to(classes.dtype):ne(classes)
+  if odd:any():item() == 1 then refuse(check.text(classes[odd][1]:item())) end
+  return whole
 end
 
 --- Points: scatter(x, y) or scatter(xy) with xy (n, 2).  Options: classes (n whole numbers: a
@@ -165,7 +177,7 @@ end
 -- `mare.plot.hist(mare.randn(1000), { bins = 30 }):show()`
 function M.hist(x, opts)
   opts = options(2, "hist", opts, { bins = true })
-  local bins = check.count(2, "hist", opts.bins or 20)
+  local bins = check.count(2, "hist", opts.bins or 20, nil, "bins")
   x = tensor(1, "hist", x):reshape(-1)
   x = x:masked_select(x:sub(x):eq(0))
   local panel = figure.panel(opts)
@@ -293,11 +305,11 @@ end
 
 local grid_options = { x = true, y = true, points = true, levels = true, path = true, paths = true }
 
-local function interval(name, opts, key)
+local function interval(position, name, opts, key)
   local v = opts[key] or { -1, 1 }
   local lo, hi = table.unpack(type(v) == "table" and v or {})
   if type(lo) ~= "number" or type(hi) ~= "number" or lo >= hi or lo ~= lo or hi ~= hi then
-    check.argument(2, name, "%s: { lo, hi } expected", key)
+    check.argument(position, name, "%s: { lo, hi } expected", key)
   end
   return lo, hi
 end
@@ -310,8 +322,8 @@ end
 
 -- The values of a function (x, y numbers -> number) or a matrix over a grid.
 local function grid_of(name, f, opts)
-  local xlo, xhi = interval(name, opts, "x")
-  local ylo, yhi = interval(name, opts, "y")
+  local xlo, xhi = interval(2, name, opts, "x")
+  local ylo, yhi = interval(2, name, opts, "y")
   if type(f) ~= "function" then
     local t = tensor(1, name, f, 2)
     if t:size(1) < 2 or t:size(2) < 2 then
@@ -319,7 +331,7 @@ local function grid_of(name, f, opts)
     end
     return t:totable(), spaced(xlo, xhi, t:size(2)), spaced(ylo, yhi, t:size(1))
   end
-  local n = check.count(2, name, opts.points or 60, 2)
+  local n = check.count(2, name, opts.points or 60, 2, "points")
   local xs, ys, rows = spaced(xlo, xhi, n), spaced(ylo, yhi, n), {}
   for r, y in ipairs(ys) do
     rows[r] = {}
@@ -337,7 +349,7 @@ end
 
 local function levels_of(name, opts, rows)
   if type(opts.levels) == "table" then return tensor(2, name, opts.levels, 1):totable() end
-  local n = check.count(2, name, opts.levels or 10)
+  local n = check.count(2, name, opts.levels or 10, nil, "levels")
   local lo, hi = scale.range(rows)
   local list = {}
   for k = 1, n do list[k] = (lo or 0) + ((hi or 1) - (lo or 0)) * k / (n + 1) end
@@ -407,6 +419,7 @@ function M.confusion(confusion, opts)
   return fig
 end
 
+-- The classes that a model gives to points (n, 2).
 local function decide(model, points)
   local meta = type(model) == "table" and getmetatable(model)
   if type(model) ~= "function" and not (meta and (meta.__call or meta.__index)) then
@@ -415,6 +428,10 @@ local function decide(model, points)
   end
   if require "mare.models".is_estimator(model) then return model:predict(points) end
   local y = mare.no_grad(function() return model(points) end)
+  if not mare.is_tensor(y) or y:dim() == 0 or y:size(1) ~= points:size(1) then
+    check.argument(1, "decision", "scores or labels of %d points expected, it returned %s",
+      points:size(1), mare.is_tensor(y) and "shape " .. check.shape(y) or check.kind(y))
+  end
   if y.dtype == "i64" then return y:reshape(-1) end
   if y:dim() == 2 and y:size(2) > 1 then return y:argmax(2) end
   return y:reshape(-1):gt(0):to "i64" + 1
@@ -435,9 +452,9 @@ function M.decision(model, x, y, opts)
   local px, py = t:select(2, 1):contiguous(), t:select(2, 2):contiguous()
   local xlo, xhi = scale.padded(px:min():item(), px:max():item(), false, 0.08)
   local ylo, yhi = scale.padded(py:min():item(), py:max():item(), false, 0.08)
-  if opts.x then xlo, xhi = interval("decision", opts, "x") end
-  if opts.y then ylo, yhi = interval("decision", opts, "y") end
-  local n = check.count(4, "decision", opts.points or 80, 2)
+  if opts.x then xlo, xhi = interval(4, "decision", opts, "x") end
+  if opts.y then ylo, yhi = interval(4, "decision", opts, "y") end
+  local n = check.count(4, "decision", opts.points or 80, 2, "points")
   local xs, ys = spaced(xlo, xhi, n), spaced(ylo, yhi, n)
   local dtype = mare.is_tensor(x) and (x.dtype == "f64" or x.dtype == "f32") and x.dtype or "f32"
   local grid = mare.stack({ mare.tensor(xs, dtype):unsqueeze(1):expand(n, n):reshape(-1),
@@ -479,7 +496,7 @@ function M.function_steps(f, steps, opts)
   end
   local places = tensor(2, "function_steps", steps or {}):reshape(-1):totable()
   local lo, hi = scale.padded(scale.range { places })
-  if opts.x then lo, hi = interval("function_steps", opts, "x") end
+  if opts.x then lo, hi = interval(3, "function_steps", opts, "x") end
   local function value(x)
     local v = f(x)
     if mare.is_tensor(v) then v = v:item() end
@@ -488,7 +505,8 @@ function M.function_steps(f, steps, opts)
     end
     return v
   end
-  local xs, ys = spaced(lo, hi, check.count(3, "function_steps", opts.points or 200, 2)), {}
+  local n = check.count(3, "function_steps", opts.points or 200, 2, "points")
+  local xs, ys = spaced(lo, hi, n), {}
   for i, x in ipairs(xs) do ys[i] = value(x) end
   local panel, sy = figure.panel(opts), {}
   for i, x in ipairs(places) do sy[i] = value(x) end
@@ -509,7 +527,7 @@ function M.activation(name, opts)
     check.argument(1, "activation", "the name of an operation expected, got %s", tostring(name))
   end
   local lo, hi = -5, 5
-  if opts.x then lo, hi = interval("activation", opts, "x") end
+  if opts.x then lo, hi = interval(2, "activation", opts, "x") end
   local x = mare.linspace(lo, hi, 400, "f64"):requires_grad()
   local y = op(x)
   y:sum():backward()
@@ -581,7 +599,7 @@ function M.grid(figures, opts)
     for _, panel in ipairs(fig.panels) do panels[#panels + 1] = panel end
   end
   if #panels == 0 then check.argument(1, "grid", "list of figures expected") end
-  local columns = check.count(2, "grid", opts and opts.columns or 2)
+  local columns = check.count(2, "grid", opts and opts.columns or 2, nil, "columns")
   return figure.new(panels, columns, opts and opts.title)
 end
 

@@ -52,8 +52,8 @@ end
 function M.batches(name, data, options)
   if M.has_batches(data) then return data:batches(options) end
   if not callable(data) then
-    check.argument(2, name, "data set or function that returns an iterator expected, got %s",
-      check.kind(data))
+    check.argument(2, name, "data set%s or function that returns an iterator expected, got %s",
+      name == "predict" and ", tensor, list of tensors" or "", check.kind(data))
   end
   local next_batch, state, control, closing = data(options.epoch)
   if not callable(next_batch) then
@@ -121,15 +121,15 @@ end
 local function as_number(v) return mare.is_tensor(v) and v:numel() == 1 and v:item() or v end
 
 -- A metric of everything into seen.  One of mare.metrics sees each output with its target.
-local function measure(metric, p, t, seen)
+local function measure(name, metric, p, t, seen)
   if not metric.each or type(p) ~= "table" and type(t) ~= "table" then
     seen[metric.name] = as_number(metric.fn(p, t))
     return
   end
   local outs, wants = type(p) == "table" and #p or 1, type(t) == "table" and #t or 1
   if outs ~= wants or type(p) ~= type(t) then
-    check.fail("metrics: '%s' compares each output with its target, and there are %d and %d; " ..
-      "give { name = function(outputs, targets) }", metric.name, outs, wants)
+    check.fail("'%s': metrics: '%s' compares each output with its target, and there are %d and " ..
+      "%d; give { name = function(outputs, targets) }", name, metric.name, outs, wants)
   end
   for k = 1, outs do
     seen[("%s_%d"):format(metric.name, k)] = as_number(metric.fn(p[k], t[k]))
@@ -164,7 +164,7 @@ function M.evaluate(model, data, opts)
   check_model("evaluate", model)
   check.options(3, "evaluate", opts, { loss = true, metrics = true, batch = true })
   opts = opts or {}
-  local batch = check.count(3, "evaluate", opts.batch or 1000)
+  local batch = check.count(3, "evaluate", opts.batch or 1000, nil, "batch")
   local metrics = M.metrics("evaluate", opts.metrics)
   if opts.loss ~= nil and not callable(opts.loss) then
     check.argument(3, "evaluate", "loss: function(prediction, target) expected, got %s",
@@ -182,7 +182,7 @@ function M.evaluate(model, data, opts)
     end
     if #metrics > 0 then
       local p, t = together(predictions), together(targets)
-      for _, m in ipairs(metrics) do measure(m, p, t, seen) end
+      for _, m in ipairs(metrics) do measure("evaluate", m, p, t, seen) end
     end
     return seen
   end)

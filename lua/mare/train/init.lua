@@ -35,7 +35,7 @@ local function count(name, value, default, lo)
   local n = type(value) == "number" and math.tointeger(value)
   if not n or n < (lo or 1) then
     check.argument(2, "fit", "%s: whole number of at least %d expected, got %s", name, lo or 1,
-      check.text(value))
+      type(value) == "number" and check.text(value) or check.kind(value))
   end
   return n
 end

@@ -24,7 +24,9 @@ end
 
 local function check_root(position, name, root)
   root = check.count(position, name, root or 0, 0)
-  if root >= job.size then check.argument(position, name, "rank %d of %d", root, job.size) end
+  if root >= job.size then
+    check.argument(position, name, "rank %d is not 0 to %d", root, job.size - 1)
+  end
   return root
 end
 
@@ -169,9 +171,9 @@ end
 -- -- from one to all ------------------------------------------------------------------------
 
 -- Sends a number, a text and its tensors with `pass`, which is called the same way everywhere.
-local function passed(sender, v, pass)
+local function passed(name, sender, v, pass)
   local text, tensors, result = "", nil, nil
-  if sender then text, tensors = message.encode(v) end
+  if sender then text, tensors = message.encode(name, v) end
   local length = core.tensor({ #text }, "i64")
   pass(length)
   local bytes = sender and core.frombytes(text, "u8") or core.empty({ length[1]:item() }, "u8")
@@ -183,9 +185,9 @@ local function passed(sender, v, pass)
   return sender and v or result, tensors
 end
 
-local function pass_in_scope(sender, v, pass)
+local function pass_in_scope(name, sender, v, pass)
   local scope <close> = core.scope()
-  local result, tensors = silently(passed, sender, v, pass)
+  local result, tensors = silently(passed, name, sender, v, pass)
   if not sender then
     for _, t in ipairs(tensors) do scope:keep(t) end
   end
@@ -199,7 +201,9 @@ function M.broadcast(v, root)
   job.ready "broadcast"
   root = check_root(2, "broadcast", root)
   job.agree(("broadcast(from %d)"):format(root))
-  return pass_in_scope(job.rank == root, v, function(t) wait(native.broadcast(t, root)) end)
+  return pass_in_scope("broadcast", job.rank == root, v, function(t)
+    wait(native.broadcast(t, root))
+  end)
 end
 
 --- Writes the tensors of rank `root` (0) into those of the others: a tensor or a nested table
@@ -292,7 +296,7 @@ function M.send(v, to)
   job.ready "send"
   to = check_root(2, "send", to)
   if to == job.rank then check.argument(2, "send", "rank %d is this one", to) end
-  pass_in_scope(true, v, function(t) wait(native.send(t, to, TAG)) end)
+  pass_in_scope("send", true, v, function(t) wait(native.send(t, to, TAG)) end)
 end
 
 --- The next value that rank `from` sends, or anybody where from is nil; and who sent it.
@@ -300,7 +304,7 @@ end
 function M.receive(from)
   job.ready "receive"
   if from ~= nil then from = check_root(1, "receive", from) end
-  local v = pass_in_scope(false, nil, function(t)
+  local v = pass_in_scope("receive", false, nil, function(t)
     local source = wait(native.receive(t, from, TAG))
     from = from or source -- the rest is the same rank's
   end)

@@ -43,7 +43,7 @@ end
 function M.init(opts)
   check.options(1, "init", opts, known)
   local threads = opts and opts.threads
-  if threads then check.count(1, "init", threads) end
+  if threads then check.count(1, "init", threads, nil, "threads") end
   if job.ended then check.fail "'init': mpi.finalize has been called" end
   if not job.rank then
     local share

@@ -10,13 +10,13 @@ local M = {}
 
 local write
 
-local function write_table(out, v, tensors)
+local function write_table(out, v, tensors, name)
   local keys = {}
   for k in next, v do keys[#keys + 1] = k end
   out[#out + 1] = string.pack("<c1j", "{", #keys)
   for _, k in ipairs(keys) do
-    write(out, k, tensors)
-    write(out, v[k], tensors)
+    write(out, k, tensors, name)
+    write(out, v[k], tensors, name)
   end
 end
 
@@ -36,21 +36,21 @@ local writers = {
   end,
 }
 
-function write(out, v, tensors)
+function write(out, v, tensors, name)
   local writer = writers[type(v)]
   if writer then out[#out + 1] = writer(v)
   elseif core.is_tensor(v) and not core.isclosed(v) then write_tensor(out, v, tensors)
-  elseif type(v) == "table" and getmetatable(v) == nil then write_table(out, v, tensors)
+  elseif type(v) == "table" and getmetatable(v) == nil then write_table(out, v, tensors, name)
   else
-    check.fail("a %s cannot be sent to another process",
+    check.argument(1, name, "a %s cannot be sent to another process",
       type(v) == "table" and "table with a metatable" or check.kind(v))
   end
 end
 
---- The text of a value, and its tensors, contiguous, in order.
-function M.encode(v)
+--- The text of a value that was given to `name`, and its tensors, contiguous, in order.
+function M.encode(name, v)
   local out, tensors = {}, {}
-  write(out, v, tensors)
+  write(out, v, tensors, name)
   return table.concat(out), tensors
 end
 
