@@ -1,6 +1,6 @@
 -- c_spec.lua -- networks in programs in C without Lua (src/mare.h): results are those of the
 -- module, bit for bit, also from eight threads at once; what is said of files that are wrong;
--- nothing is left behind.  spec/c/run.c and oom.c are linked without Lua.
+-- nothing is left behind.  spec/c/run.c and oom.c are linked without Lua, beside.c with it.
 
 local mare = require "mare"
 local json = require "mare.json"
@@ -274,6 +274,20 @@ describe("a file that is wrong is refused in C:", function()
         say "3 2 9 9", say "-1", say "3 2 67108864 67108864" })
   end)
 
+  it("an input that is refused leaves the one before", function()
+    local known, open = folder .. "/known", folder .. "/open"
+    assert(nn.Sequential({ nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2) }):save(known))
+    assert(nn.Sequential({ nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(147, 5) }):save(open))
+    local commands = {}
+    for i, said in ipairs { known .. " 1 5", known .. " 2 0 3", known .. " 2 7 3", open .. " 3 2 8 8",
+      open .. " 3 2 9 9" } do
+      commands[i] = "refuse " .. said
+    end
+    assert.same({ "a bad argument1 3 out 1 2 of 2", "a bad argument1 3 out 1 2 of 2",
+      "no error2 7 3 out 2 7 2 of 14", "a bad argument3 2 -1 -1 out -1 of -1",
+      "no error3 2 9 9 out 1 5 of 5" }, answers(commands))
+  end)
+
   it("cut off or changed anywhere, it does no harm", function()
     local files = { nn.Sequential { nn.Conv2d(1, 2, 3, { padding = 1 }), nn.BatchNorm2d(2), nn.MaxPool(2),
       nn.Flatten(), nn.Linear(32, 4), nn.LeakyReLU(0.5), nn.Reshape(2, -1), nn.GLU() },
@@ -297,6 +311,16 @@ describe("memory that runs out in C", function()
     end
     local pipe = io.popen(programs .. "oom " .. table.concat(paths, " ") .. " 2>&1")
     assert.equal("nothing is left\n", pipe:read "a")
+    assert.is_true(pipe:close())
+  end)
+end)
+
+describe("a model in C beside Lua", function()
+  it("asks nobody whom a call that raised has left behind", function()
+    local model = folder .. "/beside"
+    assert(nn.Sequential({ nn.Linear(300, 200), nn.ReLU(), nn.Linear(200, 2) }):save(model))
+    local pipe = io.popen(programs .. "beside " .. model .. " 2>&1")
+    assert.equal("0 hooks, 0 differ\n", pipe:read "a")
     assert.is_true(pipe:close())
   end)
 end)

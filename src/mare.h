@@ -89,7 +89,8 @@ void mare_model_close(mare_Model *m); /* NULL is allowed; nobody may use it any 
 ** The shape of one sample: returns the number of dimensions, which may be 0.  A size
 ** that the layers leave open is -1 (height and width before a Conv2d); returns -1 when
 ** nothing is known.  Then mare_model_set_input must be called once before anybody
-** predicts; it checks the shapes of all layers.
+** predicts; it checks the shapes of all layers.  MARE_BADARG, with a message: they do not
+** fit, and the model is as it was.
 */
 int mare_model_input(const mare_Model *m, int64_t shape[MARE_MAXDIM]);
 mare_Status mare_model_set_input(mare_Model *m, int ndim, const int64_t *shape,

@@ -3,6 +3,7 @@
 ** one line of answer to each.  Linked without Lua.
 **   shapes MODEL                       its layers, shapes and types
 **   run MODEL X ROWS XTYPE YTYPE Y NDIM SIZES...   file X to file Y, by 8 threads at once
+**   refuse MODEL NDIM SIZES...         the status of that input, and the shapes after it
 **   damage MODEL                       every cut and every changed byte is read
 */
 #include <pthread.h>
@@ -62,6 +63,17 @@ static void shapes(const char *path) {
   for (int i = 0; (name = mare_model_layer(m, i, &place)); i++)
     printf(" %s=%s", place, name);
   printf(" format=%s\n", mare_model_metadata(m, "format"));
+  mare_model_close(m);
+}
+
+static void refuse(const char *path, int ndim, const int64_t *sizes) {
+  int64_t shape[MARE_MAXDIM];
+  mare_Model *m;
+  if (mare_model_open(&m, path, NULL, 0) != MARE_OK) exit(4);
+  mare_Status st = mare_model_set_input(m, ndim, sizes, NULL, 0);
+  print_shape(mare_status_text(st), mare_model_input(m, shape), shape);
+  print_shape(" out ", mare_model_output(m, shape), shape);
+  printf(" of %lld\n", (long long)mare_model_outputs(m));
   mare_model_close(m);
 }
 
@@ -193,7 +205,10 @@ int main(void) {
       snprintf(word[n++], sizeof word[0], "%s", w);
     if (n == 2 && strcmp(word[0], "shapes") == 0) shapes(word[1]);
     else if (n == 2 && strcmp(word[0], "damage") == 0) damage(word[1]);
-    else if (n >= 8 && strcmp(word[0], "run") == 0) {
+    else if (n >= 3 && strcmp(word[0], "refuse") == 0) {
+      for (int d = 3; d < n; d++) shape[d - 3] = atoll(word[d]);
+      refuse(word[1], atoi(word[2]), shape);
+    } else if (n >= 8 && strcmp(word[0], "run") == 0) {
       Job j = {.rows = atoll(word[3]), .xtype = (mare_Dtype)atoi(word[4]),
                .type = (mare_Dtype)atoi(word[5])};
       for (int d = 8; d < n; d++) shape[d - 8] = atoll(word[d]);

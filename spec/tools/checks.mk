@@ -32,13 +32,14 @@ $(B)/oom: spec/oom/host.c $(B)/libmare.a
 	$(HOST) -Wl,--wrap=mare_heap_new,--wrap=mare_storage_new,--wrap=mare_scratch \
 	  -llua5.4 $(LDLIBS)
 
-# Programs in C, linked without Lua; c_spec.lua runs them.
-programs: $(B)/c/run $(B)/c/oom
+# Programs in C, linked without Lua, but for beside; c_spec.lua runs them.
+programs: $(B)/c/run $(B)/c/oom $(B)/c/beside
 .PHONY: programs
 
 $(B)/c/%: spec/c/%.c src/mare.h $(B)/libmare.a
 	@mkdir -p $(@D)
 	$(HOST) $(WRAP) $(LDLIBS)
+$(B)/c/beside: WRAP = -llua5.4
 $(B)/c/oom: WRAP = -Wl,--wrap=mare_heap_new,--wrap=mare_storage_new,--wrap=mare_scratch
 
 # The engine as one file, build/amalgam/mare.c, and its header.

@@ -68,8 +68,8 @@ static bool among(const char *words, mare_Text w) {
 static bool check_options(mare_Reader *r, mare_Layer *l, const mare_Json *table) {
   for (const mare_Json *v = table->first; v; v = v->next)
     if (!among(l->kind->options, v->key))
-      return mare_layer_fail(r->note, l, "unknown option '%.*s'", (int)v->key.n % 64,
-                             v->key.s);
+      return mare_layer_fail(r->note, l, "unknown option '%.*s'",
+                             v->key.n < 64 ? (int)v->key.n : 64, v->key.s);
   return true;
 }
 

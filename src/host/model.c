@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/pool.h"
 #include "../base/shape.h"
 #include "layers.h"
 
@@ -358,6 +359,18 @@ static void tell(const mare_Note *note, const char *name, char *message, size_t 
   else snprintf(message, size, "%s", note->text);
 }
 
+/* the layers have what they need for s, or what they had before */
+static void change_input(mare_Model *m, mare_Sample s, mare_Note *note) {
+  const mare_Sample before = m->input;
+  const bool was = m->ready;
+  mare_Note ignored;
+  m->input = s;
+  if (set_input(m, note)) return;
+  note->st = MARE_BADARG;
+  m->input = before;
+  if (was) set_input(m, &ignored);
+}
+
 mare_Status mare_model_set_input(mare_Model *m, int ndim, const int64_t *shape,
                                  char *message, size_t size) {
   mare_Note note = {MARE_OK, ""};
@@ -368,14 +381,10 @@ mare_Status mare_model_set_input(mare_Model *m, int ndim, const int64_t *shape,
     s.size[d] = shape[d];
     good = shape[d] >= 1 && shape[d] <= INT32_MAX;
   }
-  m->ready = false;
-  if (!good || !mare_numel(ndim, s.size, MARE_F64, &numel)) {
+  if (!good || !mare_numel(ndim, s.size, MARE_F64, &numel))
     fail(&note, MARE_BADARG, "the shape of a sample has 0 to %d sizes from 1 on",
          MARE_MAXDIM - 1);
-  } else {
-    m->input = s;
-    set_input(m, &note);
-  }
+  else change_input(m, s, &note);
   tell(&note, NULL, message, size);
   return note.st;
 }
@@ -404,6 +413,16 @@ mare_Dtype mare_model_dtype(const mare_Model *m) { return m->dtype; }
 
 mare_Dtype mare_model_input_dtype(const mare_Model *m) {
   return positions(m) ? MARE_I64 : m->dtype;
+}
+
+/*
+** Nobody is asked whether to go on.  The thread may run Lua as well, and what a call that
+** raised has left there to be asked may be closed by now.
+*/
+static mare_Watch ask_nobody(void) {
+  const mare_Watch before = mare_watch;
+  mare_watch = (mare_Watch){0};
+  return before;
 }
 
 /* -- opening and closing ------------------------------------------------------- */
@@ -461,6 +480,7 @@ static mare_Status open_source(mare_Model **out, const char *path, const void *b
     tell(&note, name, message, size);
     return note.st;
   }
+  const mare_Watch before = ask_nobody();
   note.st = path ? mare_source_open(&s, m->heap, path)
                  : mare_source_string(&s, m->heap, name, bytes, n);
   if (note.st != MARE_OK) fail(&note, note.st, "%s", s.error);
@@ -468,6 +488,7 @@ static mare_Status open_source(mare_Model **out, const char *path, const void *b
   /* what a source says begins with its name */
   tell(&note, s.error[0] ? NULL : name, message, size);
   mare_source_close(&s);
+  mare_watch = before;
   if (note.st == MARE_OK) *out = m;
   else mare_model_close(m);
   return note.st;
@@ -596,7 +617,9 @@ mare_Status mare_model_run(const mare_Model *m, mare_Dtype xtype, const void *x,
   if (h == NULL && (h = mare_workspace_new()) == NULL) return MARE_NOMEM;
   vx.data = (char *)(uintptr_t)x;
   vy.data = out;
+  const mare_Watch before = ask_nobody();
   st = compute(m, &vx, &vy, h);
+  mare_watch = before;
   if (ws == NULL) mare_workspace_free(h);
   return st;
 }
