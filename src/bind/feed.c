@@ -23,7 +23,6 @@ typedef struct Feed { /* a userdata; x, y and indices stand behind it */
   int n;             /* of x */
   int64_t first, last, size; /* rows of the first batch from .. on; of all; of one */
   uint64_t *stamp;   /* of each job */
-  bool busy;         /* a hook that runs now cannot close it */
 } Feed;
 
 /* grows with every write to what is read */
@@ -33,9 +32,9 @@ static uint64_t stamp(const Feed *f) {
   return sum;
 }
 
-static int feed_close(lua_State *L) { /* __gc, __close, close */
+static int feed_gc(lua_State *L) {
   Feed *f = luaL_checkudata(L, 1, "mare.Feed");
-  if (f->heap == NULL || f->busy) return 0;
+  if (f->heap == NULL) return 0;
   mare_feed_stop(&f->f);
   for (int k = 0; k < f->f.depth; k++)
     for (int i = 0; i < f->n; i++) mare_tensor_release(&f->f.job[k].y[i]);
@@ -43,6 +42,10 @@ static int feed_close(lua_State *L) { /* __gc, __close, close */
   mare_tensor_release(&f->rows);
   f->heap = NULL;
   return 0;
+}
+
+static int feed_close(lua_State *L) { /* __close, close: not while a batch is made */
+  return interrupting(L) ? 0 : feed_gc(L);
 }
 
 /* -- opening ------------------------------------------------------------------------- */
@@ -64,12 +67,12 @@ static void shape_batch(Feed *f, mare_Job *j, int convert) {
 /* closed, with room for everything; pushed */
 static Feed *push_feed(lua_State *L, int n, int depth, int64_t size) {
   static const luaL_Reg methods[] = {
-      {"__gc", feed_close}, {"__close", feed_close}, {"close", feed_close}, {NULL, NULL}};
+      {"__gc", feed_gc}, {"__close", feed_close}, {"close", feed_close}, {NULL, NULL}};
   size_t tensors = (size_t)n * sizeof(mare_Tensor), jobs = (size_t)depth;
   size_t room = sizeof(Feed) + tensors + jobs * (sizeof(mare_Job) + sizeof(uint64_t)) +
                 jobs * (tensors + (size_t)size * sizeof(int64_t));
   Feed *f = lua_newuserdatauv(L, room, 0);
-  memset(f, 0, sizeof *f);
+  memset(f, 0, room);
   f->n = n;
   f->size = size;
   f->f.depth = depth;
@@ -81,7 +84,8 @@ static Feed *push_feed(lua_State *L, int n, int depth, int64_t size) {
     f->f.job[k] = (mare_Job){f->x, y + k * n, n, index + k * size, false};
   f->stamp = (uint64_t *)(index + depth * size);
   luaL_newmetatable(L, "mare.Feed"); /* it may be there, half made */
-  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  luaL_setfuncs(L, methods, 1);
   lua_pushvalue(L, -1);
   lua_setfield(L, -2, "__index");
   lua_setmetatable(L, -2);
@@ -121,12 +125,12 @@ static int feed_open(lua_State *L) {
   if (last < first) last = first - 1;
   if (size > last - first + 1) size = last - first + 1;
   Feed *f = push_feed(L, n, (int)ahead + 1, size);
+  f->heap = S->heap;
   f->first = first - 1;
   f->last = last;
   own(&f->rows, &rows->t);
   for (int i = 0; i < n; i++, lua_pop(L, 1)) own(&f->x[i], &check_source(L, S, i)->t);
   for (int k = 0; k <= ahead; k++) shape_batch(f, &f->f.job[k], convert);
-  f->heap = S->heap;
   return 1;
 }
 
@@ -211,10 +215,9 @@ static bool is_stale(const Feed *f, const mare_Job *j) {
 
 /* the next job, done; or j, done again.  What was broken off will be stale. */
 static mare_Job *get(lua_State *L, Feed *f, mare_Job *j) {
-  f->busy = true;
+  watch_hook(L); /* finalizers may have run */
   if (j) mare_job_run(j);
   else j = mare_feed_await(&f->f);
-  f->busy = false;
   if (mare_watch.stop) f->stamp[f->f.taken % f->f.depth] = UINT64_MAX;
   check_hook(L);
   return j;
@@ -225,6 +228,7 @@ static int feed_next(lua_State *L) {
   State *S = get_state(L);
   Feed *f = luaL_checkudata(L, 1, "mare.Feed");
   mare_Feed *q = &f->f;
+  if (interrupting(L)) return user_error(L, "a finalizer inside a call asks for a batch");
   if (f->heap == NULL || start_of(f, q->taken) >= f->last) return 0;
   luaL_checkstack(L, f->n + 8, "too many tensors in a batch");
   if (q->taken == q->put) {

@@ -50,12 +50,14 @@ void check_time(lua_State *L) {
 
 /*
 ** Something is unusual: a hook is at work, of this state or another; or there is an error
-** that another one, of no memory say, has overtaken.
+** that another one, of no memory say, has overtaken, or that waits for the end of a call
+** which a finalizer has interrupted.
 */
 void check_odd(lua_State *L) {
   const State *S = lua_touserdata(L, lua_upvalueindex(1));
   if (S->asking) luaL_error(L, "a hook that runs inside a long call cannot use tensors");
   if (mare_watch.stop == NULL) return;
+  if (interrupting(L)) luaL_error(L, "a finalizer inside a call that ends: no tensors");
   if (lua_getiuservalue(L, lua_upvalueindex(1), STATE_ERROR) != LUA_TNIL) raise(L);
   lua_pop(L, 1);
   mare_go_on();

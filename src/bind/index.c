@@ -244,11 +244,18 @@ static void gather_backward(Back *b, int i, mare_Tensor *gx) {
 
 /* -- masks --------------------------------------------------------------------------- */
 
+/* how many elements a mask marks: what is made of that size needs the whole count */
+static int64_t count_marked(lua_State *L, const mare_Tensor *mask) {
+  const int64_t n = mare_count_true(mask);
+  check_hook(L);
+  return n;
+}
+
 static int masked_select(lua_State *L) { /* x:masked_select(mask): 1-d, in order */
   State *S = get_state(L);
   Object *x = check_tensor(L, S, 1), *y;
   mare_Tensor mask = check_mask(L, S, x, 2);
-  int64_t n = mare_count_true(&mask);
+  int64_t n = count_marked(L, &mask);
   lua_settop(L, 2);
   y = new_result(L, S, get_op(L), 1, 2, x->t.dtype, 1, &n);
   mare_masked_select(&x->t, &mask, &y->t);
@@ -271,7 +278,7 @@ static void masked_select_backward(Back *b, int i, mare_Tensor *gx) {
 static void check_count(lua_State *L, State *S, const mare_Tensor *mask,
                         const Object *x) {
   Object *src = check_tensor(L, S, 3);
-  int64_t n = mare_count_true(mask);
+  int64_t n = count_marked(L, mask);
   check_same_dtype(L, x, src, 3);
   if (src->t.numel != n)
     arg_error(L, 3, "%I elements for a mask that marks %I", (LUAI_UACINT)src->t.numel,
@@ -372,7 +379,7 @@ static int masked_fill_into(lua_State *L) { /* x:masked_fill_(mask, v) */
 static int mask_nonzero(lua_State *L) { /* mask:nonzero(): (count, ndim) positions */
   State *S = get_state(L);
   Object *mask = check_dtype(L, S, 1, MARE_U8);
-  int64_t shape[] = {mare_count_true(&mask->t), mask->t.ndim};
+  int64_t shape[] = {count_marked(L, &mask->t), mask->t.ndim};
   mare_nonzero(&mask->t, &new_tensor(L, S, MARE_I64, 2, shape)->t);
   return 1;
 }
