@@ -445,6 +445,35 @@ describe("limit", function()
     end)
   end)
 
+  it("collects for the working memory of functions, too", function()
+    local x, w = mare.randn(4, 8, 64, 64), mare.randn(8, 8, 3, 3):requires_grad()
+    local y = x:conv2d(w)
+    local want = y:detach():tobytes()
+    local calls = {
+      conv2d = function() return x:conv2d(w) end,
+      backward = function() x:conv2d(w):sum():backward() end,
+      sort = function() return x:reshape(-1):sort() end,
+      topk = function() return x:reshape(2, -1):topk(40000) end,
+      svd = function() return mare.linalg.svd(x[{ 1, 1 }]) end,
+    }
+    collectgarbage()
+    for name, call in pairs(calls) do
+      -- Garbage is left in the way of what comes after it.
+      for room = 4, 16, 6 do
+        limited(room * MB, function()
+          if pcall(call) then
+            collectgarbage()
+            for i = 1, 20 do
+              local ok, why = pcall(call)
+              demand(ok, "%s, %d MB, call %d: %s", name, room, i, tostring(why))
+            end
+          end
+        end)
+      end
+    end
+    assert.equal(want, x:conv2d(w):detach():tobytes())
+  end)
+
   it("counts free blocks that are kept, and gives them back", function()
     live()
     mare.memory_trim()

@@ -77,8 +77,12 @@ static void check_y(lua_State *L, const mare_Conv *g, const mare_Tensor *y) {
               (LUAI_UACINT)g->ow);
 }
 
-static void finish(lua_State *L, State *S, mare_Status st) {
-  if (st != MARE_OK) check_status(L, S, st, 0);
+/* false: it is worth another try, once */
+static bool finish(lua_State *L, State *S, mare_Status st, bool *tried) {
+  const bool again = !*tried && relieve(L, S, st);
+  *tried = true;
+  if (!again) check_status(L, S, st, 0);
+  return !again;
 }
 
 static int conv_forward(lua_State *L) { /* (x, w, bias or nil, geometry) -> y */
@@ -97,7 +101,8 @@ static int conv_forward(lua_State *L) { /* (x, w, bias or nil, geometry) -> y */
                 shape_of(L, bias));
   }
   Object *y = new_tensor(L, S, x->dtype, 4, (int64_t[]){g.n, g.o, g.oh, g.ow});
-  if (y->t.numel > 0) finish(L, S, mare_conv(S->heap, &g, x, w, bias, &y->t));
+  bool done = y->t.numel == 0, tried = false;
+  while (!done) done = finish(L, S, mare_conv(S->heap, &g, x, w, bias, &y->t), &tried);
   return 1;
 }
 
@@ -115,7 +120,8 @@ static int conv_input(lua_State *L) { /* (gy, w, h, w, geometry) -> gx */
   fit(L, &g);
   check_y(L, &g, gy);
   Object *gx = new_tensor(L, S, gy->dtype, 4, (int64_t[]){g.n, g.c, g.h, g.w});
-  if (gx->t.numel > 0) finish(L, S, mare_conv_input(S->heap, &g, gy, w, &gx->t));
+  bool done = gx->t.numel == 0, tried = false;
+  while (!done) done = finish(L, S, mare_conv_input(S->heap, &g, gy, w, &gx->t), &tried);
   return 1;
 }
 
@@ -134,7 +140,8 @@ static int conv_weight(lua_State *L) { /* (gy, x, kh, kw, geometry) -> gw */
   check_y(L, &g, gy);
   int64_t shape[] = {g.o, g.c / g.groups, g.kh, g.kw};
   Object *gw = new_tensor(L, S, x->dtype, 4, shape);
-  finish(L, S, mare_conv_weight(S->heap, &g, gy, x, &gw->t));
+  bool done = false, tried = false;
+  while (!done) done = finish(L, S, mare_conv_weight(S->heap, &g, gy, x, &gw->t), &tried);
   return 1;
 }
 

@@ -16,6 +16,7 @@ void make_room(lua_State *L, State *S, size_t nbytes) {
   if (before <= h->pressure) return;
   if (lua_gc(L, LUA_GCISRUNNING) != 1) return;
   lua_gc(L, LUA_GCCOLLECT);
+  watch_hook(L); /* finalizers may have run */
   mare_heap_collected(h, before, h->live + nbytes);
 }
 

@@ -59,9 +59,10 @@ void check_same_shape(lua_State *L, const Object *a, const Object *b, int arg) {
 }
 
 bool relieve(lua_State *L, State *S, mare_Status st) {
-  if (st != MARE_NOMEM) return false;
+  if (st != MARE_NOMEM && st != MARE_LIMIT) return false;
   mare_heap_trim(S->heap);
   lua_gc(L, LUA_GCCOLLECT);
+  watch_hook(L); /* finalizers may have run */
   return true;
 }
 
