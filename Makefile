@@ -156,8 +156,8 @@ install-c: lib
 	@echo "installed $(DESTDIR)$(PREFIX)/include/mare.h and $(DESTDIR)$(PREFIX)/lib/libmare.a"
 
 uninstall:
-	rm -f $(DESTDIR)$(LIBDIR)/mare/core.so
-	-rmdir $(DESTDIR)$(LIBDIR)/mare 2>/dev/null
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/mare/,core.so mpi/core.so)
+	-rmdir $(addprefix $(DESTDIR)$(LIBDIR)/,mare/mpi mare) 2>/dev/null
 	rm -rf $(DESTDIR)$(LUADIR)/mare $(DESTDIR)$(BINDIR)/mare
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,include/mare.h lib/libmare.a lib/pkgconfig/mare.pc)
 

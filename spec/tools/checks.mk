@@ -216,6 +216,6 @@ dist:
 # It builds and works where there is no git and no checkout; so does the rock, if luarocks is here.
 dist-check: dist
 	@cd $D && sha256sum --quiet -c SHA256SUMS
-	@MAKE='$(MAKE)' sh spec/tools/dist-check.sh $D $(NAME)
+	@sh spec/tools/dist-check.sh $D $(NAME)
 
 .PHONY: dist dist-check
