@@ -10,8 +10,8 @@
 -- the very network that one process would have trained.  After Li et al. 2020, PyTorch
 -- Distributed, arXiv:2006.15704.
 --
--- Started by `mpirun -n 4 lua5.4 examples/35-several-processes.lua` it needs the rock mare-mpi (in a
--- checkout: make mpi-deps mpi); alone it runs without.
+-- Started by `mpirun -n 4 lua5.4 examples/35-several-processes.lua` it needs the rock mare-mpi
+-- (in a checkout: make mpi-deps mpi); alone it runs without.
 --
 -- What is seen.  The mean of the four gradients is that of the batch, to rounding.  So four
 -- processes end with the accuracy that the same script has alone, 0.96 to 0.97.

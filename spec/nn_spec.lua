@@ -443,6 +443,15 @@ describe("summary", function()
     assert.is_false(m[7].training)
     assert.same({ 1, 10 }, m:eval()(mare.ones(1, 1, 28, 28)).shape)
     refuses("a module expected before the name, got number: write model:name(...)", nn.Module.summary, 3)
+    -- what a forward of the user's own raises is passed on as it is
+    local what
+    local Broken = nn.Module:extend("Broken", { forward = function() error(what) end })
+    what = "mine"
+    local line = debug.getinfo(Broken.forward, "S").linedefined
+    local _, message = pcall(function() return Broken():summary(1) end)
+    assert.truthy(message:find(("nn_spec.lua:%d: mine"):format(line), 1, true), message)
+    what = {}
+    assert.equal(what, select(2, pcall(function() return Broken():summary(1) end)))
   end)
 end)
 
