@@ -43,6 +43,21 @@ describe("help", function()
     return text
   end
 
+  it("tells of the methods of data sets, frames and modules, and of mare.mpi", function()
+    says("batches", "Dataset:batches(opts)\n", "prefetch: how many batches")
+    says("Dataset.shard", "Dataset:shard(rank, shards)\n", "a weight for the loss")
+    says("kfold", "Dataset:kfold(k, opts)\n")
+    says("Frame:dropna", "Frame:dropna(list)\n")
+    says("Module:summary", "Module:summary(...)\n", "shape of each layer's output")
+    says("mpi.allreduce", "mare.mpi.allreduce(v, op)\n", "The sum over all ranks")
+    says("mpi.distribute", "mare.mpi.distribute(target, opts)\n", "communicating")
+    local bare = {}
+    for _, entry in ipairs(doc.methods()) do
+      if #entry.text < 4 then bare[#bare + 1] = entry.path end
+    end
+    assert.equal("", table.concat(bare, " "))
+  end)
+
   it("tells of optimizers, losses, operations and methods", function()
     says("adam", "mare.optim.adam(params, opts)", "Kingma and Ba", "lr = 0.001", "amsgrad = false")
     says("sum", "mare.sum")

@@ -34,8 +34,9 @@ local function comments(path)
     elseif block and more then block[#block + 1] = more
     elseif block then
       local name, args = defined(line)
+      local owner, mark = line:match "^%s*function%s+([%w_]+)([.:])[%w_]+%s*%("
       local entry = { text = table.concat(block, "\n"), args = args, name = name, file = path,
-        number = n }
+        number = n, owner = owner, mark = mark, returned = line:match "^return function%s*(%b())" }
       found.line[n] = entry
       if name and not found.name[name] then found.name[name] = entry end
       block = nil
@@ -323,6 +324,46 @@ function M.index()
   for _, entry in ipairs(list) do entry.text = entry.text or from_file(entry) end
   add_tensor(list)
   index = list
+  return list
+end
+
+-- Objects that functions return, and rocks of their own: the name, that of the table in their
+-- sources, these, and the name of what a source returns.
+local objects = {
+  { "Dataset", "Dataset", "mare.data.dataset" },
+  { "Frame", "Frame", "mare.data.frame", "mare.data.frame_split" },
+  { "Generator", "Generator", "mare.data.generator" },
+  { "Module", "Module", "mare.nn.module" },
+  { "mare.mpi", "M", "mare.mpi.init", "mare.mpi.collect", "mare.mpi.distribute",
+    returned = "distribute" },
+}
+
+local function add_object(list, object, path)
+  local found = {}
+  for _, comment in pairs(comments(path).line) do
+    if comment.owner == object[2] or comment.returned then found[#found + 1] = comment end
+  end
+  table.sort(found, function(a, b) return a.number < b.number end)
+  for _, comment in ipairs(found) do
+    local name = comment.name or comment.returned and object.returned
+    local callable = object[2] == "M" or comment.mark == ":"
+    if name and callable and not name:find "^_" then
+      list[#list + 1] = { part = object[1], name = name, text = comment.text,
+        args = comment.args or comment.returned, path = object[1] .. (comment.mark or ".") .. name }
+    end
+  end
+end
+
+--- The entries of the methods of data sets, frames and modules, and of mare.mpi where that is
+-- installed, as far as their sources are there.
+function M.methods()
+  local list = {}
+  for _, object in ipairs(objects) do
+    for i = 3, #object do
+      local path = package.searchpath(object[i], package.path)
+      if path then add_object(list, object, path) end
+    end
+  end
   return list
 end
 

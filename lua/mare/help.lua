@@ -4,7 +4,17 @@ local check = require "mare.check"
 
 local M = {}
 
-local function index() return require "mare.doc".index() end
+local all
+
+-- All entries: those of the index, then methods of objects.
+local function index()
+  if not all then
+    local doc = require "mare.doc"
+    all = table.move(doc.index(), 1, #doc.index(), 1, {})
+    for _, entry in ipairs(doc.methods()) do all[#all + 1] = entry end
+  end
+  return all
+end
 
 -- -- finding ------------------------------------------------------------------------------
 
