@@ -9,7 +9,6 @@ local WIDTH = 64
 local ANSWER = '{"digit": %d, "probabilities": [' .. ("%.6g, "):rep(9) .. "%.6g]}\n"
 local model = assert(mare.nn.load(os.getenv "MODEL")):eval()
 local loads, requests = 1, 0
-collectgarbage "generational" -- a request leaves short-lived values only: a quarter faster
 local pid = io.open("/proc/self/stat"):read "n"
 
 -- The numbers of "0.5,0,1 ...", or nil and what is wrong.
