@@ -328,12 +328,16 @@ function M.index()
 end
 
 -- Objects that functions return, and rocks of their own: the name, that of the table in their
--- sources, these, and the name of what a source returns.
+-- sources, these, and the name of what a source returns; hidden: what is not for users.
 local objects = {
   { "Dataset", "Dataset", "mare.data.dataset" },
   { "Frame", "Frame", "mare.data.frame", "mare.data.frame_split" },
   { "Generator", "Generator", "mare.data.generator" },
   { "Module", "Module", "mare.nn.module" },
+  { "Optimizer", "Optimizer", "mare.optim" },
+  { "Estimator", "Base", "mare.models.estimator", hidden = " ready input run cached " },
+  { "Classifier", "Classifier", "mare.models.estimator" },
+  { "Regressor", "Regressor", "mare.models.estimator" },
   { "mare.mpi", "M", "mare.mpi.init", "mare.mpi.collect", "mare.mpi.distribute",
     returned = "distribute" },
 }
@@ -347,15 +351,16 @@ local function add_object(list, object, path)
   for _, comment in ipairs(found) do
     local name = comment.name or comment.returned and object.returned
     local callable = object[2] == "M" or comment.mark == ":"
-    if name and callable and not name:find "^_" then
+    local hidden = object.hidden and name and object.hidden:find(" " .. name .. " ", 1, true)
+    if name and callable and not hidden and not name:find "^_" then
       list[#list + 1] = { part = object[1], name = name, text = comment.text,
         args = comment.args or comment.returned, path = object[1] .. (comment.mark or ".") .. name }
     end
   end
 end
 
---- The entries of the methods of data sets, frames and modules, and of mare.mpi where that is
--- installed, as far as their sources are there.
+--- The entries of the methods of data sets, frames, modules, optimizers and estimators, and of
+-- mare.mpi where that is installed, as far as their sources are there.
 function M.methods()
   local list = {}
   for _, object in ipairs(objects) do
