@@ -89,9 +89,24 @@ aria-label="search"></form> <a href="index.html">index</a>%s</nav>
 <h1>%s</h1>
 ]]
 
+-- The parts of the module, then the objects that functions return; all entries, by part.
+local parts, by_part = doc.parts(), {}
+for _, part in ipairs(parts) do by_part[part] = {} end
+
+local function add(entry)
+  if not by_part[entry.part] then
+    by_part[entry.part] = {}
+    parts[#parts + 1] = entry.part
+  end
+  table.insert(by_part[entry.part], entry)
+end
+
+for _, entry in ipairs(doc.index()) do add(entry) end
+for _, entry in ipairs(doc.methods()) do add(entry) end
+
 local function navigation()
   local links = {}
-  for _, part in ipairs(doc.parts()) do
+  for _, part in ipairs(parts) do
     links[#links + 1] = (' <a href="%s.html">%s</a>'):format(page(part), part)
   end
   return table.concat(links)
@@ -158,11 +173,11 @@ local function first_words(entry)
   return #text > 100 and text:sub(1, 97):gsub("[\128-\255]*$", "") .. "..." or text
 end
 
-local function index_pages(by_part)
+local function index_pages()
   local name = "Maré " .. mare.version
   local html = { head:format(name, navigation(), name) }
   local md = { "# " .. name .. "\n" }
-  for _, part in ipairs(doc.parts()) do
+  for _, part in ipairs(parts) do
     html[#html + 1] = ("<h2>%s</h2>\n<ul>"):format(part)
     md[#md + 1] = ("* [%s](%s.md)"):format(part, page(part))
     for _, entry in ipairs(by_part[part]) do
@@ -176,8 +191,5 @@ local function index_pages(by_part)
   write("index.md", table.concat(md, "\n") .. "\n")
 end
 
-local by_part = {}
-for _, part in ipairs(doc.parts()) do by_part[part] = {} end
-for _, entry in ipairs(doc.index()) do table.insert(by_part[entry.part], entry) end
 for part, entries in pairs(by_part) do part_pages(part, entries) end
-index_pages(by_part)
+index_pages()
