@@ -1,6 +1,6 @@
 -- In a checkout: luarocks --lua-version 5.4 make rocks/mare-mpi-scm-1.rockspec
 -- after the rock mare, and with an MPI whose mpicc is found: Open MPI (Debian: libopenmpi-dev
--- openmpi-bin) or MPICH (libmpich-dev mpich).
+-- openmpi-bin) or MPICH (libmpich-dev mpich); MPICC in the environment names another mpicc.
 rockspec_format = "3.0"
 package = "mare-mpi"
 version = "scm-1"

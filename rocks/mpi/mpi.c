@@ -29,6 +29,8 @@ typedef struct Guard { /* in the registry: what the end of the Lua state finds *
   int rank, size;
 } Guard;
 
+static Guard running; /* a copy of it: what the end of the process finds */
+
 typedef struct Request {
   const mare_Bridge *bridge;
   void *storage[2]; /* what MPI reads and writes; NULL: nothing */
@@ -85,21 +87,32 @@ static void give_way(int tries, double waited) {
   else if (tries > SPINS) sched_yield();
 }
 
+/* are all calls done?  source: who sent, to the first of them */
+static int test_calls(lua_State *L, Request *r, int *source) {
+  int all = 1, done;
+  MPI_Status status;
+  for (int i = 0; i < r->n; i++) {
+    const int open = r->call[i] != MPI_REQUEST_NULL;
+    check_mpi(L, MPI_Test(&r->call[i], &done, &status));
+    all = all && done;
+    if (i == 0 && open && done) *source = status.MPI_SOURCE;
+  }
+  return all;
+}
+
 static int request_test(lua_State *L) { /* r:test([briefly]) -> done, source */
   Request *r = luaL_checkudata(L, 1, "mare.mpi.Request");
   double began = now();
-  MPI_Status status = {.MPI_SOURCE = -1};
-  int done = 0;
+  int done = 0, source = -1;
   for (int tries = 1; !done; tries++) {
-    if (r->n == 1) check_mpi(L, MPI_Test(r->call, &done, &status));
-    else check_mpi(L, MPI_Testall(r->n, r->call, &done, MPI_STATUSES_IGNORE));
+    done = test_calls(L, r, &source);
     double waited = now() - began;
     if (done || lua_toboolean(L, 2) || waited > LONGEST) break;
     give_way(tries, waited);
   }
   if (done) let_go(r);
   lua_pushboolean(L, done);
-  lua_pushinteger(L, status.MPI_SOURCE);
+  lua_pushinteger(L, source);
   return 2;
 }
 
@@ -339,6 +352,7 @@ static int mpi_init(lua_State *L) { /* init(threads) -> rank, size, share of the
   check_mpi(L, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
   check_mpi(L, MPI_Comm_rank(MPI_COMM_WORLD, &g->rank));
   check_mpi(L, MPI_Comm_size(MPI_COMM_WORLD, &g->size));
+  if (g->owner) running = *g;
   lua_pushinteger(L, g->rank);
   lua_pushinteger(L, g->size);
   lua_pushinteger(L, fair_share(L, threads));
@@ -348,28 +362,41 @@ static int mpi_init(lua_State *L) { /* init(threads) -> rank, size, share of the
 static int mpi_finalize(lua_State *L) {
   Guard *g = lua_touserdata(L, lua_upvalueindex(2));
   if (g->owner == getpid()) check_mpi(L, MPI_Finalize());
-  g->owner = 0;
+  g->owner = running.owner = 0;
   return 0;
 }
 
-static int mpi_abort(lua_State *L) { /* abort(code): ends all ranks */
-  MPI_Abort(MPI_COMM_WORLD, (int)luaL_checkinteger(L, 1));
+/* ends all ranks, when mpirun has had the time to read what this one said */
+static void stop_all(int code) {
+  const struct timespec nap = {0, 200000000};
+  running.owner = 0;
+  fflush(NULL);
+  nanosleep(&nap, NULL);
+  MPI_Abort(MPI_COMM_WORLD, code);
+}
+
+static int mpi_abort(lua_State *L) { /* abort(code) */
+  stop_all((int)luaL_checkinteger(L, 1));
   return 0;
 }
 
 /*
-** The Lua state ends without finalize, most likely by an error: others would wait for
-** this rank for ever, so the job ends.
+** The Lua state ends without finalize, most likely by an error, or the process does, by
+** os.exit: others would wait for this rank for ever, so the job ends.
 */
-static int guard_gc(lua_State *L) {
-  const Guard *g = lua_touserdata(L, 1);
-  if (g->owner != getpid()) return 0;
+static void check_end(const Guard *g) {
+  if (g->owner == 0 || g->owner != getpid()) return;
   fprintf(stderr, "mare.mpi: rank %d of %d ended without mpi.finalize(); all ranks stop\n",
           g->rank, g->size);
-  fflush(NULL);
-  MPI_Abort(MPI_COMM_WORLD, 1);
+  stop_all(1);
+}
+
+static int guard_gc(lua_State *L) {
+  check_end(lua_touserdata(L, 1));
   return 0;
 }
+
+__attribute__((destructor)) static void process_ends(void) { check_end(&running); }
 
 static int mpi_library(lua_State *L) { /* library() -> its name and version */
   char text[MPI_MAX_LIBRARY_VERSION_STRING];

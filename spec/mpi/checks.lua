@@ -175,13 +175,37 @@ check("ranks that differ", function()
   demand(mpi.allreduce(1) == size, "all goes on")
 end)
 
+check("a wrong argument of one rank", function()
+  local function wrong(r, v) if rank == r then return v end return 1 end
+  for r = 0, size - 1 do
+    local place = ("rank %d %%s%%s and raises: "):format(r)
+    local function told(name, f, reason)
+      local text = support.message(f)
+      local start = place:format(r == 0 and "calls " or "", name)
+      demand(text:find("checks%.lua:%d+: "), "no place: %s", text)
+      demand(text:find(reason, 1, true), "no reason: %s", text)
+      demand(rank == r or text:find(start, 1, true), "'%s' is not in: %s", start, text)
+    end
+    told("allreduce", function() mpi.allreduce(wrong(r, "text")) end, "got string")
+    told("allreduce_", function() mpi.allreduce_(rank == r and 1 or own(r)) end, "got number")
+    told("reduce", function() mpi.reduce(1, wrong(r, "average") == 1 and "sum" or "average") end,
+      "got average")
+    told("allgather", function() mpi.allgather(wrong(r, {})) end, "tensor expected, got table")
+    told("gather", function() mpi.gather(1, rank == r and 7 or 0) end, "rank 7 is not 0 to 2")
+    told("broadcast", function() mpi.broadcast(print, r) end, "a function cannot be sent")
+    told("broadcast_", function() mpi.broadcast_(rank == r and 1 or own(r)) end, "got number")
+    told("distribute", function() mpi.distribute(rank == r and {} or { mare.ones(2) }) end, "an empty table")
+  end
+  demand(mpi.allreduce(1) == size, "all goes on")
+end)
+
 check("wrong arguments", function()
   refused(function() mpi.allreduce(1, "average") end, "#2 to 'allreduce'", "got average")
   refused(function() mpi.allreduce(1, "mean") end, "#2 to 'allreduce' (the mean of i64 values")
   refused(function() mpi.allreduce("text") end, "#1 to 'allreduce'", "got string")
   refused(function() mpi.allreduce_(1) end, "#1 to 'allreduce_'", "got number")
   refused(function() mpi.broadcast(1, 3) end, "#2 to 'broadcast' (rank 3 is not 0 to 2)")
-  refused(function() mpi.broadcast(print, rank) end, "ranks do not agree")
+  refused(function() mpi.broadcast(print, rank) end, "#1 to 'broadcast' (a function cannot be sent")
   refused(function() mpi.send(1, rank) end, "#2 to 'send'", "is this one")
   refused(function() mpi.send(print, (rank + 1) % size) end, "bad argument #1 to 'send' (a function cannot be sent")
   refused(function() mpi.receive "x" end, "#1 to 'receive'")
@@ -189,6 +213,7 @@ check("wrong arguments", function()
   refused(function() mpi.shard(mare.zeros(3)) end, "#1 to 'shard' (data set expected")
   refused(function() mpi.init { thread = 1 } end, "unknown option 'thread'")
   refused(function() mpi.init { threads = 0 } end, "(threads: whole number of at least 1 expected, got 0)")
+  refused(function() mpi.init { timeout = "1" } end, "(timeout: number expected, got string)")
   refused(function() mpi.distribute(mare.nn.Linear(2, 2)) end, "#1 to 'distribute'", "pass its parameters()")
   refused(function() mpi.distribute {} end, "#1 to 'distribute'")
   refused(function() mpi.distribute { mare.zeros({ 2 }, "i64") } end, "parameter #1 is a i64 tensor")
@@ -212,6 +237,20 @@ check("a wait that a hook ends", function()
     for r = 1, size - 1 do mpi.send("now", r) end
   end
   job.wait(request)
+end)
+
+check("a wait that takes too long", function()
+  if rank > 0 then mpi.receive(0) end
+  local request = job.native.barrier()
+  if rank == 0 then
+    mpi.init { timeout = 0.05 }
+    refused(function() job.wait(request) end, "rank 0 of 3 has waited 0.05 s for others in allreduce(",
+      "(init's option timeout)")
+    mpi.init { timeout = false }
+    for r = 1, size - 1 do mpi.send("now", r) end
+  end
+  job.wait(request)
+  mpi.init { timeout = 1800 }
 end)
 
 -- -- distribute -----------------------------------------------------------------------------------
@@ -252,6 +291,31 @@ check("several backwards, and more after that", function()
     all:zero_grad()
   end
   demand(all.repeated == 2, "%d repeated", all.repeated) -- at the first 3, and after the 2
+end)
+
+check("sums begin while backward still runs", function()
+  local w, trace, native = {}, {}, job.native.allreduce
+  local function tell(what) trace[#trace + 1] = what end
+  for i = 1, 3 do
+    w[i] = mare.ones({ 100 }, "f64"):requires_grad()
+    w[i]:on_gradient(function() tell("w" .. i) end)
+  end
+  local all = mpi.distribute(w, { bucket = 0.0001 })
+  job.native.allreduce = function(...)
+    tell "sum"
+    return native(...)
+  end
+  for _ = 1, 2 do
+    local y = mare.full({ 100 }, rank + 1, "f64")
+    for i = 1, 3 do y = (y * w[i]):tanh() end
+    y:sum():backward()
+    tell "end"
+    all:synchronize()
+    all:zero_grad()
+  end
+  job.native.allreduce = native
+  local step = "w3 sum w2 sum w1 end sum"
+  demand(table.concat(trace, " ") == step .. " " .. step, "%s", table.concat(trace, " "))
 end)
 
 check("clipping reads the mean", function()

@@ -155,4 +155,13 @@ describe("mare.mpi", function()
     demand(text:find("\n0\t1\n2\n", 1, true), "%s", text)
     demand(text:find("'init': mpi.finalize has been called", 1, true), "%s", text)
   end)
+
+  it_with_mpi("says when mpirun is that of another MPI", function()
+    local pipe = io.popen("PMI_SIZE= OMPI_COMM_WORLD_SIZE=4 " .. settings .. " " .. lua ..
+      [[ -e 'require "mare.mpi".init()' 2>&1]])
+    local text = pipe:read "a"
+    demand(not pipe:close(), "it went on: %s", text)
+    demand(text:find("'init': mpirun started 4 processes, but each is alone; it is not that of %S.*, " ..
+      "for which mare.mpi was built"), "%s", text)
+  end)
 end)

@@ -1,7 +1,8 @@
 # mpi.mk -- the rock mare-mpi: mare.mpi over an installed MPI (Open MPI or MPICH).
 
-MPICC    = mpicc
-MPIRUN   = mpirun
+# MPICC=mpicc.mpich MPIRUN=mpirun.mpich B=build/mpich: another MPI than the machine's first.
+MPICC   ?= mpicc
+MPIRUN  ?= mpirun
 MPILUA   = $(wildcard rocks/mpi/mare/mpi/*.lua)
 
 .PHONY: mpi mpi-deps mpi-test mpi-bench mpi-hosts mpi-install

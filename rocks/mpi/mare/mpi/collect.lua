@@ -6,7 +6,7 @@ local tree = require "mare.tree"
 local job = require "mare.mpi.job"
 local message = require "mare.mpi.message"
 
-local native, wait = job.native, job.wait
+local native, wait, collective = job.native, job.wait, job.collective
 
 local M = {}
 
@@ -128,6 +128,10 @@ local function reduced(name, v, op, start)
   return result
 end
 
+local function reduced_for_all(v, op)
+  return reduced("allreduce", v, check_op("allreduce", op), native.allreduce)
+end
+
 local function check_in_place(name, v)
   if core.is_tensor(v) then return check.tensor(1, name, v) end
   if type(v) ~= "table" then
@@ -141,15 +145,9 @@ end
 -- The structure, shapes and types must be the same on all ranks: otherwise an error, on every
 -- rank, that says who differs.  The bits depend on the number of ranks, not on their speed.
 -- `local loss = mpi.allreduce(loss:item(), "mean")`
-function M.allreduce(v, op)
-  job.ready "allreduce"
-  return reduced("allreduce", v, check_op("allreduce", op), native.allreduce)
-end
+function M.allreduce(v, op) return collective("allreduce", reduced_for_all, v, op) end
 
---- The same in place; returns what it was given, a tensor or a nested table of tensors.
--- `mpi.allreduce_(statistics, "mean")`
-function M.allreduce_(v, op)
-  job.ready "allreduce_"
+local function reduced_in_place(v, op)
   check_in_place("allreduce_", v)
   local _ <close> = core.scope()
   reduce_list("allreduce_", parts_of("allreduce_", v), check_op("allreduce_", op),
@@ -157,10 +155,11 @@ function M.allreduce_(v, op)
   return v
 end
 
---- Like allreduce, but only rank `root` (0) gets the result; the others get nil.
--- `local total = mpi.reduce(count, "sum", 0)`
-function M.reduce(v, op, root)
-  job.ready "reduce"
+--- The same in place; returns what it was given, a tensor or a nested table of tensors.
+-- `mpi.allreduce_(statistics, "mean")`
+function M.allreduce_(v, op) return collective("allreduce_", reduced_in_place, v, op) end
+
+local function reduced_for_root(v, op, root)
   root = check_root(3, "reduce", root)
   local result = reduced("reduce", v, check_op("reduce", op), function(t, kind)
     return native.reduce(t, kind, root)
@@ -168,49 +167,47 @@ function M.reduce(v, op, root)
   return job.rank == root and result or nil
 end
 
+--- Like allreduce, but only rank `root` (0) gets the result; the others get nil.
+-- `local total = mpi.reduce(count, "sum", 0)`
+function M.reduce(v, op, root) return collective("reduce", reduced_for_root, v, op, root) end
+
 -- -- from one to all ------------------------------------------------------------------------
 
 -- Sends a number, a text and its tensors with `pass`, which is called the same way everywhere.
-local function passed(name, sender, v, pass)
-  local text, tensors, result = "", nil, nil
-  if sender then text, tensors = message.encode(name, v) end
-  local length = core.tensor({ #text }, "i64")
+-- text is nil where they are received.
+local function passed(text, tensors, pass)
+  local result
+  local length = core.tensor({ text and #text or 0 }, "i64")
   pass(length)
-  local bytes = sender and core.frombytes(text, "u8") or core.empty({ length[1]:item() }, "u8")
+  local bytes = text and core.frombytes(text, "u8") or core.empty({ length[1]:item() }, "u8")
   pass(bytes)
-  if not sender then result, tensors = message.decode(bytes:tobytes()) end
+  if not text then result, tensors = message.decode(bytes:tobytes()) end
   for _, t in ipairs(tensors) do
     if t:numel() > 0 then pass(t) end
   end
-  return sender and v or result, tensors
+  return result, tensors
 end
 
-local function pass_in_scope(name, sender, v, pass)
+local function given_out(v, root)
+  root = check_root(2, "broadcast", root)
   local scope <close> = core.scope()
-  local result, tensors = silently(passed, name, sender, v, pass)
-  if not sender then
-    for _, t in ipairs(tensors) do scope:keep(t) end
-  end
+  local here, text, tensors = job.rank == root, nil, nil
+  if here then text, tensors = silently(message.encode, "broadcast", v) end
+  job.agree(("broadcast(from %d)"):format(root))
+  local result, parts = silently(passed, text, tensors, function(t)
+    wait(native.broadcast(t, root))
+  end)
+  if here then return v end
+  for _, t in ipairs(parts) do scope:keep(t) end
   return result
 end
 
 --- The value of rank `root` (0), on every rank: a tensor, number, string, boolean, nil or a
 -- nested table of these.  What other ranks pass is not looked at.
 -- `local settings = mpi.broadcast(mpi.rank() == 0 and read_settings() or nil)`
-function M.broadcast(v, root)
-  job.ready "broadcast"
-  root = check_root(2, "broadcast", root)
-  job.agree(("broadcast(from %d)"):format(root))
-  return pass_in_scope("broadcast", job.rank == root, v, function(t)
-    wait(native.broadcast(t, root))
-  end)
-end
+function M.broadcast(v, root) return collective("broadcast", given_out, v, root) end
 
---- Writes the tensors of rank `root` (0) into those of the others: a tensor or a nested table
--- of tensors, parameters for instance; returns it.
--- `mpi.broadcast_(model:state())`
-function M.broadcast_(v, root)
-  job.ready "broadcast_"
+local function given_out_in_place(v, root)
   root = check_root(2, "broadcast_", root)
   check_in_place("broadcast_", v)
   local _ <close> = core.scope()
@@ -221,6 +218,11 @@ function M.broadcast_(v, root)
   end)
   return v
 end
+
+--- Writes the tensors of rank `root` (0) into those of the others: a tensor or a nested table
+-- of tensors, parameters for instance; returns it.
+-- `mpi.broadcast_(model:state())`
+function M.broadcast_(v, root) return collective("broadcast_", given_out_in_place, v, root) end
 
 -- -- lists of one value for each rank ---------------------------------------------------------
 
@@ -247,31 +249,28 @@ local function gathered(name, x, start, here)
   end)
 end
 
+local function gathered_for_all(x) return gathered("allgather", x, native.allgather, true) end
+
 --- The tensors of all ranks, (...) each, as one (size, ...), on every rank; of numbers a list.
 -- `local rows = mpi.allgather(#dataset)   -- rows[1] is that of rank 0`
-function M.allgather(x)
-  job.ready "allgather"
-  return gathered("allgather", x, native.allgather, true)
-end
+function M.allgather(x) return collective("allgather", gathered_for_all, x) end
 
---- The same on rank `root` (0) only; nil on the others.
--- `local scores = mpi.gather(model(x):detach())`
-function M.gather(x, root)
-  job.ready "gather"
+local function gathered_for_root(x, root)
   root = check_root(2, "gather", root)
   return gathered("gather", x, function(own, all) return native.gather(own, all, root) end,
     job.rank == root)
 end
 
---- Rank r gets x[r + 1] of a tensor x (size, ...) on rank `root` (0); the others pass nil.
--- `local part = mpi.scatter(mpi.rank() == 0 and x:reshape(mpi.size(), -1, 10) or nil)`
-function M.scatter(x, root)
-  job.ready "scatter"
+--- The same on rank `root` (0) only; nil on the others.
+-- `local scores = mpi.gather(model(x):detach())`
+function M.gather(x, root) return collective("gather", gathered_for_root, x, root) end
+
+local function scattered(x, root)
   root = check_root(2, "scatter", root)
   local here = job.rank == root
   local what = here and core.is_tensor(x) and not core.isclosed(x) and
     { dtype = x.dtype, shape = x.shape } or false
-  what = M.broadcast(what, root) -- what is wrong with x is told to all ranks
+  what = given_out(what, root) -- what is wrong with x is told to all ranks
   if not what or what.shape[1] ~= job.size then
     check.argument(1, "scatter", "tensor with %d rows expected on rank %d, got %s", job.size, root,
       what and "shape " .. check.shape(what.shape) or "none")
@@ -286,6 +285,10 @@ function M.scatter(x, root)
   return part
 end
 
+--- Rank r gets x[r + 1] of a tensor x (size, ...) on rank `root` (0); the others pass nil.
+-- `local part = mpi.scatter(mpi.rank() == 0 and x:reshape(mpi.size(), -1, 10) or nil)`
+function M.scatter(x, root) return collective("scatter", scattered, x, root) end
+
 -- -- from one to another ----------------------------------------------------------------------
 
 local TAG = 1
@@ -296,7 +299,12 @@ function M.send(v, to)
   job.ready "send"
   to = check_root(2, "send", to)
   if to == job.rank then check.argument(2, "send", "rank %d is this one", to) end
-  pass_in_scope("send", true, v, function(t) wait(native.send(t, to, TAG)) end)
+  job.doing = ("send(to %d)"):format(to)
+  local _ <close> = core.scope()
+  silently(function()
+    local text, tensors = message.encode("send", v)
+    passed(text, tensors, function(t) wait(native.send(t, to, TAG)) end)
+  end)
 end
 
 --- The next value that rank `from` sends, or anybody where from is nil; and who sent it.
@@ -304,10 +312,13 @@ end
 function M.receive(from)
   job.ready "receive"
   if from ~= nil then from = check_root(1, "receive", from) end
-  local v = pass_in_scope("receive", false, nil, function(t)
+  job.doing = ("receive(from %s)"):format(from or "anybody")
+  local scope <close> = core.scope()
+  local v, parts = silently(passed, nil, nil, function(t)
     local source = wait(native.receive(t, from, TAG))
     from = from or source -- the rest is the same rank's
   end)
+  for _, t in ipairs(parts) do scope:keep(t) end
   return v, from
 end
 

@@ -71,6 +71,7 @@ local function start(self, bucket, changed)
 end
 
 local function finish(bucket)
+  job.doing = "the sum of gradients"
   job.wait(bucket.request)
   bucket.request = nil
   return bucket.changed[1]:item() > 0
@@ -296,6 +297,17 @@ local function new(params, inner, bytes)
   return setmetatable(self, Distributed)
 end
 
+local function distribute(target, opts)
+  check.options(2, "distribute", opts, known)
+  local params, inner = parameters_of(target)
+  local size = check.number(2, "distribute", opts and opts.bucket, 4, 0, nil, "bucket")
+  check_parameters(params)
+  local self = core.hold(new, params, inner, size * MB)
+  listen(self)
+  if not opts or opts.broadcast ~= false then start_alike(params) end
+  return self
+end
+
 --- An optimizer whose step uses the mean of all ranks' gradients: with batches of their own, n
 -- ranks then train as one process does with a batch n times as large.  Takes an optimizer, or a
 -- wrapper of one (clip_norm, accumulate, ema ... go inside or around); or a list of parameters
@@ -306,14 +318,4 @@ end
 -- others; repeated, how often sums had to be made again, as more came after they had begun.
 -- `local opt = mpi.distribute(mare.optim.adam(model:parameters()))`
 -- Li et al. 2020, PyTorch Distributed: experiences on accelerating data parallel training.
-return function(target, opts)
-  job.ready "distribute"
-  check.options(2, "distribute", opts, known)
-  local params, inner = parameters_of(target)
-  local size = check.number(2, "distribute", opts and opts.bucket, 4, 0, nil, "bucket")
-  check_parameters(params)
-  local self = core.hold(new, params, inner, size * MB)
-  listen(self)
-  if not opts or opts.broadcast ~= false then start_alike(params) end
-  return self
-end
+return function(target, opts) return job.collective("distribute", distribute, target, opts) end

@@ -13,8 +13,9 @@
 --     end
 --     mpi.finalize()
 --
--- All ranks must call the same collective functions in the same order.  An error in one of
--- them, or its death, ends the whole job with a message and a status that is not 0.
+-- All ranks must call the same collective functions in the same order; what one of them passes
+-- wrongly is an error of all.  An error that nobody catches, or the death of a rank, ends the whole
+-- job with a message and a status that is not 0.
 -- Message Passing Interface Forum 2012, MPI: A Message-Passing Interface Standard, version 3.0.
 
 local mare = require "mare"
@@ -27,7 +28,7 @@ M.distribute = require "mare.mpi.distribute"
 
 -- -- beginning and end ------------------------------------------------------------------------
 
-local known = { threads = true }
+local known = { threads = true, timeout = true }
 
 -- Ranks on one machine share its cores, unless somebody has said how many threads there are.
 local function share_threads(share, threads)
@@ -35,19 +36,36 @@ local function share_threads(share, threads)
   mare.threads(threads or share)
 end
 
+local function set_patience(seconds)
+  if seconds == nil then return end
+  if seconds then check.number(1, "init", seconds, nil, 0, nil, "timeout") end
+  job.patience = seconds or math.huge
+end
+
+-- An mpirun of another MPI than that of mare.mpi starts processes that do not know each other.
+local function check_alone()
+  local started = tonumber(os.getenv "OMPI_COMM_WORLD_SIZE" or os.getenv "PMI_SIZE")
+  if job.size > 1 or not started or started == 1 then return end
+  check.fail("'init': mpirun started %d processes, but each is alone; it is not that of %s, for " ..
+    "which mare.mpi was built", started, (M.library():match("^[^\n,]*"):gsub("%s+", " ")))
+end
+
 --- Begins; returns the rank of this process, 0 to size - 1, and the size: how many there are.
 -- Started without mpirun there is one.  Calling it again does no harm.
--- Option threads: how many this process uses.  Default: its share of the cores where several
--- ranks are on a machine; what MARE_THREADS says, where that is set; false: as it is.
--- `local rank, size = mpi.init()`
+-- Options: threads, how many this process uses (its share of the cores where several ranks are
+-- on a machine; what MARE_THREADS says, where that is set; false: as it is); timeout (1800): the
+-- seconds after which waiting for other ranks is an error, false: never.
+-- `local rank, size = mpi.init { timeout = 60 }`
 function M.init(opts)
   check.options(1, "init", opts, known)
   local threads = opts and opts.threads
   if threads then check.count(1, "init", threads, nil, "threads") end
+  set_patience(opts and opts.timeout)
   if job.ended then check.fail "'init': mpi.finalize has been called" end
   if not job.rank then
     local share
     job.rank, job.size, share = job.native.init(mare.threads())
+    check_alone()
     share_threads(share, threads)
   end
   return job.rank, job.size

@@ -13,7 +13,9 @@ if not found then
     "make rocks/mare-mpi-scm-1.rockspec\n%s", native)
 end
 
-local M = { native = native, rank = nil, size = nil }
+-- doing: what the ranks last agreed to do; turns: how often this one has come to that;
+-- patience: seconds that a wait may take.
+local M = { native = native, rank = nil, size = nil, doing = "init()", turns = 0, patience = 1800 }
 
 --- Raises unless init has been called and finalize has not.
 function M.ready(name)
@@ -22,10 +24,19 @@ function M.ready(name)
     or "mpi.init has not been called")
 end
 
+local function too_long()
+  check.fail("rank %d of %d has waited %g s for others in %s; they are lost, stuck or doing " ..
+    "something else (init's option timeout)", M.rank, M.size, M.patience, M.doing)
+end
+
 --- Waits for a request; a debug hook may end that.  Returns the rank that sent, for a receive.
 function M.wait(request)
-  local done, source
-  repeat done, source = request:test() until done
+  local done, source = request:test()
+  local began = not done and core.clock()
+  while not done do
+    if core.clock() - began > M.patience then too_long() end
+    done, source = request:test()
+  end
   return source
 end
 
@@ -63,7 +74,7 @@ end
 local function excerpt(text, at)
   local head = #text > 120 and at > 60 and text:match "^[^%(]*%(" .. "... " or ""
   local first = head == "" and 1 or at - 20
-  return head .. text:sub(first, first + 119) .. (#text >= first + 120 and " ..." or "")
+  return head .. text:sub(first, first + 199) .. (#text >= first + 200 and " ..." or "")
 end
 
 local function refuse(texts)
@@ -92,6 +103,7 @@ end
 --- Raises on every rank unless all of them call this with the same text, which says what they
 -- are about to do: "allreduce(sum, f32 3x4)".
 function M.agree(text)
+  M.turns, M.doing = M.turns + 1, text
   if M.size == 1 then return end
   local answer
   do
@@ -99,6 +111,21 @@ function M.agree(text)
     answer = same(text)
   end
   if answer ~= true then refuse(answer) end
+end
+
+local function pass_on(name, turns, ok, ...)
+  if ok then return ... end
+  if M.turns == turns then
+    pcall(M.agree, ("%s and raises: %s"):format(name, tostring((...))))
+  end
+  error((...), 0)
+end
+
+--- f(...), a function that all ranks call.  Where it raises before they have agreed, as one
+-- that got a wrong argument does, the others are told and raise too: they would wait for it.
+function M.collective(name, f, ...)
+  M.ready(name)
+  return pass_on(name, M.turns, pcall(f, ...))
 end
 
 return M
