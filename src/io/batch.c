@@ -9,7 +9,7 @@
 #include "../base/pool.h"
 
 #define PIECE ((int64_t)6144) /* bytes of x that one piece of a job takes, about */
-#define AHEAD 3 /* rows */
+#define AHEAD 4 /* rows */
 #define AHEAD_BYTES ((size_t)4096)
 
 typedef struct Job {
@@ -37,8 +37,10 @@ __attribute__((target("avx2"))) FAST static void to_unit_avx2 (
 }
 #endif
 
-/* rows lie anywhere: the next ones are asked for while this one is converted */
-static void prefetch(const char *row, size_t n) {
+/* row k of y lies anywhere in x: it is asked for while rows before it are converted */
+static void prefetch(const Job *j, int64_t k) {
+  const size_t n = (size_t)j->n * j->xsize;
+  const char *row = j->x + (size_t)(j->index[k] - 1) * n;
   for (size_t i = 0; i < n && i < AHEAD_BYTES; i += 64) __builtin_prefetch(row + i);
 }
 
@@ -47,11 +49,11 @@ static void run(void *ctx, int64_t piece) {
   int64_t first = piece * j->step;
   int64_t last = first + j->step < j->rows ? first + j->step : j->rows;
   size_t xrow = (size_t)j->n * j->xsize, yrow = (size_t)j->n * j->ysize;
+  for (int64_t k = first; k < last && k < first + AHEAD; k++) prefetch(j, k);
   for (int64_t k = first; k < last; k++) {
     const char *x = j->x + (size_t)(j->index[k] - 1) * xrow;
     char *y = j->y + (size_t)k * yrow;
-    if (k + AHEAD < last)
-      prefetch(j->x + (size_t)(j->index[k + AHEAD] - 1) * xrow, xrow);
+    if (k + AHEAD < last) prefetch(j, k + AHEAD);
     if (j->convert) j->convert((const unsigned char *)x, (float *)(void *)y, j->n);
     else memcpy(y, x, yrow);
   }
