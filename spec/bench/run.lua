@@ -5,7 +5,8 @@
 -- its settings (threads and BLAS). Rows, and what is asked of each, stand in `rows`.
 -- With NOISY=1 in the environment, for a machine that others use too, every side takes
 -- the lowest tenth of blocks of a millisecond and not the median of long blocks.
--- With MARKDOWN=1 the table is one for a README.
+-- With MARKDOWN=1 the table is one for a README.  With LEDGER=file what was measured is
+-- noted there, row by row: begun again with that file, a run that was cut short goes on.
 -- Arguments: quick | full, then the groups wanted (all): networks hessian products
 -- elements optimizers models data busy; models and data, which takes 3 GB of memory and 1.2 GB
 -- of temporary files, are not part of quick.
@@ -177,9 +178,33 @@ local function note(setting, text)
   end
 end
 
+-- What was measured before: the text that a process printed, by which of them it was.
+local LEDGER = os.getenv "LEDGER"
+local known, turn = {}, {}
+
+local function read_ledger()
+  local f = LEDGER and io.open(LEDGER)
+  if not f then return end
+  for key, text in f:read "a":gmatch "%[([^\n]*)%]\n([^%[]*)end\n" do known[key] = text end
+  f:close()
+end
+
+local function note_in_ledger(key, text)
+  local f = LEDGER and assert(io.open(LEDGER, "a"))
+  if not f then return end
+  f:write("[", key, "]\n", text, "end\n")
+  f:close()
+end
+
+-- The n-th time that a setting measures a family is one process, and one entry.
 local function measure_family(setting, seconds, pattern)
+  local which = setting.name .. " " .. pattern
+  turn[which] = (turn[which] or 0) + 1
+  local key = which .. " " .. turn[which]
+  if known[key] then return note(setting, known[key]) end
   local text, ok = capture(("%s %g '%s'"):format(setting.command, seconds, pattern))
-  if not ok then io.stderr:write("\n", setting.name, " failed at ", pattern, "\n") end
+  if ok then note_in_ledger(key, text)
+  else io.stderr:write("\n", setting.name, " failed at ", pattern, "\n") end
   note(setting, text)
 end
 
@@ -259,8 +284,8 @@ function round.optimizers(seconds)
 end
 
 -- scikit-learn takes minutes for these: once is enough
-function round.models()
-  if figures["mare models"] then return end
+function round.models(_, i)
+  if i > 1 then return end
   for _, family in ipairs { "^LDA", "^QDA", "NB$", "^KMeans", "^PCA", "^KNN",
     "^LinearRegression", "^Ridge", "^Lasso", "^SoftmaxRegression" } do
     for _, setting in ipairs(model_settings) do
@@ -348,12 +373,13 @@ local function show(r)
     which:gsub("^torch ", "")))
 end
 
+read_ledger()
 local rounds, seconds = quick and 1 or 3, quick and 0.06 or 0.3
 local started = os.time()
 for i = 1, rounds do
   io.stderr:write(("\r\27[Kround %d of %d\n"):format(i, rounds))
   for _, group in ipairs(groups) do
-    if wanted[group] then round[group](seconds) end
+    if wanted[group] then round[group](seconds, i) end
   end
 end
 io.stderr:write "\r\27[K"
