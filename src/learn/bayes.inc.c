@@ -43,6 +43,13 @@ static void K(center)(int64_t d, const void *p, const double *restrict mean, dou
   for (int64_t j = 0; j < d; j++) y[j] = (real)(w * ((double)x[j] - mean[j]));
 }
 
+static void K(shift)(int64_t d, const void *p, const void *mean, const void *rest,
+                     void *out) {
+  const real *restrict x = p, *restrict m = mean, *restrict r = rest;
+  real *restrict y = out;
+  for (int64_t j = 0; j < d; j++) y[j] = x[j] - m[j] - r[j];
+}
+
 static void K(gather)(int64_t d, const void *p, const int64_t *restrict order,
                       void *out) {
   const real *restrict x = p;

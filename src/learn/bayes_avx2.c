@@ -19,7 +19,7 @@
 
 #define SET(t) \
   {add_##t, add_above_##t, add_squares_##t, add_squares4_##t, center_##t, \
-   gather_##t, flush_##t, norm2_##t, distance4_##t, distance_##t}
+   shift_##t, gather_##t, flush_##t, norm2_##t, distance4_##t, distance_##t}
 const mare_BayesKernels mare_bayes_avx2[MARE_NREAL] = {SET(f32), SET(f64)};
 #ifdef __clang__
 #pragma clang attribute pop

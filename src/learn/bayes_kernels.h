@@ -20,6 +20,8 @@ typedef struct mare_BayesKernels {
                        const double *w, double *s, double *q);
   /* y = w (x - mean) */
   void (*center)(int64_t d, const void *x, const double *mean, double w, void *y);
+  /* y = x - mean - rest, all of x's type: mean is rounded, and that is the rest */
+  void (*shift)(int64_t d, const void *x, const void *mean, const void *rest, void *y);
   /* y = x[order], 1-based */
   void (*gather)(int64_t d, const void *x, const int64_t *order, void *y);
   /* s += x, all of type double but x */

@@ -495,7 +495,8 @@ typedef struct Density {
   const mare_BayesKernels *k;
   const mare_Tensor *x, *w; /* (n, d); (k, panel), see pack_strips */
   const int64_t *order;     /* (d), 1-based: w and means have the columns in this order */
-  const double *means, *constants, *guess; /* (k, d), (k), (k): logs of the first strip */
+  const char *means, *rests; /* (k, d), (k, d) of x's type: rounded, and what is lost */
+  const double *constants, *guess; /* (k), (k): logs of the first strip */
   int64_t n, d, classes;
   mare_Tensor *scores;      /* (n, k), or NULL ... */
   int64_t *codes;           /* ... for the best class alone (n) */
@@ -554,11 +555,13 @@ static void lane_load(Lane *l, int64_t block) {
 /* columns from j up to end in y: of the m rows of the list, less the mean of class c */
 static void lane_center(Lane *l, int64_t c, int64_t m, int64_t j, int64_t end) {
   const Density *s = l->s;
-  const int64_t at = j * (int64_t)mare_sizeof[l->y.dtype];
+  const int64_t size = (int64_t)mare_sizeof[l->y.dtype], at = j * size;
+  const char *mean = s->means + c * s->d * size + at;
+  const char *rest = s->rests + c * s->d * size + at;
   end = at_most(end, s->d);
   for (int64_t i = 0; i < m; i++)
-    s->k->center(end - j, row_of(&l->x, l->list[i]) + at, s->means + c * s->d + j, 1,
-                 (void *)(row_of(&l->y, i) + at));
+    s->k->shift(end - j, row_of(&l->x, l->list[i]) + at, mean, rest,
+                (void *)(row_of(&l->y, i) + at));
 }
 
 /* part += |z|^2 over the strip that begins at column j */
@@ -679,12 +682,29 @@ static void density_lane(void *ctx, int64_t i) {
   }
 }
 
+/* the means in x's type, with what rounding takes off them, in one scratch */
+static mare_Status split_means(mare_Heap *h, const mare_Tensor *means, Density *s) {
+  const mare_Dtype dt = s->x->dtype;
+  const int64_t n = means->numel;
+  mare_Tensor whole = scratch_matrix(h, dt, 2, n), half[2];
+  if (whole.data == NULL) return MARE_NOMEM;
+  half[0] = rows_of(whole, 0, 1);
+  half[1] = rows_of(whole, 1, 2);
+  for (int64_t i = 0; i < n; i++) {
+    const double mean = doubles(means)[i];
+    mare_set_real(&half[0], i, mean);
+    mare_set_real(&half[1], i, mean - mare_get_real(&half[0], i));
+  }
+  s->means = half[0].data;
+  s->rests = half[1].data;
+  return MARE_OK;
+}
+
 /* x, means, w, constants, order: the arguments of both routines */
 static mare_Status density_run(mare_Heap *h, mare_Values *v, Density *s) {
   s->x = &v->t[0];
   s->w = &v->t[2];
   s->k = mare_bayes_kernels(s->x->dtype);
-  s->means = doubles(&v->t[1]);
   s->constants = doubles(&v->t[3]);
   s->order = integers(&v->t[4]);
   s->n = s->x->shape[0];
@@ -694,10 +714,11 @@ static mare_Status density_run(mare_Heap *h, mare_Values *v, Density *s) {
   const int64_t lanes = at_most(at_most(mare_threads(), LANES), (s->n + ROWS - 1) / ROWS);
   if (s->w->shape[1] != panel_size(s->d)) return MARE_BADARG;
   s->scratch = mare_scratch(h, (size_t)lanes * s->lane);
-  if (s->scratch == NULL) return MARE_NOMEM;
-  mare_parallel(lanes, density_lane, s);
+  const mare_Status st = s->scratch ? split_means(h, &v->t[1], s) : MARE_NOMEM;
+  if (st == MARE_OK) mare_parallel(lanes, density_lane, s);
+  mare_scratch_free(h, (void *)s->means);
   mare_scratch_free(h, s->scratch);
-  return MARE_OK;
+  return st;
 }
 
 /*
