@@ -7,7 +7,7 @@ local clock = mare.clock
 
 local seconds = tonumber(arg[1])
 local patterns = { table.unpack(arg, 2) }
-local noisy = os.getenv "NOISY" -- see run.lua
+local noisy = (os.getenv "NOISY" or "") ~= "" -- see run.lua
 
 -- Median time of one repetition, over blocks of a tenth of the budget; on a noisy
 -- machine the lowest tenth of blocks of a millisecond.

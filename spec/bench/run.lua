@@ -11,6 +11,10 @@
 -- elements optimizers models data busy; models and data, which takes 3 GB of memory and 1.2 GB
 -- of temporary files, are not part of quick.
 
+local function set(name) -- an empty variable is none
+  return (os.getenv(name) or "") ~= ""
+end
+
 local quick = arg[1] == "quick"
 local groups = { "networks", "hessian", "products", "elements", "optimizers", "models", "data", "busy" }
 local wanted, slow = {}, { models = true, data = true }
@@ -364,7 +368,7 @@ local function show(r)
     verdict = ratio >= target and "ok" or "MISSED"
     if ratio >= target then passed = passed + 1 else failed = failed + 1 end
   end
-  if os.getenv "MARKDOWN" then
+  if set "MARKDOWN" then
     return print(("| %s | %s | %s | %.2f | %s |"):format(title, human(ours),
       human(theirs * (r.scale or 1)), ratio, target and ("%g"):format(target) or ""))
   end
@@ -397,7 +401,7 @@ local function show_loading()
   end
 end
 
-if os.getenv "MARKDOWN" then
+if set "MARKDOWN" then
   print "| | Maré | other | times | asked |\n|---|---|---|---|---|"
 else
   print(("%-44s %10s %10s  %6s  %6s"):format("", "Maré", "other", "times", "target"))

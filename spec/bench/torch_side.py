@@ -26,7 +26,7 @@ torch.manual_seed(1)
 def timed(run):
     """Median time of one repetition, over blocks of a tenth of the budget; on a
     noisy machine (see run.lua) the lowest tenth of blocks of a millisecond."""
-    noisy = "NOISY" in os.environ
+    noisy = bool(os.environ.get("NOISY"))
     run(2)
     start = time.perf_counter()
     run(1)
