@@ -11,7 +11,7 @@
 
 #include "../base/pool.h"
 #include "kernels.h"
-#include "ops.h"
+#include "turn.h"
 
 /* -- rows ------------------------------------------------------------------------- */
 
@@ -150,6 +150,7 @@ typedef struct Job {
   int nop;
   mare_Tensor *const *op;
   unsigned buffered; /* bit k: operand k has one value; bit 0: the result is streamed */
+  bool copies;       /* all that the kernel does */
 } Job;
 
 static int64_t at_most(int64_t n, int64_t max) {
@@ -264,8 +265,10 @@ static bool all_flat(Job *j) {
 */
 #define BUFFERS 65536  /* bytes of all buffers of a tile */
 #define JUMPING 32768  /* bytes of an operand gathered across its rows */
-#define LINE 64        /* bytes of a cache line */
+#define LINE MARE_LINE
 #define NARROW 64      /* rows shorter than this are gathered, so that runs are long */
+#define SCATTERED (2 << 20) /* bytes of a transposed copy that goes past the caches */
+#define SQUARE 8       /* rows and columns that are worth a transposed copy */
 
 typedef struct Operand {
   char *data;
@@ -284,6 +287,7 @@ typedef struct Walk {
   int64_t rows, columns;       /* of a tile */
   int64_t down, across;        /* tiles in a plane */
   bool downward;               /* the next tile is the one below */
+  bool turns, past;            /* tiles are copied transposed; past the caches */
   int64_t ntile, share;        /* in all; in a piece */
   Operand op[MAXOPS];
 } Walk;
@@ -382,6 +386,21 @@ static void finish(const Walk *w, const Tile *t, const char *buffers) {
     mare_scatter_grid(buffers + w->op[0].buffer, t->at[0], &g, w->op[0].size);
 }
 
+static void turn_tile(const Walk *w, const Tile *t) {
+  mare_Grid g = grid(w, t, 1);
+  int64_t pitch = w->op[0].step[w->ndim - 2], size = w->op[0].size;
+  int64_t more = w->shape[w->ndim - 1] - t->c - t->columns;
+  if (w->past) mare_turn_past(t->at[0], pitch, t->at[1], &g, size, t->c == 0, more);
+  else mare_turn(t->at[0], pitch, t->at[1], &g, size);
+}
+
+static void turn_piece(void *ctx, int64_t piece) {
+  const Walk *w = ctx;
+  int64_t i = piece * w->share, n = at_most(w->ntile - i, w->share);
+  Tile t;
+  for (first_tile(w, i, &t); n-- > 0; next_tile(w, &t)) turn_tile(w, &t);
+}
+
 static void walk_piece(void *ctx, int64_t piece) {
   _Alignas(64) char buffers[BUFFERS];
   const Walk *w = ctx;
@@ -451,23 +470,49 @@ static void set_dims(Walk *w, mare_Tensor *const *op) {
   for (int k = 0; k < w->nop; k++) set_operand(w, &w->op[k], op[k]);
 }
 
+static void cut(Walk *w, int64_t rows, int64_t columns) {
+  const int64_t *shape = &w->shape[w->ndim - 2];
+  w->rows = at_most(shape[0], rows);
+  w->columns = at_most(shape[1], columns);
+  w->down = (shape[0] + w->rows - 1) / w->rows;
+  w->across = (shape[1] + w->columns - 1) / w->columns;
+  w->ntile = w->down * w->across;
+  for (int d = 0; d < w->ndim - 2; d++) w->ntile *= w->shape[d];
+  w->share = 1 + SHARED / (w->rows * w->columns);
+}
+
 /*
 ** A tile with an operand that jumps along its rows (jumping: bytes of its elements)
 ** takes whole cache lines of it and as many columns as fit; otherwise RUN elements,
 ** in rows as long as they are.
 */
 static void set_tiles(Walk *w, int64_t jumping, int64_t gathered) {
-  int64_t *shape = &w->shape[w->ndim - 2], elements = RUN;
+  const int64_t *shape = &w->shape[w->ndim - 2];
+  int64_t elements = RUN, columns;
   if (jumping)
     elements = at_most(JUMPING / jumping, (BUFFERS - MAXOPS * LINE) / gathered);
-  w->columns = at_most(shape[1], jumping ? elements * jumping / LINE : RUN);
-  w->rows = at_most(shape[0], elements / w->columns);
-  w->down = (shape[0] + w->rows - 1) / w->rows;
-  w->across = (shape[1] + w->columns - 1) / w->columns;
+  columns = at_most(shape[1], jumping ? elements * jumping / LINE : RUN);
   w->downward = jumping && shape[0] < shape[1];
-  w->ntile = w->down * w->across;
-  for (int d = 0; d < w->ndim - 2; d++) w->ntile *= w->shape[d];
-  w->share = 1 + SHARED / (w->rows * w->columns);
+  cut(w, elements / columns, columns);
+}
+
+/*
+** Can tiles be copied transposed, from memory to memory?  A result that the caches hold
+** is written in long runs.  Past them only whole lines count, and the source is read in
+** long runs, few at a time: more streams than 64 no processor foresees.
+*/
+static bool set_turns(Walk *w) {
+  const Operand *y = &w->op[0], *x = &w->op[1];
+  int row = w->ndim - 2, column = row + 1;
+  int64_t size = y->size, bytes = size;
+  if (x->step[row] != size || y->step[column] != size) return false;
+  if (w->shape[row] < SQUARE || w->shape[column] < SQUARE) return false;
+  for (int d = 0; d < w->ndim; d++) bytes *= w->shape[d];
+  w->turns = true;
+  w->past = w->downward = bytes >= SCATTERED;
+  if (w->past) cut(w, 4096 / size, MARE_TURN_WIDTH / size);
+  else cut(w, 256 / size, 1024 / size);
+  return true;
 }
 
 /* Decides what is gathered; sets the tiles and the buffers. */
@@ -496,21 +541,30 @@ static void apply_strided(const Job *j) {
   Walk w = {.kernel = j->kernel, .run = j->run, .param = j->param, .nop = j->nop};
   for (int k = 0; k < j->nop; k++) *(op[k] = &copy[k]) = *j->op[k];
   set_dims(&w, op);
-  set_buffers(&w);
-  mare_parallel((w.ntile + w.share - 1) / w.share, walk_piece, &w);
+  if (!j->copies || !set_turns(&w)) set_buffers(&w);
+  mare_parallel((w.ntile + w.share - 1) / w.share, w.turns ? turn_piece : walk_piece, &w);
+}
+
+static void apply(Job *j) {
+  int64_t n = j->op[0]->numel;
+  if (n == 0) return;
+  if (!all_flat(j)) {
+    apply_strided(j);
+  } else if (n > SHARED) {
+    j->buffered |= streams(j);
+    mare_parallel((n + PIECE - 1) / PIECE, flat_piece, j);
+  } else {
+    run_part(j, 0, n);
+  }
 }
 
 void mare_apply(mare_Kernel *k, mare_Runner *run, const double *param, int nop,
                 mare_Tensor *const *op) {
-  Job j = {k, run, param, nop, op, 0};
-  int64_t n = op[0]->numel;
-  if (n == 0) return;
-  if (!all_flat(&j)) {
-    apply_strided(&j);
-  } else if (n > SHARED) {
-    j.buffered |= streams(&j);
-    mare_parallel((n + PIECE - 1) / PIECE, flat_piece, &j);
-  } else {
-    run_part(&j, 0, n);
-  }
+  Job j = {k, run, param, nop, op, 0, false};
+  apply(&j);
+}
+
+void mare_apply_copy(mare_Kernel *k, mare_Tensor *const *op) {
+  Job j = {k, mare_run_any, NULL, 2, op, 0, true};
+  apply(&j);
 }

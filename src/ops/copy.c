@@ -4,11 +4,8 @@
 ** walking.
 */
 #include <string.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
-#include "ops.h"
+#include "turn.h"
 
 #ifndef __clang__
 #pragma GCC optimize("O3") /* the loops that convert, gather and scatter */
@@ -113,7 +110,10 @@ static mare_Kernel *const convert[MARE_NDTYPE][MARE_NDTYPE] = { /* [from][to] */
 
 void mare_copy(mare_Tensor *y, const mare_Tensor *x) {
   mare_Tensor source = *x, *op[2] = {y, &source};
-  mare_apply(convert[x->dtype][y->dtype], mare_run_any, NULL, 2, op);
+  if (x->dtype == y->dtype)
+    mare_apply_copy(convert[x->dtype][y->dtype], op);
+  else
+    mare_apply(convert[x->dtype][y->dtype], mare_run_any, NULL, 2, op);
 }
 
 /* c points to the bytes of the value, not to a double */
@@ -172,54 +172,6 @@ PUTTERS(1, uint8_t)
 PUTTERS(4, uint32_t)
 PUTTERS(8, uint64_t)
 
-#ifdef __SSE2__
-static void turn_square4(uint32_t *b, int64_t pitch, const char *p, int64_t across) {
-  __m128 a0 = _mm_loadu_ps((const float *)p);
-  __m128 a1 = _mm_loadu_ps((const float *)(p + across));
-  __m128 a2 = _mm_loadu_ps((const float *)(p + 2 * across));
-  __m128 a3 = _mm_loadu_ps((const float *)(p + 3 * across));
-  _MM_TRANSPOSE4_PS(a0, a1, a2, a3);
-  _mm_storeu_ps((float *)b, a0);
-  _mm_storeu_ps((float *)(b + pitch), a1);
-  _mm_storeu_ps((float *)(b + 2 * pitch), a2);
-  _mm_storeu_ps((float *)(b + 3 * pitch), a3);
-}
-
-static void turn_square8(uint64_t *b, int64_t pitch, const char *p, int64_t across) {
-  __m128d a0 = _mm_loadu_pd((const double *)p);
-  __m128d a1 = _mm_loadu_pd((const double *)(p + across));
-  _mm_storeu_pd((double *)b, _mm_unpacklo_pd(a0, a1));
-  _mm_storeu_pd((double *)(b + pitch), _mm_unpackhi_pd(a0, a1));
-}
-
-enum { SQUARE4 = 4, SQUARE8 = 2 };
-#else
-#define turn_square4(b, pitch, p, across) (*(b) = *(const uint32_t *)(p))
-#define turn_square8(b, pitch, p, across) (*(b) = *(const uint64_t *)(p))
-enum { SQUARE4 = 1, SQUARE8 = 1 };
-#endif
-
-/* A grid whose columns are contiguous: squares of n x n, then what its edges leave. */
-#define SQUARES(size, n, square) \
-  for (int64_t c = 0; c < columns; c += n) \
-    for (int64_t r = 0; r < rows; r += n) \
-      square(b + r * g->columns + c, g->columns, p + c * g->across + r * size, g->across);
-
-#define EDGES(size, utype) \
-  for (int64_t c = 0; c < g->columns; c++) \
-    for (int64_t r = c < columns ? rows : 0; r < g->rows; r++) \
-      b[r * g->columns + c] = *(const utype *)(p + c * g->across + r * size);
-
-#define TURN(size, utype, n, square) \
-  static void turn##size(utype *b, const char *p, const mare_Grid *g) { \
-    int64_t rows = g->rows / n * n, columns = g->columns / n * n; \
-    SQUARES(size, n, square) \
-    EDGES(size, utype) \
-  }
-
-TURN(4, uint32_t, SQUARE4, turn_square4)
-TURN(8, uint64_t, SQUARE8, turn_square8)
-
 static void rows_to(char *b, const char *p, const mare_Grid *g, int64_t size) {
   for (int64_t r = 0; r < g->rows; r++)
     memcpy(b + r * g->columns * size, p + r * g->down, (size_t)(g->columns * size));
@@ -237,8 +189,7 @@ static void rows_from(const char *b, char *p, const mare_Grid *g, int64_t size) 
 void mare_gather_grid(void *b, const char *p, const mare_Grid *g, int64_t size) {
   if (g->across == size && g->columns >= 16) rows_to(b, p, g, size);
   else if (g->across == 0) PICK(repeat, size, b, p, g);
-  else if (g->down == size && size == 4 && g->rows >= 4) turn4(b, p, g);
-  else if (g->down == size && size == 8 && g->rows >= 4) turn8(b, p, g);
+  else if (g->down == size && g->rows >= 4) mare_turn(b, g->columns * size, p, g, size);
   else PICK(gather, size, b, p, g);
 }
 

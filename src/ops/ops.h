@@ -26,6 +26,8 @@ bool mare_set_isa(const char *name); /* tests: false when this machine lacks it 
 */
 void mare_apply(mare_Kernel *k, mare_Runner *run, const double *param, int nop,
                 mare_Tensor *const *op);
+/* The same for a kernel that copies op[1] to op[0]: it may not be needed. */
+void mare_apply_copy(mare_Kernel *k, mare_Tensor *const *op);
 
 /* -- copy.c ------------------------------------------------------------------ */
 
