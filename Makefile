@@ -26,8 +26,9 @@ BLISINC := $(firstword $(patsubst %/blis.h,%,$(wildcard \
             /usr/local/include/blis /usr/include/blis /usr/local/include /usr/include))))
 
 # As many jobs as there are cores, unless make was told; V=1 shows the commands.
+CORES  := $(shell nproc 2>/dev/null || echo 1)
 ifeq (0,$(MAKELEVEL)$(findstring j,$(MAKEFLAGS)))
-MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
+MAKEFLAGS += -j$(CORES)
 endif
 V       =
 SAY     = @$(if $(V),,echo "  $@";)
@@ -112,7 +113,15 @@ test: deps
 
 busted: all lib programs
 	@[ -f /usr/bin/busted ] || { echo "the specs need busted (Debian: lua-busted)" >&2; exit 1; }
-	@$(BUSTED) $(SPECS)
+	@$(if $(word 2,$(FILES)),$(TOGETHER),$(BUSTED) $(SPECS))
+
+# Of several files each runs in a process of its own, as many at a time as there are cores;
+# LONG ones begin, so that none is left to the end.
+LONG     = $(patsubst %,spec/%_spec.lua,amalgam manners linear csv accuracy repl readers hook memory)
+ALL     := $(shell find $(SPECS) -name '*_spec.lua' | sort)
+FILES    = $(filter $(ALL),$(LONG)) $(filter-out $(LONG),$(ALL))
+TOGETHER = LUA=$(LUA) sh spec/tools/specs.sh $(CORES) $(FILES)
+busted: export ONE = $(BUSTED)
 
 # In a checkout: eval "$(make -s env)"
 env:
