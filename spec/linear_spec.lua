@@ -182,6 +182,23 @@ describe("Least squares", function()
     near(1e-12, a:matmul(w:t()) + bias, m:predict(a):totable())
   end)
 
+  it("begins with sums of products, in blocks of rows and tiles of columns and targets", function()
+    local regression = require "mare.models.regression"
+    for dtype, tolerance in pairs { f64 = 1e-12, f32 = 1e-5 } do
+      for _, size in ipairs { { 2100, 130, 230 }, { 40, 3, 120 }, { 1030, 113, 1 } } do
+        local n, d, k = table.unpack(size)
+        local a, b = mare.randn({ n, d }, dtype) + 3, mare.randn({ n, k }, dtype)
+        local w = mare.rand(n, "f64")
+        local m = regression.center({ x = a, y = b, n = n, features = d, weights = w }, true)
+        local gram, xy = regression.gram(m)
+        local c = a:to "f64" - m.mean
+        local rows = c:t() * w / w:sum()
+        assert.is_true((gram - rows:matmul(c)):abs():max():item() < tolerance)
+        assert.is_true((xy - rows:matmul(m.y)):abs():max():item() < tolerance)
+      end
+    end
+  end)
+
   it("is saved and loaded", function()
     local a, b = synthetic(6, 20, 3, "f32")
     for _, m in ipairs { L():fit(a, b), R { lambda = 3 }:fit(a, b),
@@ -442,6 +459,10 @@ describe("Linear models refuse", function()
       fails("nan in row 2, column 3", m.fit, m, bad, b)
       bad[{ 2, 3 }] = 1 / 0
       fails("inf in row 2, column 3", m.fit, m, bad, b)
+      for _, method in ipairs { "predict", "score" } do
+        fails(("'%s' (inf in row 2, column 3"):format(method), m[method], m, bad, b)
+        fails(("'%s' (nan in row 2, column 3"):format(method), m[method], m, bad * 0, b)
+      end
       local target = b:clone()
       target[4] = 0 / 0
       fails("target 4 is not finite", m.fit, m, a, target)

@@ -93,6 +93,7 @@ static int call(lua_State *L) {
 
 void push_routines(lua_State *L) {
   static const mare_RoutineRow *const lists[] = {mare_model_routines,
+                                                mare_moment_routines,
                                                 mare_gaussian_routines,
                                                 mare_cluster_routines,
                                                 mare_coordinate_routines,

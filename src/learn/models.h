@@ -39,7 +39,8 @@ typedef struct mare_RoutineRow {
 } mare_RoutineRow;
 
 /* each list ends with name == NULL; bind/models.c has the list of lists */
-extern const mare_RoutineRow mare_model_routines[], mare_gaussian_routines[],
-    mare_cluster_routines[], mare_coordinate_routines[], mare_perceptron_routines[];
+extern const mare_RoutineRow mare_model_routines[], mare_moment_routines[],
+    mare_gaussian_routines[], mare_cluster_routines[], mare_coordinate_routines[],
+    mare_perceptron_routines[];
 
 #endif

@@ -95,7 +95,8 @@ end
 --- Gradient descent on all rows.
 function M.all(self, data, before)
   local s, m = self.settings, regression.center(data, self.settings.intercept)
-  local state = { gram = regression.gram(m), c = regression.slope(m) }
+  local state = {}
+  state.gram, state.c = regression.gram(m)
   state.W, state.b = start(before, m.d, m.k, m.single)
   if not m.intercept then state.b:zero_() end
   state.steep = linalg.eigvalsh(curvature(m, state.gram)):max():item()
@@ -277,7 +278,7 @@ end
 function M.grid(self, data)
   local m = regression.center(data, self.settings.intercept)
   if m.k ~= 1 then check.argument(2, "fit", "a grid is for one target; got %d", m.k) end
-  local gram, c = regression.gram(m), regression.slope(m)
+  local gram, c = regression.gram(m)
   local axes = axes_of(self, m.d)
   local points, shape = points_of(axes)
   local W = points:narrow(2, 1, m.d)

@@ -32,8 +32,8 @@
 -- * integers = "values": u8 and i64 data are the numbers they are (f32, f64).  Without it u8
 --   data are images, f32 in 0..1, and i64 data are refused.  A function of the settings says.
 -- * lazy = true: x is not looked through for values that are not finite.  A fit whose result is
---   not finite then calls data.check(); scores that are not finite make predict look.  A
---   function of the settings says.
+--   not finite then calls data.check(); scores or predictions that are not finite make predict
+--   look.  A function of the settings says.
 -- * verify(self, learned) may look closer at what a file held: a message, or nil.
 --
 -- A classifier may also give codes(self, x, learned) -> (n) i64 codes 1..K, or nil, where the
@@ -551,10 +551,16 @@ end
 
 local Regressor = {}
 
+local function predictions_of(self, name, x, learned)
+  local y = self.class.predict(self, x, learned)
+  if is_lazy(self) and not routines.check_finite(y:reshape(-1)) then check_values(name, x) end
+  return y
+end
+
 --- The predictions of rows x (n, d), of x's type: (n), or (n, k) for k targets.
 function Regressor:predict(x)
   return self:run("predict", x, function(rows, learned)
-    return self.class.predict(self, rows, learned)
+    return predictions_of(self, "predict", rows, learned)
   end)
 end
 
@@ -577,7 +583,7 @@ end
 function Regressor:score(x, y, opts)
   opts = check_options(3, "score", opts, { weights = true })
   return self:run("score", x, function(rows, learned)
-    local prediction = self.class.predict(self, rows, learned)
+    local prediction = predictions_of(self, "score", rows, learned)
     local target = check_targets("score", y, prediction)
     if check.shape(target) ~= check.shape(prediction) then
       check.argument(2, "score", "targets %s for predictions %s", check.shape(target),

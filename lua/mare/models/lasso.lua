@@ -39,8 +39,8 @@ end
 
 -- What descent needs of the rows: the Gram matrix, and for every target c (d) and yy.
 local function form_of(m)
-  local form = { gram = regression.gram(m), c = {}, yy = m.yy:reshape(-1):totable() }
-  local c = regression.slope(m)
+  local gram, c = regression.gram(m)
+  local form = { gram = gram, c = {}, yy = m.yy:reshape(-1):totable() }
   for j = 1, m.k do form.c[j] = c:select(2, j):contiguous() end
   return form
 end

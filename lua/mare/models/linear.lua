@@ -19,7 +19,7 @@ end
 
 function solvers.normal(self, data)
   local m = regression.center(data, self.settings.intercept)
-  local W, rank = regression.normal(m, regression.gram(m), 0)
+  local W, rank = regression.normal(m, 0)
   if not W then return by_qr(self, m) end
   return regression.result(m, W, { rank = rank, method = "normal" })
 end
@@ -91,6 +91,7 @@ return estimator.define {
   learned = regression.fields { rank = "?number", singular_values = "?f64 s", method = "?string",
     steps = "?number", lr = "?number", loss = "?number", converged = "?boolean",
     reason = "?string", trace = "?table", losses = "?f64 *", axes = "?table" },
+  lazy = function(settings) return settings.solver ~= "sgd" end,
   fit = fit, partial = descent.more, predict = regression.predict,
   verify = regression.verify, methods = regression.methods,
 }

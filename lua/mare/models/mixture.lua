@@ -1,6 +1,6 @@
 -- mixture.lua -- mixtures of Gaussians, fitted by expectation and maximisation.
 --
--- Moments and densities are those of GaussianClassifier (learn/gaussian.c): to a step a
+-- Moments and densities are those of GaussianClassifier (learn/moments.c, gaussian.c): to a step a
 -- component is a class with a part of each row.  Everything learned is f64.
 
 local mare_core = require "mare.core"

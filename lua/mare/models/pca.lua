@@ -1,7 +1,7 @@
 -- pca.lua -- principal components: the orthogonal directions in which rows vary most.
 --
 -- Everything learned is f64.  Small data give the singular values of the centred rows; of
--- many rows the covariance is summed in blocks (learn/gaussian.c), or only its product with
+-- many rows the covariance is summed in blocks (learn/moments.c), or only its product with
 -- as many columns as are needed (learn/cluster.c).
 
 local mare_core = require "mare.core"

@@ -36,9 +36,10 @@ function M.working_type(m) return m.n * m.d <= 4 * VALUES and "f64" or m.x.dtype
 
 -- -- moments --------------------------------------------------------------------------
 
---- Refuses sums of squares that are not finite.
-function M.check_sums(position, t)
+--- Refuses sums of squares that are not finite; look() tells of values that were not.
+function M.check_sums(position, t, look)
   if not routines.check_finite(t:reshape(-1)) then
+    if look then look() end
     check.argument(position, "fit", "values so large that their squares overflow")
   end
 end
@@ -48,7 +49,7 @@ local function means_of(m, intercept)
   local counts, means = core.empty(1, "f64"), core.empty({ 1, m.d }, "f64")
   m.all, m.variance = core.full({ m.n }, 1, "i64"), core.empty({ 1, m.d }, "f64")
   routines.class_moments(m.x, m.all, m.weights, counts, means, m.variance)
-  M.check_sums(1, means)
+  M.check_sums(1, means, m.look)
   m.raw_mean = means
   return intercept and means or core.zeros({ 1, m.d }, "f64"), counts
 end
@@ -57,7 +58,8 @@ end
 -- y (n, k) less it, yy (1, k) its mean square, w (n, 1) the weights or nil; variance (1, d).
 function M.center(data, intercept)
   local m = { n = data.n, d = data.features, x = data.x, single = data.y:dim() == 1,
-    intercept = intercept, weights = data.weights, w = data.weights and data.weights:unsqueeze(2) }
+    intercept = intercept, look = data.check, weights = data.weights,
+    w = data.weights and data.weights:unsqueeze(2) }
   m.mean, m.counts = means_of(m, intercept)
   m.sum = m.counts:item()
   local y = data.y:reshape(m.n, -1):to "f64"
@@ -77,12 +79,13 @@ local function work_of(m)
   return m.work
 end
 
---- The Gram matrix (d, d) of the rows about their means, f64.
+--- The Gram matrix (d, d) of the rows about their means and x' y (d, k), f64, over the sum of
+-- the weights, in one pass.
 function M.gram(m)
-  local out = core.empty({ 1, m.d, m.d }, "f64")
-  routines.class_covariances(work_of(m), m.all, m.weights, m.counts, m.mean, out)
+  local out, xy = core.empty({ 1, m.d, m.d }, "f64"), core.empty({ m.d, m.k }, "f64")
+  routines.class_covariances(work_of(m), m.all, m.weights, m.counts, m.mean, out, m.y, xy)
   M.check_sums(1, out)
-  return out:reshape(m.d, m.d)
+  return out:reshape(m.d, m.d), xy:div_(m.sum)
 end
 
 --- Rows of x less their means, (count, d).
@@ -92,11 +95,10 @@ function M.rows(m, first, count, dtype)
   return x:to(dtype):sub_(mean)
 end
 
---- x' (y - x W) (d, k) over the sum of the weights; W nil counts as 0.
+--- x' (y - x W) (d, k) over the sum of the weights.
 function M.slope(m, W)
   local x, out = work_of(m), core.empty({ m.d, m.k }, "f64")
-  routines.scatter_times(x, m.weights, m.mean:reshape(-1), W and W:to(x.dtype):contiguous(), m.y,
-    out)
+  routines.scatter_times(x, m.weights, m.mean:reshape(-1), W:to(x.dtype):contiguous(), m.y, out)
   return out:div_(m.sum)
 end
 
@@ -133,8 +135,8 @@ end
 -- next step would be rounding: each is smaller than the one before by what the factor is off.
 -- nil where steps do not become small.  A. Bjorck 1987, Stability analysis of the method of
 -- seminormal equations.
-local function refine(m, solve, root, penalty)
-  local W, last = solve(M.slope(m)), 1
+local function refine(m, xy, solve, root, penalty)
+  local W, last = solve(xy), 1
   for _ = 1, 10 do
     local step = solve(M.slope(m, W) - W * penalty)
     W = W + step
@@ -151,11 +153,11 @@ end
 
 --- W (d, k) and the rank by the normal equations, with a penalty lambda W^2 / 2 (over the
 -- sum of the weights); nil where they lose too much.
-function M.normal(m, gram, lambda)
-  local penalty = lambda / m.sum
+function M.normal(m, lambda)
+  local penalty, gram, xy = lambda / m.sum, M.gram(m)
   local solve, root, rank = factor(gram, penalty, m.x.dtype)
   if not solve then return nil end
-  return refine(m, solve, root, penalty), rank
+  return refine(m, xy, solve, root, penalty), rank
 end
 
 --- What counts as 0 beside the largest singular value.

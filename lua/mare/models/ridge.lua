@@ -37,7 +37,7 @@ local function solve(self, m)
     W = lambda > 0 and dual(m, lambda)
     if W then return W, "dual" end
   elseif s.solver ~= "qr" then
-    W = regression.normal(m, regression.gram(m), lambda)
+    W = regression.normal(m, lambda)
     if W then return W, "normal" end
   end
   return regression.qr(m, lambda), "qr"
@@ -53,11 +53,12 @@ end
 local function path(x, y, opts)
   return estimator.lasting(function()
     local _, m = paths.start(estimator.kinds.Ridge, x, y, opts)
-    local s, v = linalg.eigh(regression.gram(m))
+    local gram, xy = regression.gram(m)
+    local s, v = linalg.eigh(gram)
     s = s:clamp(0, math.huge)
     local top = s:max():item()
     local lambdas = paths.lambdas(opts or {}, 1e-6, function() return 10 * top * m.sum end)
-    local c, all = v:t():matmul(regression.slope(m)), core.empty({ #lambdas, m.k, m.d }, "f64")
+    local c, all = v:t():matmul(xy), core.empty({ #lambdas, m.k, m.d }, "f64")
     for i, lambda in ipairs(lambdas) do
       local scope <close> = core.scope() -- luacheck: ignore
       local t = s + lambda / m.sum
@@ -98,7 +99,7 @@ return estimator.define {
   name = "Ridge", kind = "regressor", doc = "least squares with a penalty on squared weights",
   settings = { { "lambda", 1.0, lo = 0 }, { "intercept", true },
     { "solver", "auto", one_of = { "auto", "normal", "qr" } } },
-  learned = regression.fields { method = "string" },
+  lazy = true, learned = regression.fields { method = "string" },
   fit = fit, predict = regression.predict, verify = regression.verify,
   methods = regression.methods, path = path,
 }
