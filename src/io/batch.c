@@ -31,7 +31,7 @@ FAST static void to_unit(const unsigned char *restrict x, float *restrict y, int
 }
 
 #ifdef __x86_64__
-__attribute__((target("avx2"))) FAST static void to_unit_avx2 (
+__attribute__((target("avx2"))) FAST static void to_unit_avx2(
     const unsigned char *restrict x, float *restrict y, int64_t n) {
   CONVERT
 }

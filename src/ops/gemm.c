@@ -36,7 +36,7 @@ enum {
 
 #define LONG 5e7 /* multiply-adds of a part: a few milliseconds */
 
-static const Plan *plan (void) {
+static const Plan *plan(void) {
   const char *isa = mare_isa();
   const Plan *p = &plans[isa[0] == 'b' ? 2 : isa[3] == '5' ? 0 : 1];
   return p->small[0] ? p : &plans[2];
@@ -45,19 +45,19 @@ static const Plan *plan (void) {
 /* -- BLIS ---------------------------------------------------------------------------- */
 
 /* BLIS aborts on strides that are 0 or overlap */
-static bool sane (int64_t m, int64_t n, int64_t rs, int64_t cs) {
+static bool sane(int64_t m, int64_t n, int64_t rs, int64_t cs) {
   if (rs <= 0 || cs <= 0) return false;
   return rs >= n * cs || cs >= m * rs;
 }
 
 /* the stride of a dimension of size 1 is free: make it one that BLIS takes */
-static void mend (int64_t m, int64_t n, int64_t *rs, int64_t *cs) {
+static void mend(int64_t m, int64_t n, int64_t *rs, int64_t *cs) {
   if (n == 1) *cs = 1;
   if (m == 1) *rs = n * *cs;
   else if (n == 1 && *rs > 0) *cs = m * *rs;
 }
 
-static bool blis_takes (mare_Product *g) {
+static bool blis_takes(mare_Product *g) {
   mend(g->m, g->k, &g->ai, &g->ap);
   mend(g->k, g->n, &g->bp, &g->bj);
   mend(g->m, g->n, &g->ci, &g->cj);
@@ -66,7 +66,7 @@ static bool blis_takes (mare_Product *g) {
 }
 
 /* c = e, so that beta e becomes beta c */
-static void place (const mare_Product *g, mare_Dtype dt) {
+static void place(const mare_Product *g, mare_Dtype dt) {
   for (int64_t i = 0; i < g->m; i++)
     for (int64_t j = 0; j < g->n; j++) {
       const int64_t to = i * g->ci + j * g->cj, from = i * g->ei + j * g->ej;
@@ -77,7 +77,7 @@ static void place (const mare_Product *g, mare_Dtype dt) {
 
 #define ASIS BLIS_NO_TRANSPOSE
 
-static void blis (const mare_Product *g, mare_Dtype dt) {
+static void blis(const mare_Product *g, mare_Dtype dt) {
   rntm_t one_thread = BLIS_RNTM_INITIALIZER;
   void *a = (void *)g->a, *b = (void *)g->b;
   float one = 1, beta = (float)g->beta;
@@ -92,12 +92,12 @@ static void blis (const mare_Product *g, mare_Dtype dt) {
                  &beta64, g->c, g->ci, g->cj, NULL, &one_thread);
 }
 
-static double work_of (const mare_Product *g) {
+static double work_of(const mare_Product *g) {
   return (double)g->m * (double)g->n * (double)g->k;
 }
 
 /* what computes g: the small kernels, or NULL for BLIS, whose strides g then has */
-static mare_SmallGemm *engine (const Plan *p, mare_Product *g, mare_Dtype dt) {
+static mare_SmallGemm *engine(const Plan *p, mare_Product *g, mare_Dtype dt) {
   return work_of(g) > p->blis[dt] && blis_takes(g) ? NULL : p->small[dt];
 }
 
@@ -115,12 +115,12 @@ typedef struct Job {
   bool turned;            /* pieces are counted column by column */
 } Job;
 
-static const void *at (const void *p, int64_t offset, mare_Dtype dt) {
+static const void *at(const void *p, int64_t offset, mare_Dtype dt) {
   return (const char *)p + offset * (int64_t)mare_sizeof[dt];
 }
 
 /* a piece of product b: rows from i on and columns from j on */
-static mare_Product part_of (const Job *w, int64_t b, int64_t i, int64_t j) {
+static mare_Product part_of(const Job *w, int64_t b, int64_t i, int64_t j) {
   mare_Product g = w->g;
   const mare_Dtype dt = w->dtype;
   g.a = at(g.a, b * w->ab + i * g.ai, dt);
@@ -136,7 +136,7 @@ static mare_Product part_of (const Job *w, int64_t b, int64_t i, int64_t j) {
 ** Long ones in parts along k, so that they can be ended: c is written once more for
 ** each, and nothing is packed twice.
 */
-static void multiply (const Job *w, mare_Product g) {
+static void multiply(const Job *w, mare_Product g) {
   const double across = (double)g.m * (double)g.n;
   const int64_t part = (int64_t)(LONG / across) / 256 * 256 + 256, k = g.k;
   for (int64_t p = 0; p == 0 || (p < k && !mare_stopping()); p += part) {
@@ -152,7 +152,7 @@ static void multiply (const Job *w, mare_Product g) {
   }
 }
 
-static void piece (void *ctx, int64_t q) {
+static void piece(void *ctx, int64_t q) {
   const Job *w = ctx;
   const int64_t tiles = w->down * w->across, t = q % tiles;
   const int64_t i = w->turned ? t % w->down : t / w->across;
@@ -163,9 +163,9 @@ static void piece (void *ctx, int64_t q) {
     multiply(w, part_of(w, b, i * w->tm, j * w->tn));
 }
 
-static int64_t ceil_div (int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-static int64_t halve (int64_t n, int64_t unit) {
+static int64_t halve(int64_t n, int64_t unit) {
   return ceil_div(ceil_div(n, 2), unit) * unit;
 }
 
@@ -175,7 +175,7 @@ static int64_t halve (int64_t n, int64_t unit) {
 ** b is contiguous along its rows, a big one is read in long stretches, and with a
 ** small one whole rows of c are written.
 */
-static void cut (Job *w, double work) {
+static void cut(Job *w, double work) {
   static const struct { int tm, tn; } least[] = {{96, 64}, {32, 32}};
   const mare_Product *g = &w->g;
   const bool rows = g->bj == 1, far = rows && (double)g->k * (double)g->bp > FAR;
@@ -199,7 +199,7 @@ static void cut (Job *w, double work) {
 ** Threads take pieces in ranges (pool.c), and the larger operand should be split among
 ** them: a layer's weights then stay in the caches of the threads that update them.
 */
-static void run (Job *w, const Plan *p) {
+static void run(Job *w, const Plan *p) {
   const double work = work_of(&w->g), all = work * (double)w->batch;
   const double least = p->piece[w->dtype];
   const double share = all / PIECES > least ? all / PIECES : least;
@@ -213,7 +213,7 @@ static void run (Job *w, const Plan *p) {
   mare_parallel(ceil_div(w->batch, w->group) * w->down * w->across, piece, w);
 }
 
-static void run_whole (mare_Product *g, mare_Dtype dt) {
+static void run_whole(mare_Product *g, mare_Dtype dt) {
   if (g->m == 0 || g->n == 0) return;
   mare_SmallGemm *small = engine(plan(), g, dt);
   if (small) small(g);
@@ -221,7 +221,7 @@ static void run_whole (mare_Product *g, mare_Dtype dt) {
 }
 
 /* one product; most are too small to cut */
-static void run_one (mare_Product *g, mare_Dtype dt) {
+static void run_one(mare_Product *g, mare_Dtype dt) {
   const Plan *p = plan();
   if (work_of(g) <= 2 * p->piece[dt]) {
     run_whole(g, dt);
@@ -234,8 +234,8 @@ static void run_one (mare_Product *g, mare_Dtype dt) {
 /* -- tensors ------------------------------------------------------------------------- */
 
 /* the matrices of a, b and c; the last two dimensions of a batch */
-static mare_Product product (const mare_Tensor *a, const mare_Tensor *b, double beta,
-                             const mare_Tensor *c) {
+static mare_Product product(const mare_Tensor *a, const mare_Tensor *b, double beta,
+                            const mare_Tensor *c) {
   const int i = c->ndim - 2, j = c->ndim - 1;
   const mare_Product g = {
     .m = c->shape[i], .n = c->shape[j], .k = a->shape[j],
@@ -248,7 +248,7 @@ static mare_Product product (const mare_Tensor *a, const mare_Tensor *b, double 
 }
 
 /* one product with more rows instead of a batch: b repeats and a and c follow on */
-static bool merge (Job *w) {
+static bool merge(Job *w) {
   mare_Product *g = &w->g;
   if (g->m == 1) { /* the stride of one row is free */
     g->ai = w->ab;
@@ -259,7 +259,7 @@ static bool merge (Job *w) {
   return true;
 }
 
-void mare_gemm (const mare_Tensor *a, const mare_Tensor *b, double beta, mare_Tensor *c) {
+void mare_gemm(const mare_Tensor *a, const mare_Tensor *b, double beta, mare_Tensor *c) {
   mare_Product g = product(a, b, beta, c);
   if (c->ndim == 2) {
     run_one(&g, c->dtype);
@@ -271,15 +271,15 @@ void mare_gemm (const mare_Tensor *a, const mare_Tensor *b, double beta, mare_Te
   else if (c->numel > 0) run(&w, plan());
 }
 
-void mare_gemm_whole (const mare_Tensor *a, const mare_Tensor *b, double beta,
-                      mare_Tensor *c) {
+void mare_gemm_whole(const mare_Tensor *a, const mare_Tensor *b, double beta,
+                     mare_Tensor *c) {
   mare_Product g = product(a, b, beta, c);
   run_whole(&g, c->dtype);
 }
 
 /* x is (n, c), w is (k, c), bias is (k); y = x w' + bias is (n, k) */
-void mare_linear (const mare_Tensor *x, const mare_Tensor *w, const mare_Tensor *bias,
-                  mare_Tensor *y) {
+void mare_linear(const mare_Tensor *x, const mare_Tensor *w, const mare_Tensor *bias,
+                 mare_Tensor *y) {
   mare_Product g = {
     .m = y->shape[0], .n = y->shape[1], .k = x->shape[1],
     .a = x->data, .b = w->data, .c = y->data, .e = bias ? bias->data : NULL,
@@ -292,8 +292,8 @@ void mare_linear (const mare_Tensor *x, const mare_Tensor *w, const mare_Tensor 
 
 /* -- the plain product --------------------------------------------------------------- */
 
-void mare_gemm_plain (const mare_Tensor *a, const mare_Tensor *b, double beta,
-                      mare_Tensor *c) {
+void mare_gemm_plain(const mare_Tensor *a, const mare_Tensor *b, double beta,
+                     mare_Tensor *c) {
   const int d = c->ndim - 2;
   const int64_t batch = d == 1 ? c->shape[0] : 1, as = d == 1 ? a->stride[0] : 0;
   const int64_t bs = d == 1 ? b->stride[0] : 0, cs = d == 1 ? c->stride[0] : 0;

@@ -24,7 +24,7 @@ typedef struct mare_Product {
 } mare_Product;
 
 /* c' = b' a' + beta e' */
-static inline mare_Product mare_product_turn (const mare_Product *g) {
+static inline mare_Product mare_product_turn(const mare_Product *g) {
   const mare_Product t = {
     .m = g->n, .n = g->m, .k = g->k, .a = g->b, .b = g->a, .c = g->c, .e = g->e,
     .ai = g->bj, .ap = g->bp, .bp = g->ap, .bj = g->ai, .ei = g->ej, .ej = g->ei,

@@ -45,8 +45,8 @@ typedef struct Block {
 } Block;
 
 /* sum (rows, nv) += one number of each row of a times one row of b */
-INLINE NAME(step) (const int rows, const int nv, const real **g, int64_t ai, int64_t ap,
-                   const Vec *row, Vec sum[MAXROWS][MAXNV]) {
+INLINE NAME(step)(const int rows, const int nv, const real **g, int64_t ai, int64_t ap,
+                  const Vec *row, Vec sum[MAXROWS][MAXNV]) {
   EACH(i, rows) {
     const real x = g[i / 3][i % 3 * ai];
     EACH(j, nv) sum[i][j] += x * row[j];
@@ -55,7 +55,7 @@ INLINE NAME(step) (const int rows, const int nv, const real **g, int64_t ai, int
 }
 
 /* padded: the rows of b are whole vectors; otherwise they are a part of one */
-INLINE NAME(tile) (const int rows, const int nv, const bool padded, const Block *t) {
+INLINE NAME(tile)(const int rows, const int nv, const bool padded, const Block *t) {
   const real *a = t->a, *b = t->b, *e = t->e, *g[(MAXROWS + 2) / 3];
   const int64_t ai = t->ai, ap = t->ap, bp = t->bp;
   const Lanes last = lanes(t->last);
@@ -119,7 +119,7 @@ static void (*const NAME(tiles)[MAXNV + 1][MAXROWS])(const Block *) = {
 /* -- shuffles ------------------------------------------------------------------------ */
 
 /* the W x W transpose of t, in log2(W) rounds that interleave halves */
-INLINE NAME(transpose) (Vec t[W]) {
+INLINE NAME(transpose)(Vec t[W]) {
   Index low, high;
   for (int i = 0; i < W; i++) {
     low[i] = i / 2 + (i % 2) * W;
@@ -136,7 +136,7 @@ INLINE NAME(transpose) (Vec t[W]) {
 }
 
 /* t[0] = the sum of the lanes of t[0], that of t[1] ... */
-INLINE NAME(sums) (Vec t[W]) {
+INLINE NAME(sums)(Vec t[W]) {
   Index even, odd;
   for (int i = 0; i < W; i++) {
     even[i] = 2 * i;
@@ -152,7 +152,7 @@ INLINE NAME(sums) (Vec t[W]) {
 }
 
 /* t = a block of s with h rows and w columns; the rest is 0 */
-INLINE NAME(fetch) (Vec t[W], const real *s, int64_t pitch, int h, int w) {
+INLINE NAME(fetch)(Vec t[W], const real *s, int64_t pitch, int h, int w) {
   if (w == W)
     EACH(l, W) t[l] = l < h ? load(s + l * pitch) : (Vec){0};
   else
@@ -162,7 +162,7 @@ INLINE NAME(fetch) (Vec t[W], const real *s, int64_t pitch, int h, int w) {
 /* -- from sums to c: c = s + beta e -------------------------------------------------- */
 
 /* n numbers with a stride, n <= W */
-static inline Vec NAME(pick) (const real *p, int64_t stride, int n) {
+static inline Vec NAME(pick)(const real *p, int64_t stride, int n) {
   if (stride == 1) return part(p, lanes(n));
   if (stride == 0) return *p - (Vec){0};
   Vec v = {0};
@@ -171,7 +171,7 @@ static inline Vec NAME(pick) (const real *p, int64_t stride, int n) {
 }
 
 /* s (rows, cols) with rows pitch apart; the rows of c are contiguous */
-static void NAME(finish_rows) (const mare_Product *g, const real *s, int64_t pitch) {
+static void NAME(finish_rows)(const mare_Product *g, const real *s, int64_t pitch) {
   const real beta = (real)g->beta, *e = g->e;
   real *c = g->c;
   for (int64_t i = 0; i < g->m; i++, s += pitch, c += g->ci)
@@ -184,7 +184,7 @@ static void NAME(finish_rows) (const mare_Product *g, const real *s, int64_t pit
 }
 
 /* one W x W block of a product whose c has contiguous columns */
-static void NAME(finish_block) (const mare_Product *g, const real *s, int64_t pitch) {
+static void NAME(finish_block)(const mare_Product *g, const real *s, int64_t pitch) {
   const int h = (int)g->m, w = (int)g->n;
   Vec t[W];
   NAME(fetch)(t, s, pitch, h, W);
@@ -205,7 +205,7 @@ static void NAME(finish_block) (const mare_Product *g, const real *s, int64_t pi
   NAME(finish_rows)(&r, turned, W);
 }
 
-static void NAME(finish_numbers) (const mare_Product *g, const real *s, int64_t pitch) {
+static void NAME(finish_numbers)(const mare_Product *g, const real *s, int64_t pitch) {
   const real beta = (real)g->beta, *e = g->e;
   real *c = g->c;
   for (int64_t i = 0; i < g->m; i++)
@@ -216,8 +216,8 @@ static void NAME(finish_numbers) (const mare_Product *g, const real *s, int64_t 
 }
 
 /* rows i .. i + m - 1 and columns j .. j + n - 1 of g */
-static inline mare_Product NAME(window) (const mare_Product *g, int64_t i, int64_t m,
-                                         int64_t j, int64_t n) {
+static inline mare_Product NAME(window)(const mare_Product *g, int64_t i, int64_t m,
+                                        int64_t j, int64_t n) {
   mare_Product h = *g;
   h.m = m;
   h.n = n;
@@ -229,7 +229,7 @@ static inline mare_Product NAME(window) (const mare_Product *g, int64_t i, int64
 }
 
 /* s is vectors of W: reading up to the end of the last one is fine */
-static void NAME(finish) (const mare_Product *g, const real *s, int64_t pitch) {
+static void NAME(finish)(const mare_Product *g, const real *s, int64_t pitch) {
   if (g->cj == 1)
     NAME(finish_rows)(g, s, pitch);
   else if (g->ci != 1)
@@ -246,8 +246,8 @@ static void NAME(finish) (const mare_Product *g, const real *s, int64_t pitch) {
 /* -- the outer form ------------------------------------------------------------------ */
 
 /* panel (k, n), rows pitch apart, padded with 0 = b, contiguous along k */
-static void NAME(pack_columns) (int64_t k, int n, const real *b, int64_t bj, real *panel,
-                                int pitch) {
+static void NAME(pack_columns)(int64_t k, int n, const real *b, int64_t bj, real *panel,
+                               int pitch) {
   for (int j = 0; j < n; j += W)
     for (int64_t p = 0; p < k; p += W) {
       const int w = n - j < W ? n - j : W, h = k - p < W ? (int)(k - p) : W;
@@ -260,15 +260,15 @@ static void NAME(pack_columns) (int64_t k, int n, const real *b, int64_t bj, rea
 }
 
 /* the same when the rows of b are contiguous */
-static void NAME(pack_rows) (int64_t k, int n, const real *b, int64_t bp, real *panel,
-                             int pitch) {
+static void NAME(pack_rows)(int64_t k, int n, const real *b, int64_t bp, real *panel,
+                            int pitch) {
   for (; k > 0; k--, b += bp, panel += pitch)
     for (int j = 0; j < n; j += W)
       store(panel + j, part(b + j, lanes(n - j < W ? n - j : W)));
 }
 
-static void NAME(pack_numbers) (int64_t k, int n, const real *b, int64_t bp, int64_t bj,
-                                real *panel, int pitch) {
+static void NAME(pack_numbers)(int64_t k, int n, const real *b, int64_t bp, int64_t bj,
+                               real *panel, int pitch) {
   for (; k > 0; k--, b += bp, panel += pitch) {
     for (int j = 0; j < n; j++) panel[j] = b[j * bj];
     for (int j = n; j < pitch; j++) panel[j] = 0;
@@ -276,7 +276,7 @@ static void NAME(pack_numbers) (int64_t k, int n, const real *b, int64_t bp, int
 }
 
 /* columns j .. j + n - 1 of b */
-static void NAME(pack) (const mare_Product *g, int64_t j, int n, real *panel, int pitch) {
+static void NAME(pack)(const mare_Product *g, int64_t j, int n, real *panel, int pitch) {
   const real *b = (const real *)g->b + j * g->bj;
   if (g->bp == 1 && g->k * n > 2 * W) NAME(pack_columns)(g->k, n, b, g->bj, panel, pitch);
   else if (g->bj == 1) NAME(pack_rows)(g->k, n, b, g->bp, panel, pitch);
@@ -284,13 +284,13 @@ static void NAME(pack) (const mare_Product *g, int64_t j, int n, real *panel, in
 }
 
 /* rows of the next block where so many are left: no small one at the end */
-static inline int64_t NAME(next_rows) (int64_t left, int64_t most) {
+static inline int64_t NAME(next_rows)(int64_t left, int64_t most) {
   return left <= most ? left : left >= 2 * most ? most : (left + 1) / 2;
 }
 
 /* a slab whose sums cannot go straight to c; t knows all but a and c */
 static __attribute__((noinline)) void
-NAME(slab_finished) (const mare_Product *g, int64_t j, int n, Block *t, int nv) {
+NAME(slab_finished)(const mare_Product *g, int64_t j, int n, Block *t, int nv) {
   real sum[TILE * W] __attribute__((aligned(BYTES)));
   t->c = sum;
   t->ci = (n + W - 1) / W * W;
@@ -307,8 +307,8 @@ NAME(slab_finished) (const mare_Product *g, int64_t j, int n, Block *t, int nv) 
 ** A slab: all rows of c, n of its columns from j on, no more than a tile has.  The rows
 ** of these columns of b are bp apart, and padded if it is a panel.
 */
-static void NAME(slab) (const mare_Product *g, int64_t j, int n, const real *b,
-                        int64_t bp, bool padded) {
+static void NAME(slab)(const mare_Product *g, int64_t j, int n, const real *b,
+                       int64_t bp, bool padded) {
   const int wide = (n + W - 1) / W, last = n - (wide - 1) * W;
   const int nv = last < W && !padded ? 0 : wide;
   Block t = {
@@ -334,7 +334,7 @@ static void NAME(slab) (const mare_Product *g, int64_t j, int n, const real *b,
 }
 
 /* how many vectors to put across a tile, for this many rows and remaining columns */
-static int NAME(across) (int64_t m, int64_t n) {
+static int NAME(across)(int64_t m, int64_t n) {
   const int64_t left = n / W; /* what is no whole vector comes last and alone */
   if (left <= 3) return left > 0 ? (int)left : 1;
   if (m <= NAME(most_rows)[6] && left >= 6) return 6;
@@ -342,7 +342,7 @@ static int NAME(across) (int64_t m, int64_t n) {
 }
 
 /* g for k rows of b from p on; after the first rows it adds to c */
-static mare_Product NAME(rows_of_b) (const mare_Product *g, int64_t p, int64_t k) {
+static mare_Product NAME(rows_of_b)(const mare_Product *g, int64_t p, int64_t k) {
   mare_Product h = *g;
   h.k = k;
   h.a = (const real *)g->a + p * g->ap;
@@ -356,11 +356,11 @@ static mare_Product NAME(rows_of_b) (const mare_Product *g, int64_t p, int64_t k
   return h;
 }
 
-static int64_t NAME(cuts) (int64_t k, int64_t most) {
+static int64_t NAME(cuts)(int64_t k, int64_t most) {
   return k > most ? (k + most - 1) / most : 1;
 }
 
-static void NAME(outer_packed) (const mare_Product *g) {
+static void NAME(outer_packed)(const mare_Product *g) {
   real panel[PANEL] __attribute__((aligned(BYTES)));
   for (int64_t j = 0; j < g->n;) {
     const int64_t left = (g->n - j + W - 1) / W;
@@ -379,7 +379,7 @@ static void NAME(outer_packed) (const mare_Product *g) {
 }
 
 /* all columns, where b is contiguous along them */
-static void NAME(sweep) (const mare_Product *g) {
+static void NAME(sweep)(const mare_Product *g) {
   for (int64_t j = 0; j < g->n;) {
     const int most = NAME(across)(g->m, g->n - j) * W;
     const int n = g->n - j < most ? (int)(g->n - j) : most;
@@ -392,8 +392,8 @@ static void NAME(sweep) (const mare_Product *g) {
 ** panels (k, width), one for each width columns = b from column j on.  Row after row,
 ** so that few pages of b are in use at a time.
 */
-static void NAME(pack_wide) (const mare_Product *g, int64_t j, int n, real *panel,
-                             int width) {
+static void NAME(pack_wide)(const mare_Product *g, int64_t j, int n, real *panel,
+                            int width) {
   const real *b = (const real *)g->b + j;
   for (int64_t p = 0; p < g->k; p++, b += g->bp, panel += width)
     for (int i = 0; i < n; i += W) {
@@ -403,7 +403,7 @@ static void NAME(pack_wide) (const mare_Product *g, int64_t j, int n, real *pane
     }
 }
 
-static void NAME(outer_far) (const mare_Product *g) {
+static void NAME(outer_far)(const mare_Product *g) {
   enum { WIDTH = 2 * W, ROWS = 64, COLUMNS = 2 * PANEL / ROWS };
   real panel[ROWS * COLUMNS] __attribute__((aligned(BYTES)));
   const int64_t cuts = NAME(cuts)(g->k, ROWS);
@@ -423,7 +423,7 @@ static void NAME(outer_far) (const mare_Product *g) {
 }
 
 /* all of c for a few rows of a far b at a time, or all of b for a few rows of c */
-static void NAME(outer_near) (const mare_Product *g, bool far) {
+static void NAME(outer_near)(const mare_Product *g, bool far) {
   const int64_t cuts = NAME(cuts)(g->k, far ? 32 : 1024);
   const int64_t rows = g->k * g->n <= FAR ? 3 * MAXROWS : g->m;
   int64_t p = 0;
@@ -438,7 +438,7 @@ static void NAME(outer_near) (const mare_Product *g, bool far) {
   }
 }
 
-static void NAME(outer) (const mare_Product *g) {
+static void NAME(outer)(const mare_Product *g) {
   const bool far = g->k * g->bp > FAR;
   if (g->bj != 1 && g->n > 1) NAME(outer_packed)(g);
   else if (far && g->m >= 24) NAME(outer_far)(g);
@@ -451,8 +451,8 @@ static void NAME(outer) (const mare_Product *g) {
 ** s[i * cols + j] = row i of a times column j of b, both contiguous along k, for a
 ** block of rows x cols = W of which m x n count; g tells the strides
 */
-INLINE NAME(dots) (const int rows, const int cols, const mare_Product *g, const real *a,
-                   int64_t m, const real *b, int64_t n, real *s) {
+INLINE NAME(dots)(const int rows, const int cols, const mare_Product *g, const real *a,
+                  int64_t m, const real *b, int64_t n, real *s) {
   const real *x[W], *y[W];
   Vec sum[W], v[W];
   int64_t k = g->k;
@@ -480,7 +480,7 @@ INLINE NAME(dots) (const int rows, const int cols, const mare_Product *g, const 
 }
 
 /* all of g in blocks of rows x cols = W sums */
-INLINE NAME(dot_blocks) (const int rows, const int cols, const mare_Product *g) {
+INLINE NAME(dot_blocks)(const int rows, const int cols, const mare_Product *g) {
   real s[W] __attribute__((aligned(BYTES)));
   for (int64_t j = 0; j < g->n; j += cols)
     for (int64_t i = 0; i < g->m; i += rows) {
@@ -499,9 +499,9 @@ INLINE NAME(dot_blocks) (const int rows, const int cols, const mare_Product *g) 
 }
 
 /* rows of a block, for a product of m rows */
-static int NAME(dot_rows) (int64_t m) { return m == 1 ? 1 : m == 2 || W < 16 ? 2 : 4; }
+static int NAME(dot_rows)(int64_t m) { return m == 1 ? 1 : m == 2 || W < 16 ? 2 : 4; }
 
-static void NAME(dot) (const mare_Product *g) {
+static void NAME(dot)(const mare_Product *g) {
   const int rows = NAME(dot_rows)(g->m);
   if (rows == 1) NAME(dot_blocks)(1, W, g);
   else if (rows == 2) NAME(dot_blocks)(2, W / 2, g);
@@ -515,8 +515,8 @@ static void NAME(dot) (const mare_Product *g) {
 ** forms matters.  Rows of b that are not contiguous must be packed; those of c cost a
 ** transpose of every tile.
 */
-static int64_t NAME(outer_cost) (int64_t m, int64_t n, int64_t k, int64_t bj,
-                                 int64_t cj) {
+static int64_t NAME(outer_cost)(int64_t m, int64_t n, int64_t k, int64_t bj,
+                                int64_t cj) {
   const int64_t nv = (n + W - 1) / W, flow = m * nv < 8 ? 8 : m * nv;
   const bool pack = bj != 1 && n > 1, turn = cj != 1 && n > 1;
   const int64_t packing = pack ? nv * ((k + W - 1) / W) * 14 * W : 0;
@@ -525,7 +525,7 @@ static int64_t NAME(outer_cost) (int64_t m, int64_t n, int64_t k, int64_t bj,
   return flow * k * 7 / 6 + packing + turning;
 }
 
-static int64_t NAME(dot_cost) (int64_t m, int64_t n, int64_t k) {
+static int64_t NAME(dot_cost)(int64_t m, int64_t n, int64_t k) {
   const int64_t few = m < n ? m : n, many = m < n ? n : m;
   const int rows = NAME(dot_rows)(few), cols = W / rows;
   const int64_t blocks = ((few + rows - 1) / rows) * ((many + cols - 1) / cols);
@@ -533,7 +533,7 @@ static int64_t NAME(dot_cost) (int64_t m, int64_t n, int64_t k) {
 }
 
 /* too little work to think about: k and n up to W, rows of c contiguous */
-static void NAME(tiny) (const mare_Product *g) {
+static void NAME(tiny)(const mare_Product *g) {
   real panel[W * W] __attribute__((aligned(BYTES)));
   if (g->bj == 1 || g->n == 1)
     NAME(slab)(g, 0, (int)g->n, g->b, g->bp, false);
@@ -543,7 +543,7 @@ static void NAME(tiny) (const mare_Product *g) {
   }
 }
 
-static void NAME(small) (const mare_Product *g) {
+static void NAME(small)(const mare_Product *g) {
   const int64_t m = g->m, n = g->n, k = g->k;
   if (m <= 2 * MAXROWS && n <= W && k <= W && g->cj == 1) {
     NAME(tiny)(g);

@@ -17,28 +17,28 @@ typedef float FourNear __attribute__((vector_size(16), aligned(4), may_alias));
 typedef double Two __attribute__((vector_size(16)));
 typedef double TwoNear __attribute__((vector_size(16), aligned(8), may_alias));
 
-static __attribute__((noinline)) Four few_f32 (const float *p, int n) {
+static __attribute__((noinline)) Four few_f32(const float *p, int n) {
   return (Four){p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0};
 }
 
-static __attribute__((noinline)) void put_few_f32 (float *p, int n, Four v) {
+static __attribute__((noinline)) void put_few_f32(float *p, int n, Four v) {
   for (int i = 0; i < n; i++) p[i] = v[i];
 }
 
-static inline Four part_f32 (const float *p, int n) {
+static inline Four part_f32(const float *p, int n) {
   return n == 4 ? (Four)*(const FourNear *)p : few_f32(p, n);
 }
 
-static inline void put_f32 (float *p, int n, Four v) {
+static inline void put_f32(float *p, int n, Four v) {
   if (n == 4) *(FourNear *)p = v;
   else put_few_f32(p, n, v);
 }
 
-static inline Two part_f64 (const double *p, int n) {
+static inline Two part_f64(const double *p, int n) {
   return n == 2 ? (Two)*(const TwoNear *)p : (Two){p[0], 0};
 }
 
-static inline void put_f64 (double *p, int n, Two v) {
+static inline void put_f64(double *p, int n, Two v) {
   if (n == 2) *(TwoNear *)p = v;
   else p[0] = v[0];
 }
