@@ -2,31 +2,16 @@
 -- formulas, and with what it must refuse.
 
 local mare = require "mare"
+local estimators = require "spec.estimators"
 local models = mare.models
 local G = models.GaussianClassifier
 local reference = dofile "spec/fixtures/models_bayes.lua"
 
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.truthy(message:find(pattern, 1, true), message .. "\n  should contain: " .. pattern)
-  assert.truthy(message:find("gaussian_spec.lua:", 1, true), message)
-end
-
-local function f64(t) return mare.tensor(t, "f64") end
+local fails, f64, near = estimators.fails, estimators.f64, estimators.near_logs
 
 local function apart(a, b)
   if type(b) == "table" then b = f64(b) end
   return (a:to "f64" - b):abs():max():item()
-end
-
--- Relative to values of at least 1; what the reference cut off at the smallest number counts
--- as that.
-local function near(tolerance, got, expected)
-  expected = f64(expected):clamp(-700, math.huge)
-  got = got:to "f64":narrow(1, 1, expected:size(1)):clamp(-700, math.huge)
-  local off = ((got - expected):abs() / expected:abs():clamp(1, math.huge)):max():item()
-  assert.is_true(off < tolerance, ("off by %g"):format(off))
 end
 
 local iris = assert(mare.data.iris())

@@ -2,26 +2,15 @@
 -- and with what they must bear.
 
 local mare = require "mare"
+local estimators = require "spec.estimators"
 local models = mare.models
 local KNN, Regressor = models.KNN, models.KNNRegressor
 local reference = dofile "spec/fixtures/cluster.lua"
 local shared = dofile "spec/fixtures/models_bayes.lua"
 
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.truthy(message:find(pattern, 1, true), message .. "\n  should contain: " .. pattern)
-  assert.truthy(message:find("knn_spec.lua:", 1, true), message)
-end
+local fails, f64, near = estimators.fails, estimators.f64, estimators.near
 
-local function f64(t) return mare.tensor(t, "f64") end
 local function i64(t) return mare.tensor(t, "i64") end
-
-local function near(tolerance, got, expected)
-  if type(expected) == "table" then expected = f64(expected) end
-  local off = ((got:to "f64" - expected):abs() / expected:abs():clamp(1, math.huge)):max():item()
-  assert.is_true(off < tolerance, ("off by %g"):format(off))
-end
 
 local iris, digits = assert(mare.data.iris()), assert(mare.data.digits())
 local sets = {

@@ -2,19 +2,13 @@
 -- against the plain formulas, and with what they must refuse.
 
 local mare = require "mare"
-local regressors = require "spec.regressors"
+local estimators = require "spec.estimators"
 local models = mare.models
 local L, R = models.LinearRegression, models.Ridge
 local reference = dofile "spec/fixtures/models_regression.lua"
 
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.truthy(message:find(pattern, 1, true), message .. "\n  should contain: " .. pattern)
-  assert.truthy(message:find("linear_spec.lua:", 1, true), message)
-end
-
-local f64, near, agrees = regressors.f64, regressors.near, regressors.agrees
+local fails, f64, near, agrees =
+  estimators.fails, estimators.f64, estimators.near_all, estimators.agrees
 
 local x, y = f64(reference.diabetes.x), f64(reference.diabetes.y)
 local weights = {}

@@ -1,16 +1,12 @@
 -- The frame that all estimators share, tried on two small ones made here.
 
 local mare = require "mare"
+local estimators = require "spec.estimators"
 local models = mare.models
 local estimator = require "mare.models.estimator"
 local settings = require "mare.models.settings"
 
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.truthy(message:find(pattern, 1, true), message .. "\n  should contain: " .. pattern)
-  assert.truthy(message:find("models_spec.lua:", 1, true), message)
-end
+local fails = estimators.fails
 
 local function class_means(data)
   local x = data.x:to "f64"

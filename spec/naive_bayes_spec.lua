@@ -2,26 +2,12 @@
 -- with what it must refuse.
 
 local mare = require "mare"
+local estimators = require "spec.estimators"
 local models = mare.models
 local NB = models.NaiveBayes
 local reference = dofile "spec/fixtures/models_bayes.lua"
 
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.truthy(message:find(pattern, 1, true), message .. "\n  should contain: " .. pattern)
-  assert.truthy(message:find("naive_bayes_spec.lua:", 1, true), message)
-end
-
-local function f64(t) return mare.tensor(t, "f64") end
-
-local function near(tolerance, got, expected)
-  if type(expected) == "table" then expected = f64(expected) end
-  expected = expected:to "f64":clamp(-700, math.huge)
-  got = got:to "f64":narrow(1, 1, expected:size(1)):clamp(-700, math.huge)
-  local off = ((got - expected):abs() / expected:abs():clamp(1, math.huge)):max():item()
-  assert.is_true(off < tolerance, ("off by %g"):format(off))
-end
+local fails, f64, near = estimators.fails, estimators.f64, estimators.near_logs
 
 local function whole(list)
   local out = {}

@@ -1,15 +1,11 @@
 -- OneVsRest: classes one against the rest, several labels a row.
 
 local mare = require "mare"
+local estimators = require "spec.estimators"
 local models = mare.models
 local O, L = models.OneVsRest, models.LogisticRegression
 
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.truthy(message:find(pattern, 1, true), message .. "\n  should contain: " .. pattern)
-  assert.truthy(message:find("one_vs_rest_spec.lua:", 1, true), message)
-end
+local fails = estimators.fails
 
 local iris = assert(mare.data.iris())
 local x, y = iris.x:to "f64", iris.y

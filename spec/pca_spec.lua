@@ -1,29 +1,13 @@
 -- PCA against scikit-learn 1.2.1 (fixtures/cluster.py), and with what it must bear.
 
 local mare = require "mare"
+local estimators = require "spec.estimators"
 local models = mare.models
 local P = models.PCA
 local reference = dofile "spec/fixtures/cluster.lua"
 local shared = dofile "spec/fixtures/models_bayes.lua"
 
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.truthy(message:find(pattern, 1, true), message .. "\n  should contain: " .. pattern)
-  assert.truthy(message:find("pca_spec.lua:", 1, true), message)
-end
-
-local function f64(t) return mare.tensor(t, "f64") end
-
-local function off(got, expected)
-  if type(expected) == "table" then expected = f64(expected) end
-  return ((got:to "f64" - expected):abs() / expected:abs():clamp(1, math.huge)):max():item()
-end
-
-local function near(tolerance, got, expected)
-  local by = off(got, expected)
-  assert.is_true(by < tolerance, ("off by %g"):format(by))
-end
+local fails, f64, near = estimators.fails, estimators.f64, estimators.near
 
 local iris, digits = assert(mare.data.iris()), assert(mare.data.digits())
 local sets = { iris = iris.x:to "f64", wine = f64(shared.wine.x), cancer = f64(shared.cancer.x),

@@ -1,17 +1,13 @@
 -- Perceptron against scikit-learn 1.2.1 (fixtures/linear_classifiers.py) and the plain rule.
 
 local mare = require "mare"
+local estimators = require "spec.estimators"
 local models = mare.models
 local P = models.Perceptron
 local reference = dofile "spec/fixtures/linear_classifiers.lua"
 local data = dofile "spec/fixtures/models_bayes.lua"
 
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.truthy(message:find(pattern, 1, true), message .. "\n  should contain: " .. pattern)
-  assert.truthy(message:find("perceptron_spec.lua:", 1, true), message)
-end
+local fails = estimators.fails
 
 local function apart(a, b)
   if type(b) == "table" then b = mare.tensor(b, "f64") end

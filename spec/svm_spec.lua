@@ -1,25 +1,13 @@
 -- LinearSVM against scikit-learn 1.2.1's SVC and scipy (fixtures/linear_classifiers.py).
 
 local mare = require "mare"
+local estimators = require "spec.estimators"
 local models = mare.models
 local V = models.LinearSVM
 local reference = dofile "spec/fixtures/linear_classifiers.lua"
 local data = dofile "spec/fixtures/models_bayes.lua"
 
-local function fails(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.truthy(message:find(pattern, 1, true), message .. "\n  should contain: " .. pattern)
-  assert.truthy(message:find("svm_spec.lua:", 1, true), message)
-end
-
-local function f64(t) return mare.tensor(t, "f64") end
-
-local function apart(a, b)
-  if type(b) == "table" then b = f64(b) end
-  b = b:to "f64"
-  return ((a:to "f64" - b):abs() / b:abs():clamp(1, math.huge)):max():item()
-end
+local fails, f64, apart = estimators.fails, estimators.f64, estimators.off
 
 local iris = assert(mare.data.iris())
 local ix = iris.x:to "f64"
