@@ -139,6 +139,26 @@ describe("a forked child", function()
     assert.equal(first, values())
   end)
 
+  it("works while its parent's LAPACK goes on with a call that was left", function()
+    mare.seed(3)
+    local a = mare.randn(1000, 1000)
+    local function value() return ("%a"):format(mare.linalg.inv(a)[{ 3, 7 }]:item()) end
+    local first, left = value(), 0
+    for _ = 1, 4 do
+      local asked = 0
+      debug.sethook(function()
+        asked = asked + 1
+        if debug.getinfo(2, "S").source == "=mare" and asked > 3 then error("left", 0) end
+      end, "", 1000)
+      local ok = pcall(mare.linalg.inv, a)
+      debug.sethook()
+      left = left + (ok and 0 or 1)
+      assert.equal(first, child(value))
+    end
+    demand(left > 0, "no call was left")
+    assert.equal(first, value())
+  end)
+
   it("has threads of its own, and as many as it sets", function()
     mare.threads(4)
     local first = work()
@@ -208,6 +228,10 @@ describe("a forked child", function()
       local text, ok = run(folder .. "/pool")
       demand(ok, "%s", text)
     end
+    compile("-o " .. folder .. "/aside spec/tsan/aside.c src/base/aside.c "
+      .. "src/base/storage.c src/base/pool.c src/base/cores.c -lpthread")
+    local text, ok = run(folder .. "/aside")
+    demand(ok, "%s", text)
   end)
 end)
 

@@ -345,7 +345,7 @@ static void after_fork(void) {
 ** lua_close unloads the libraries it has loaded, and workers would lose the code
 ** they stand on: from the first of them on this library stays in memory.
 */
-static void stay_loaded(void) {
+void mare_stay_loaded(void) {
   Dl_info me;
   if (dladdr((void *)&slots, &me) != 0 && me.dli_fname != NULL)
     dlopen(me.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
@@ -356,7 +356,7 @@ static void stay_loaded(void) {
 ** pthread_once itself is made for forks in the middle of it.
 */
 static void hook(void) {
-  stay_loaded();
+  mare_stay_loaded();
   hooked = pthread_atfork(NULL, NULL, after_fork) == 0;
 }
 

@@ -58,6 +58,7 @@ void mare_go_on(void); /* the answer has been dealt with */
 /* a thread to which no signal of the host is delivered, except for its own faults */
 bool mare_thread_start(pthread_t *t, const pthread_attr_t *attr, void *(*run)(void *),
                        void *arg);
+void mare_stay_loaded(void); /* before the first: this library stays in memory */
 /* this one runs all pieces of its jobs itself, and keeps no caller from a core */
 void mare_thread_alone(void);
 

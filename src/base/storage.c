@@ -321,3 +321,12 @@ void mare_scratch_free(mare_Heap *h, void *p) {
   h->scratch -= s->capacity;
   block_give(h, s);
 }
+
+bool mare_scratch_count(mare_Heap *h, size_t nbytes) {
+  if (past_limit(h, nbytes)) return false;
+  cache_shrink(h, MARE_NCLASS, spare(h, nbytes));
+  h->scratch += nbytes;
+  return true;
+}
+
+void mare_scratch_uncount(mare_Heap *h, size_t nbytes) { h->scratch -= nbytes; }

@@ -51,5 +51,8 @@ void mare_storage_release(mare_Storage *s);                  /* NULL is allowed 
 
 void *mare_scratch(mare_Heap *h, size_t nbytes); /* working memory, or NULL */
 void mare_scratch_free(mare_Heap *h, void *p);   /* NULL is allowed */
+/* working memory that is held for this heap, but elsewhere; false: past the limit */
+bool mare_scratch_count(mare_Heap *h, size_t nbytes);
+void mare_scratch_uncount(mare_Heap *h, size_t nbytes);
 
 #endif

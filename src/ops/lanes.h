@@ -58,6 +58,10 @@ typedef struct mare_Mix {
   double keep, spread;
 } mare_Mix;
 
+typedef struct mare_Carry { /* the sums of 16 lanes so far */
+  int64_t bits[16]; /* of double or int64_t */
+} mare_Carry;
+
 typedef struct mare_Lanes {
   mare_Chunk *chunk[MARE_NREDUCTION][MARE_NDTYPE];    /* NULL: widen first */
   mare_Chunk *squares[MARE_NREAL]; /* norm 2 */
@@ -66,7 +70,7 @@ typedef struct mare_Lanes {
   void (*widen[MARE_NDTYPE][MARE_NDTYPE])(int64_t n, const void *x, void *y);
   void (*divide[MARE_NREAL])(int64_t m, const double *acc, double by, void *y);
   void (*cumsum[MARE_NDTYPE])(int64_t n, int64_t m, const void *x, int64_t xs, int64_t xl,
-                              void *y, int64_t ys, int64_t yl);
+                              void *y, int64_t ys, int64_t yl, mare_Carry *carry);
   mare_TileKernel *softmax[MARE_NREAL], *softmax_backward[MARE_NREAL];
   mare_TileStats *stats[MARE_NREAL];
   /* sum exp(x - m) over n contiguous values; y = exp(x - m), unless NULL */

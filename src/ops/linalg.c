@@ -8,12 +8,16 @@
 ** LAPACK runs its products on whatever BLAS it finds, on one thread or in pools of its
 ** own; the big work of Cholesky and of triangular systems is therefore done by
 ** mare_gemm, and LAPACK or plain loops see the blocks on the diagonal only.
+**
+** A long call of LAPACK is made on a thread of its own, on memory of its own, so that a
+** hook can end the wait for it: aside.h.
 */
 #include "linalg.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "../base/aside.h"
 #include "../base/pool.h"
 #include "ops.h"
 
@@ -182,14 +186,23 @@ static bool finite64(const double *p, int64_t n) {
   return sum == 0;
 }
 
+/* of n numbers; asks between the rows of a matrix */
+static bool all_finite(const mare_Tensor *a, const char *p) {
+  const int64_t m = rows_of(a), n = columns_of(a);
+  const int64_t row = n * (int64_t)mare_sizeof[a->dtype];
+  for (int64_t i = 0; i < m && (i % 64 || !mare_stopping()); i++, p += row)
+    if (!(a->dtype == MARE_F32 ? finite32((const float *)p, n)
+                               : finite64((const double *)p, n)))
+      return false;
+  return true;
+}
+
 /* LAPACK is there, and every matrix of a contiguous tensor is finite */
 static mare_Status ready(const mare_Tensor *a, int64_t bad[2]) {
   if (!have_lapack()) return MARE_NOLAPACK;
-  const int64_t each = rows_of(a) * columns_of(a);
   bad[0] = bad[1] = 0;
   for (int64_t q = 0; q < batch_of(a, 2); q++) {
-    const void *p = part(a, 2, q);
-    if (a->dtype == MARE_F32 ? finite32(p, each) : finite64(p, each)) continue;
+    if (all_finite(a, part(a, 2, q))) continue;
     bad[0] = q + 1;
     return MARE_NOTFINITE;
   }
@@ -372,35 +385,63 @@ mare_Status mare_cholesky(mare_Heap *h, mare_Tensor *a, int64_t bad[2]) {
   return st;
 }
 
-/* -- working memory ------------------------------------------------------------------ */
+/* -- calls of the library ------------------------------------------------------------ */
 
-typedef struct Work { /* of a routine: numbers, integers, and room of our own */
-  mare_Heap *heap;
+/* what a routine reads and writes: matrices A, B, C and a vector of numbers or pivots */
+enum { A, B, C, S };
+
+typedef struct Call {
+  mare_Aside aside;
+  void (*routine)(struct Call *c);
   mare_Dtype dtype;
-  lapack_int n; /* numbers that the routine wants */
-  void *numbers, *own;
-  lapack_int *integers;
-} Work;
+  char job;
+  lapack_int m, n, k, ld, info, rank;
+  double rcond;
+  void *part[MARE_ASIDE_PARTS];
+  void *numbers; /* room to work in */
+  lapack_int *integers, nnumber, ninteger;
+} Call;
 
-static void close_work(Work *w) {
-  mare_scratch_free(w->heap, w->numbers);
+static void operand(Call *c, int i, void *p, int64_t n) {
+  c->aside.part[i] = p;
+  c->aside.bytes[i] = (size_t)n * mare_sizeof[c->dtype];
 }
 
-/*
-** asked: what the routine wrote as the size it wants; in f32 it may have lost its last
-** digits.
-*/
-static mare_Status open_work(Work *w, double asked, int64_t integers, int64_t own) {
-  const size_t size = mare_sizeof[w->dtype];
-  w->n = (lapack_int)(asked * (1 + 1e-6)) + 1;
-  const size_t numbers = ((size_t)w->n * size + 63) / 64 * 64;
-  const size_t more = ((size_t)own * size + 63) / 64 * 64;
-  const size_t all = numbers + more + (size_t)integers * sizeof(lapack_int);
-  w->numbers = mare_scratch(w->heap, all);
-  if (!w->numbers) return MARE_NOMEM;
-  w->own = (char *)w->numbers + numbers;
-  w->integers = (lapack_int *)((char *)w->own + more);
-  return MARE_OK;
+static size_t padded(size_t n) { return (n + 63) / 64 * 64; }
+
+static size_t bytes_of_numbers(const Call *c) {
+  return padded((size_t)c->nnumber * mare_sizeof[c->dtype]);
+}
+
+/* how much room the routine wants; in f32 the number may have lost its last digits */
+static void ask_room(Call *c, void (*routine)(Call *)) {
+  double asked = 0;
+  lapack_int integers = 0;
+  Call ask = *c;
+  ask.numbers = &asked;
+  ask.integers = &integers;
+  ask.nnumber = ask.ninteger = -1;
+  routine(&ask);
+  const lapack_int n = (lapack_int)(get(c->dtype, &asked, 0) * (1 + 1e-6)) + 1;
+  if (n > c->nnumber) c->nnumber = n;
+  if (integers > c->ninteger) c->ninteger = integers;
+}
+
+static void run(mare_Aside *a) {
+  Call *c = (Call *)a;
+  memcpy(c->part, a->part, sizeof c->part);
+  c->numbers = a->room;
+  c->integers = (lapack_int *)((char *)a->room + bytes_of_numbers(c));
+  c->routine(c);
+}
+
+static mare_Status call(mare_Heap *h, Call *c, void (*routine)(Call *),
+                        double operations) {
+  c->routine = routine;
+  c->aside.run = run;
+  c->aside.size = sizeof *c;
+  c->aside.room_bytes = bytes_of_numbers(c) + (size_t)c->ninteger * sizeof(lapack_int);
+  return mare_aside(h, &c->aside, operations);
 }
 
 /* -- eigenvalues --------------------------------------------------------------------- */
@@ -422,35 +463,39 @@ static void turn(mare_Dtype dt, void *p, int64_t n, int64_t step) {
 /* the eigenvectors stand in the rows; spare is a matrix of room */
 static void columns_of_rows(mare_Tensor *v, void *spare) {
   const int64_t n = v->shape[0], size = (int64_t)mare_sizeof[v->dtype];
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = 0; i < n && !mare_stopping(); i++) {
     char *row = v->data + i * n * size;
     if (points_down(v->dtype, row, n, 1)) turn(v->dtype, row, n, 1);
   }
-  memcpy(spare, v->data, (size_t)(n * n * size));
   mare_Tensor from = matrix_at(spare, v->dtype, n, n);
+  mare_copy(&from, v);
   from = transposed_of(&from);
   mare_copy(v, &from);
 }
 
+static void syevd(Call *c) {
+  c->info = LAPACK(syevd, c->dtype, c->job, 'U', c->n, c->part[A], c->n, c->part[S],
+                   c->numbers, c->nnumber, c->integers, c->ninteger);
+}
+
 static mare_Status eigen(mare_Heap *h, char job, mare_Tensor *a, mare_Tensor *w,
                          int64_t bad[2]) {
-  const lapack_int n = (lapack_int)columns_of(a);
-  const mare_Dtype dt = a->dtype;
+  const int64_t n = columns_of(a);
+  Call c = {.dtype = a->dtype, .job = job, .n = (lapack_int)n};
   mare_Status st = ready(a, bad);
   if (st != MARE_OK || a->numel == 0) return st;
-  Work k = {.heap = h, .dtype = dt};
-  double asked = 0;
-  lapack_int integers = 0;
-  (void)LAPACK(syevd, dt, job, 'U', n, NULL, n, NULL, (void *)&asked, -1, &integers, -1);
-  st = open_work(&k, get(dt, &asked, 0), integers, job == 'V' ? (int64_t)n * n : 0);
+  void *spare = mare_scratch(h, job == 'V' ? (size_t)(n * n) * mare_sizeof[a->dtype] : 0);
+  if (!spare) return MARE_NOMEM;
+  ask_room(&c, syevd);
   for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
     mare_Tensor m = matrix(a, q);
-    if (LAPACK(syevd, dt, job, 'U', n, (void *)m.data, n, part(w, 1, q), k.numbers, k.n,
-               k.integers, integers))
-      st = failed(MARE_DIVERGED, q, 0, bad);
-    else if (job == 'V') columns_of_rows(&m, k.own);
+    operand(&c, A, m.data, n * n);
+    operand(&c, S, part(w, 1, q), n);
+    st = call(h, &c, syevd, 9.0 * (double)(n * n * n));
+    if (st == MARE_OK && c.info) st = failed(MARE_DIVERGED, q, 0, bad);
+    else if (st == MARE_OK && job == 'V') columns_of_rows(&m, spare);
   }
-  close_work(&k);
+  mare_scratch_free(h, spare);
   return st;
 }
 
@@ -467,7 +512,7 @@ mare_Status mare_eigvalsh(mare_Heap *h, mare_Tensor *a, mare_Tensor *w, int64_t 
 /* u is (m, k), vh is (k, n) */
 static void point_up(mare_Dtype dt, void *u, void *vh, int64_t m, int64_t k, int64_t n) {
   const int64_t size = (int64_t)mare_sizeof[dt];
-  for (int64_t j = 0; j < k; j++) {
+  for (int64_t j = 0; j < k && !mare_stopping(); j++) {
     char *column = (char *)u + j * size;
     if (!points_down(dt, column, m, k)) continue;
     turn(dt, column, m, k);
@@ -475,28 +520,31 @@ static void point_up(mare_Dtype dt, void *u, void *vh, int64_t m, int64_t k, int
   }
 }
 
-/* to LAPACK a is (n, m): its left side is vh and its right side u */
+/* to LAPACK a is (n, m): its left side, B, is vh and its right side, C, is u */
+static void gesdd(Call *c) {
+  c->info = LAPACK(gesdd, c->dtype, c->job, c->n, c->m, c->part[A], c->n, c->part[S],
+                   c->part[B], c->n, c->part[C], c->k, c->numbers, c->nnumber,
+                   c->integers);
+}
+
 mare_Status mare_svd(mare_Heap *h, mare_Tensor *a, mare_Tensor *u, mare_Tensor *s,
                      mare_Tensor *vh, int64_t bad[2]) {
-  const lapack_int m = (lapack_int)rows_of(a), n = (lapack_int)columns_of(a);
-  const lapack_int k = m < n ? m : n;
-  const mare_Dtype dt = a->dtype;
-  const char job = u ? 'S' : 'N';
+  const int64_t m = rows_of(a), n = columns_of(a), k = m < n ? m : n;
+  Call c = {.dtype = a->dtype, .job = u ? 'S' : 'N', .m = (lapack_int)m,
+            .n = (lapack_int)n, .k = (lapack_int)k, .ninteger = 8 * (lapack_int)k};
   mare_Status st = ready(a, bad);
   if (st != MARE_OK || a->numel == 0) return st;
-  Work w = {.heap = h, .dtype = dt};
-  double asked = 0;
-  (void)LAPACK(gesdd, dt, job, n, m, NULL, n, NULL, NULL, n, NULL, k, (void *)&asked, -1,
-               NULL);
-  st = open_work(&w, get(dt, &asked, 0), 8 * (int64_t)k, 0);
+  ask_room(&c, gesdd);
   for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
-    void *left = u ? part(vh, 2, q) : NULL, *right = u ? part(u, 2, q) : NULL;
-    if (LAPACK(gesdd, dt, job, n, m, part(a, 2, q), n, part(s, 1, q), left, n, right, k,
-               w.numbers, w.n, w.integers))
-      st = failed(MARE_DIVERGED, q, 0, bad);
-    else if (u) point_up(dt, right, left, m, k, n);
+    operand(&c, A, part(a, 2, q), m * n);
+    operand(&c, S, part(s, 1, q), k);
+    if (u) operand(&c, B, part(vh, 2, q), k * n);
+    if (u) operand(&c, C, part(u, 2, q), m * k);
+    st = call(h, &c, gesdd, 10.0 * (double)(m * n * k));
+    if (st == MARE_OK && c.info) st = failed(MARE_DIVERGED, q, 0, bad);
+    else if (st == MARE_OK && u)
+      point_up(a->dtype, part(u, 2, q), part(vh, 2, q), m, k, n);
   }
-  close_work(&w);
   return st;
 }
 
@@ -511,72 +559,105 @@ static void take_upper(const mare_Tensor *a, mare_Tensor *r) {
     memset(r->data + i * n * size, 0, (size_t)(i * size));
 }
 
+static void gelqf(Call *c) {
+  c->info = LAPACK(gelqf, c->dtype, c->n, c->m, c->part[A], c->n, c->part[S], c->numbers,
+                   c->nnumber);
+}
+
+static void orglq(Call *c) {
+  c->info = LAPACK(orglq, c->dtype, c->k, c->m, c->k, c->part[A], c->n, c->part[S],
+                   c->numbers, c->nnumber);
+}
+
 /* to LAPACK a is (n, m), and its LQ is r' q' */
 mare_Status mare_qr(mare_Heap *h, mare_Tensor *a, mare_Tensor *q, mare_Tensor *r,
                     int64_t bad[2]) {
-  const lapack_int m = (lapack_int)rows_of(a), n = (lapack_int)columns_of(a);
-  const lapack_int k = m < n ? m : n;
-  const mare_Dtype dt = a->dtype;
+  const int64_t m = rows_of(a), n = columns_of(a), k = m < n ? m : n;
+  const double operations = 2.0 * (double)(m * n * k);
+  Call c = {.dtype = a->dtype, .m = (lapack_int)m, .n = (lapack_int)n,
+            .k = (lapack_int)k};
   mare_Status st = ready(a, bad);
   if (st != MARE_OK || a->numel == 0) return st;
-  Work w = {.heap = h, .dtype = dt};
-  double asked = 0, also = 0;
-  (void)LAPACK(gelqf, dt, n, m, NULL, n, NULL, (void *)&asked, -1);
-  (void)LAPACK(orglq, dt, k, m, k, NULL, n, NULL, (void *)&also, -1);
-  st = open_work(&w, fmax(get(dt, &asked, 0), get(dt, &also, 0)), 0, k);
+  void *scales = mare_scratch(h, (size_t)k * mare_sizeof[a->dtype]);
+  if (!scales) return MARE_NOMEM;
+  ask_room(&c, gelqf);
+  ask_room(&c, orglq);
+  operand(&c, S, scales, k);
   for (int64_t i = 0; going_on(&st) && i < batch_of(a, 2); i++) {
     mare_Tensor ai = matrix(a, i), qi = matrix(q, i), ri = matrix(r, i);
-    (void)LAPACK(gelqf, dt, n, m, (void *)ai.data, n, w.own, w.numbers, w.n);
+    const mare_Tensor left = block(&ai, 0, m, 0, k);
+    operand(&c, A, ai.data, m * n);
+    st = call(h, &c, gelqf, operations);
     if (!going_on(&st)) break;
     take_upper(&ai, &ri);
-    (void)LAPACK(orglq, dt, k, m, k, (void *)ai.data, n, w.own, w.numbers, w.n);
-    const mare_Tensor left = block(&ai, 0, m, 0, k);
+    st = call(h, &c, orglq, operations);
     mare_copy(&qi, &left);
   }
-  close_work(&w);
+  mare_scratch_free(h, scales);
   return st;
 }
 
 /* -- LU ------------------------------------------------------------------------------ */
 
+static void getrf(Call *c) { /* S: the pivots */
+  c->info = LAPACK(getrf, c->dtype, c->n, c->n, c->part[A], c->n, c->part[S]);
+}
+
+static void getrs(Call *c) { /* B is a right side (k, n) */
+  c->info = LAPACK(getrs, c->dtype, 'T', c->n, c->k, c->part[A], c->n, c->part[S],
+                   c->part[B], c->n);
+}
+
+static void getri(Call *c) {
+  c->info = LAPACK(getri, c->dtype, c->n, c->part[A], c->n, c->part[S], c->numbers,
+                   c->nnumber);
+}
+
+static mare_Status factors(mare_Heap *h, Call *c, void *a, void *pivots) {
+  const int64_t n = c->n;
+  operand(c, A, a, n * n);
+  operand(c, S, pivots, n); /* an integer takes no more than a number */
+  return call(h, c, getrf, (double)(n * n * n));
+}
+
 mare_Status mare_solve(mare_Heap *h, mare_Tensor *a, mare_Tensor *b, int64_t bad[2]) {
-  const lapack_int n = (lapack_int)columns_of(a), k = (lapack_int)columns_of(b);
-  const mare_Dtype dt = a->dtype;
+  const int64_t n = columns_of(a), k = columns_of(b);
+  const size_t size = mare_sizeof[a->dtype], right = padded((size_t)(n * k) * size);
+  Call c = {.dtype = a->dtype, .n = (lapack_int)n, .k = (lapack_int)k};
   mare_Status st = ready(a, bad);
   if (st != MARE_OK || a->numel == 0) return st;
-  Work w = {.heap = h, .dtype = dt};
-  st = open_work(&w, 0, n, (int64_t)n * k);
+  char *own = mare_scratch(h, right + (size_t)n * size);
+  if (!own) return MARE_NOMEM;
   for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
-    mare_Tensor bq = matrix(b, q), x = matrix_at(w.own, dt, k, n), xt = transposed_of(&x);
-    void *lu = part(a, 2, q);
-    const lapack_int pivot = LAPACK(getrf, dt, n, n, lu, n, w.integers);
-    if (pivot > 0) st = failed(MARE_SINGULAR, q, pivot, bad);
-    if (pivot > 0 || k == 0 || !going_on(&st)) continue;
+    mare_Tensor bq = matrix(b, q), x = matrix_at(own, a->dtype, k, n);
+    mare_Tensor xt = transposed_of(&x);
+    operand(&c, B, NULL, 0);
+    st = factors(h, &c, part(a, 2, q), own + right);
+    if (st == MARE_OK && c.info > 0) st = failed(MARE_SINGULAR, q, c.info, bad);
+    if (k == 0 || !going_on(&st)) continue;
     mare_copy(&xt, &bq);
-    (void)LAPACK(getrs, dt, 'T', n, k, lu, n, w.integers, w.own, n);
+    operand(&c, B, own, n * k);
+    st = call(h, &c, getrs, 2.0 * (double)(n * n * k));
     mare_copy(&bq, &xt);
   }
-  close_work(&w);
+  mare_scratch_free(h, own);
   return st;
 }
 
 mare_Status mare_inverse(mare_Heap *h, mare_Tensor *a, int64_t bad[2]) {
-  const lapack_int n = (lapack_int)columns_of(a);
-  const mare_Dtype dt = a->dtype;
+  const int64_t n = columns_of(a);
+  Call c = {.dtype = a->dtype, .n = (lapack_int)n};
   mare_Status st = ready(a, bad);
   if (st != MARE_OK || a->numel == 0) return st;
-  Work w = {.heap = h, .dtype = dt};
-  double asked = 0;
-  (void)LAPACK(getri, dt, n, NULL, n, NULL, (void *)&asked, -1);
-  st = open_work(&w, get(dt, &asked, 0), n, 0);
+  void *pivots = mare_scratch(h, (size_t)n * mare_sizeof[a->dtype]);
+  if (!pivots) return MARE_NOMEM;
+  ask_room(&c, getri);
   for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
-    void *p = part(a, 2, q);
-    lapack_int pivot = LAPACK(getrf, dt, n, n, p, n, w.integers);
-    if (pivot == 0 && going_on(&st))
-      pivot = LAPACK(getri, dt, n, p, n, w.integers, w.numbers, w.n);
-    if (pivot > 0) st = failed(MARE_SINGULAR, q, pivot, bad);
+    st = factors(h, &c, part(a, 2, q), pivots);
+    if (c.info == 0 && going_on(&st)) st = call(h, &c, getri, 2.0 * (double)(n * n * n));
+    if (st == MARE_OK && c.info > 0) st = failed(MARE_SINGULAR, q, c.info, bad);
   }
-  close_work(&w);
+  mare_scratch_free(h, pivots);
   return st;
 }
 
@@ -595,32 +676,39 @@ static void determinant(mare_Dtype dt, const void *lu, const lapack_int *pivot, 
 }
 
 mare_Status mare_det(mare_Heap *h, mare_Tensor *a, mare_Tensor *y, int64_t bad[2]) {
-  const lapack_int n = (lapack_int)columns_of(a);
-  const mare_Dtype dt = a->dtype;
+  const int64_t n = columns_of(a);
+  Call c = {.dtype = a->dtype, .n = (lapack_int)n};
   mare_Status st = ready(a, bad);
   if (st != MARE_OK || y->numel == 0) return st;
-  Work w = {.heap = h, .dtype = dt};
-  st = open_work(&w, 0, n, 0);
+  void *pivots = mare_scratch(h, (size_t)n * mare_sizeof[a->dtype]);
+  if (!pivots) return MARE_NOMEM;
   for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
     void *p = part(a, 2, q);
-    if (n > 0) (void)LAPACK(getrf, dt, n, n, p, n, w.integers);
-    determinant(dt, p, w.integers, n, columns_of(y) == 2, part(y, 1, q));
+    if (n > 0) st = factors(h, &c, p, pivots);
+    if (st == MARE_OK)
+      determinant(a->dtype, p, pivots, n, columns_of(y) == 2, part(y, 1, q));
   }
-  close_work(&w);
+  mare_scratch_free(h, pivots);
   return st;
 }
 
 /* -- least squares ------------------------------------------------------------------- */
 
+static void gelsd(Call *c) {
+  c->info = LAPACK(gelsd, c->dtype, c->m, c->n, c->k, c->part[A], c->m, c->part[B], c->ld,
+                   c->part[S], c->rcond, &c->rank, c->numbers, c->nnumber, c->integers);
+}
+
 /* LAPACK's own order: at is a' (n, m) and bt is b' (k, the larger of m and n) */
 mare_Status mare_lstsq(mare_Heap *h, const mare_Tensor *a, const mare_Tensor *b,
                        double rcond, mare_Tensor *x, mare_Tensor *s, mare_Tensor *rank,
                        int64_t bad[2]) {
-  const lapack_int m = (lapack_int)rows_of(a), n = (lapack_int)columns_of(a);
-  /* LAPACK refuses to solve for nothing */
-  const lapack_int k = columns_of(b) ? (lapack_int)columns_of(b) : 1;
-  const lapack_int ld = m > n ? m : n;
+  const int64_t m = rows_of(a), n = columns_of(a), least = m < n ? m : n;
+  const int64_t k = columns_of(b) ? columns_of(b) : 1; /* LAPACK solves for something */
+  const int64_t ld = m > n ? m : n;
   const mare_Dtype dt = a->dtype;
+  Call c = {.dtype = dt, .m = (lapack_int)m, .n = (lapack_int)n, .k = (lapack_int)k,
+            .ld = (lapack_int)ld, .rcond = rcond};
   mare_Status st = ready(a, bad);
   if (st == MARE_OK && (st = ready(b, bad)) == MARE_NOTFINITE) bad[1] = 2;
   if (st == MARE_OK && a->numel == 0) {
@@ -628,31 +716,28 @@ mare_Status mare_lstsq(mare_Heap *h, const mare_Tensor *a, const mare_Tensor *b,
     mare_fill(rank, 0);
   }
   if (st != MARE_OK || a->numel == 0) return st;
-  Work w = {.heap = h, .dtype = dt};
-  double asked = 0;
-  lapack_int integers = 0, r = 0;
-  (void)LAPACK(gelsd, dt, m, n, k, NULL, m, NULL, ld, NULL, rcond, &r, (void *)&asked, -1,
-               &integers);
-  st = open_work(&w, get(dt, &asked, 0), integers, (int64_t)m * n + (int64_t)ld * k);
-  if (st != MARE_OK) return st;
-  mare_Tensor at = matrix_at(w.own, dt, n, m);
-  mare_Tensor bt = matrix_at(w.own, dt, k, ld);
+  ask_room(&c, gelsd);
+  char *own = mare_scratch(h, (size_t)(m * n + ld * k) * mare_sizeof[dt]);
+  if (!own) return MARE_NOMEM;
+  mare_Tensor at = matrix_at(own, dt, n, m), bt = matrix_at(own, dt, k, ld);
   bt.data += at.numel * (int64_t)mare_sizeof[dt];
   mare_Tensor ta = transposed_of(&at), tb = transposed_of(&bt);
   mare_Tensor right = block(&tb, 0, m, 0, columns_of(b));
   const mare_Tensor result = block(&tb, 0, n, 0, columns_of(b));
+  operand(&c, A, at.data, m * n);
+  operand(&c, B, bt.data, ld * k);
   mare_fill(&bt, 0);
   for (int64_t q = 0; going_on(&st) && q < batch_of(a, 2); q++) {
     const mare_Tensor aq = matrix(a, q), bq = matrix(b, q);
     mare_Tensor xq = matrix(x, q);
     mare_copy(&ta, &aq);
     mare_copy(&right, &bq);
-    if (LAPACK(gelsd, dt, m, n, k, (void *)at.data, m, (void *)bt.data, ld, part(s, 1, q),
-               rcond, &r, w.numbers, w.n, w.integers))
-      st = failed(MARE_DIVERGED, q, 0, bad);
+    operand(&c, S, part(s, 1, q), least);
+    st = call(h, &c, gelsd, 10.0 * (double)(least * m * n));
+    if (st == MARE_OK && c.info) st = failed(MARE_DIVERGED, q, 0, bad);
     mare_copy(&xq, &result);
-    mare_set_integer(rank, q, r);
+    mare_set_integer(rank, q, c.rank);
   }
-  close_work(&w);
+  mare_scratch_free(h, own);
   return st;
 }

@@ -551,17 +551,29 @@ typedef struct Running {
   int64_t n, xs, ys, each;
 } Running;
 
+/* m <= 16 lanes from x and y on, PIECE numbers at a time, between which it asks */
+static void running_lanes(const Running *p, int64_t m, const char *x, char *y) {
+  const int64_t size = (int64_t)mare_sizeof[p->x.dtype], part = ceil_div(PIECE, m);
+  mare_Carry carry = {{0}};
+  for (int64_t i = 0; i < p->n && (i == 0 || !mare_stopping()); i += part)
+    p->lanes->cumsum[p->x.dtype](least(part, p->n - i), m, x + i * p->xs * size, p->xs,
+                                 step(&p->x), y + i * p->ys * size, p->ys, step(&p->y),
+                                 &carry);
+}
+
 static void running(void *ctx, int64_t piece) {
   const Running *p = ctx;
   int64_t k = piece * p->each, end = least(k + p->each, p->x.numel), m = inner(&p->x);
-  int64_t size = (int64_t)mare_sizeof[p->x.dtype];
+  const int64_t size = (int64_t)mare_sizeof[p->x.dtype];
   Plan from = {.kept = p->x, .size = (size_t)size},
        to = {.kept = p->y, .size = (size_t)size};
   while (k < end) {
-    int64_t run = least(m - k % m, end - k);
-    p->lanes->cumsum[p->x.dtype](p->n, run, start(&from, &p->x, k), p->xs, step(&p->x),
-                                 (char *)(uintptr_t)start(&to, &p->y, k), p->ys,
-                                 step(&p->y));
+    const int64_t run = least(m - k % m, end - k);
+    const char *x = start(&from, &p->x, k);
+    char *y = (char *)(uintptr_t)start(&to, &p->y, k);
+    for (int64_t l = 0; l < run; l += 16)
+      running_lanes(p, least(run - l, 16), x + l * step(&p->x) * size,
+                    y + l * step(&p->y) * size);
     k += run;
   }
 }

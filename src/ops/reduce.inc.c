@@ -339,18 +339,17 @@ RUNS(prod, WIDE, 1, (WIDE)v, MUL(a, b))
 CHUNK(prod, prod_row, PUT)
 #endif
 
-/* -- running sums along a dimension, 16 lanes at a time --------------------------- */
+/* -- running sums along a dimension, up to 16 lanes at a time, carried on ---------- */
 
 static void K(cumsum)(int64_t n, int64_t m, const void *x0, int64_t xs, int64_t xl,
-                      void *y0, int64_t ys, int64_t yl) {
-  for (int64_t k = 0; k < m; k += 16) {
-    const T *x = (const T *)x0 + k * xl;
-    T *y = (T *)y0 + k * yl;
-    WIDE sum[16] = {0};
-    int64_t w = m - k < 16 ? m - k : 16;
-    for (int64_t i = 0; i < n; i++, x += xs, y += ys)
-      for (int64_t j = 0; j < w; j++) y[j * yl] = (T)(sum[j] = ADD(sum[j], x[j * xl]));
-  }
+                      void *y0, int64_t ys, int64_t yl, mare_Carry *carry) {
+  const T *x = x0;
+  T *y = y0;
+  WIDE sum[16];
+  memcpy(sum, carry, sizeof sum);
+  for (int64_t i = 0; i < n; i++, x += xs, y += ys)
+    for (int64_t j = 0; j < m; j++) y[j * yl] = (T)(sum[j] = ADD(sum[j], x[j * xl]));
+  memcpy(carry, sum, sizeof sum);
 }
 
 #undef RUNS
