@@ -388,6 +388,14 @@ function Base:run(name, x, f)
   return scoped(function() return f(self:input(name, x), learned) end)
 end
 
+--- The same where x must be finite.
+function Base:run_finite(name, x, f)
+  return self:run(name, x, function(data, learned)
+    check_values(name, data)
+    return f(data, learned)
+  end)
+end
+
 --- For methods of estimators: what f() makes of the learned fields, kept until the next fit.
 function Base:cached(key, f)
   local cache = self.cache
@@ -650,7 +658,6 @@ end
 M.weights = check_weights
 
 --- For methods of lazy estimators: refuses values of x that are not finite.
-M.check_values = check_values
 
 --- Is v an estimator?
 function M.is_estimator(v)

@@ -301,26 +301,18 @@ end
 
 -- -- methods --------------------------------------------------------------------------
 
--- Runs f(x, learned) for finite rows x.
-local function run_method(self, name, x, f)
-  return self:run(name, x, function(data, learned)
-    estimator.check_values(name, data)
-    return f(data, learned)
-  end)
-end
-
 local methods = {}
 
 --- The clusters 1..k (n, i64) whose centers are nearest to rows x (n, d).
 function methods:predict(x)
-  return run_method(self, "predict", x, function(data, learned)
+  return self:run_finite("predict", x, function(data, learned)
     return nearest(data, learned.centers)
   end)
 end
 
 --- The distances (n, k) of rows x (n, d) from the centers, of x's type.
 function methods:transform(x)
-  return run_method(self, "transform", x, function(data, learned)
+  return self:run_finite("transform", x, function(data, learned)
     return cluster.squared_distances(data, learned.centers:to(data.dtype)):sqrt():to(data.dtype)
   end)
 end
@@ -329,7 +321,7 @@ end
 -- centers.  Option: weights (n).
 function methods:score(x, opts)
   check.options(2, "score", opts, { weights = true })
-  return run_method(self, "score", x, function(data, learned)
+  return self:run_finite("score", x, function(data, learned)
     local w = estimator.weights(2, "score", opts and opts.weights, data:size(1))
     return -inertia_of(data, w, learned.centers, nearest(data, learned.centers))
   end)

@@ -201,20 +201,12 @@ local function transform(self, x, learned)
   return ops.linear(x, w:to(x.dtype), (w:matmul(learned.mean) * -1):to(x.dtype))
 end
 
--- Runs f(x, learned) for finite rows x.
-local function run_method(self, name, x, f)
-  return self:run(name, x, function(data, learned)
-    estimator.check_values(name, data)
-    return f(data, learned)
-  end)
-end
-
 local methods = {}
 
 --- The components' coordinates (n, k) of rows x (n, d), of x's type; with the setting whiten
 -- each has variance 1 on the rows of fit.
 function methods:transform(x)
-  return run_method(self, "transform", x, function(data, learned)
+  return self:run_finite("transform", x, function(data, learned)
     return transform(self, data, learned)
   end)
 end
@@ -268,7 +260,7 @@ end
 -- variances along the components and noise_variance across them (probabilistic PCA).
 -- M. E. Tipping and C. M. Bishop 1999, Mixtures of probabilistic principal component analyzers.
 function methods:score(x)
-  return run_method(self, "score", x, function(data, learned)
+  return self:run_finite("score", x, function(data, learned)
     return mean_log_density(data, learned)
   end)
 end
