@@ -130,6 +130,15 @@ describe("fields", function()
     end
   end)
 
+  it("may all end with \\r alone", function()
+    for _, text in ipairs { "a,b\r1,2\r", "a,b\r1,2", "\r\ra,b\r\r1,2\r\r" } do
+      assert.same({ a = { 1 }, b = { 2 } }, (parse(text)))
+    end
+    assert.same({ "x\ny", "z" }, (parse 'a\r"x\ry"\rz\r').a)
+    refused("a,b\r1,2\r3\r", "3: column 2 (b): the line ends before this column")
+    refused("a,b\r\n1,2\r3,4\n", "2: column 3: the line goes on after its last column")
+  end)
+
   it("stand between other separators, with other decimal points", function()
     local v = parse("a;b\n1,5;x,y\n-2;z\n", { separator = ";", decimal = "," })
     assert.same({ a = { 1.5, -2 }, b = { "x,y", "z" } }, v)
@@ -246,6 +255,14 @@ describe("a long file", function()
     assert(os.execute("gzip -1 " .. path))
     paths[#paths + 1] = path .. ".gz"
     check_long(assert(csv.read(path .. ".gz")), n)
+  end)
+
+  it("may have lines that end with \\r alone", function()
+    local text = long(150000, "-5,,,late\n")
+    local want = assert(csv.read { string = text })
+    local got = assert(csv.read { string = text:gsub("\n", "\r") })
+    assert.equal(want[2].values:tobytes(), got[2].values:tobytes())
+    assert.same(want[3].values, got[3].values)
   end)
 
   it("is the same for every number of threads", function()

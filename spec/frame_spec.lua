@@ -234,6 +234,20 @@ describe("statistics", function()
     assert.near(math.sqrt((0.125 ^ 2 + 2.625 ^ 2 + 1.625 ^ 2 + 4.375 ^ 2) / 3), f:std().rain, 1e-12)
   end)
 
+  it("of whole numbers are exact where they are whole", function()
+    local large = (1 << 53) + 1
+    local f = data.frame { { "t", mare.tensor({ large, -3, large - 1 }, "i64") },
+      { "k", { "a", "b", "a" } } }
+    assert.same({ t = large }, f:max())
+    assert.same({ t = -3 }, f:min())
+    assert.same({ t = 2 * large - 4 }, f:sum())
+    local g = f:group "k"
+    assert.same({ 2 * large - 1, -3 }, list(g:sum(), "t"))
+    assert.equal("i64", g:max():types().t)
+    local past = data.frame { t = mare.tensor({ math.maxinteger, math.maxinteger }, "i64") }
+    assert.equal(0x1p64, past:sum().t)
+  end)
+
   it("describe every column", function()
     local d = cities():describe()
     assert.same({ "statistic", "city", "rain", "n" }, d:names())
@@ -464,6 +478,20 @@ describe("tensors", function()
     assert.same({ 2, 1 }, k.y:totable())
     assert.same({ "5", "7" }, k.classes)
     assert.is_nil(f:dataset({ "n" }).y)
+  end)
+
+  it("make data sets with the classes of others", function()
+    local other = data.frame { { "n", { 1, 2 } }, { "city", { "Rome", "Bonn" } }, { "k", { 7, 6 } } }
+    local ds = other:dataset({ "n" }, "city", { classes = { "Bonn", "Oslo", "Rome" } })
+    assert.same({ 3, 1 }, ds.y:totable())
+    assert.same({ "Bonn", "Oslo", "Rome" }, ds.classes)
+    assert.same({ 2, 1 }, other:dataset({ "n" }, "k", { classes = { "6", "7" } }).y:totable())
+    assert.same({ 1, 2 }, other:dataset({ "n" }, "k", { classes = { 7.0, 6 } }).y:totable())
+    support.fails("frame_spec.lua", function()
+      other:dataset({ "n" }, "city", { classes = { "Rome" } })
+    end, "target 'city', row 2: Bonn is not among the classes")
+    support.fails("frame_spec.lua", function() other:dataset({ "n" }, "k", { classes = true }) end,
+      "classes: list of values expected, got")
   end)
 
   it("need values", function()

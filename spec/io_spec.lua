@@ -417,6 +417,18 @@ describe("a file", function()
     assert.equal("", io.popen("ls " .. path .. ".* 2>/dev/null"):read "a")
   end)
 
+  it("is what a link leads to", function()
+    local path, link = write "old", fresh()
+    assert(os.execute(("ln -s %s %s"):format(path, link)))
+    assert(mare.save(link, { w = mare.ones(3) }))
+    assert.truthy(os.execute("test -L " .. link))
+    assert.same({ 1, 1, 1 }, mare.load(path).w:totable())
+    assert(os.execute(("ln -sfn %s %s"):format(path .. ".none", link)))
+    assert(mare.save(link, { w = mare.ones(3) })) -- it leads nowhere
+    assert.truthy(mare.load(link).w)
+    os.remove(link)
+  end)
+
   it("keeps its old bytes when there is no room for the new ones", function()
     local path = write "old"
     local script = write(([[

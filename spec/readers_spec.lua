@@ -273,6 +273,18 @@ describe("libsvm", function()
       assert.is_nil(ds.classes)
     end
     assert.same({ 3, 7 }, assert(data.libsvm({ string = "3 1:1\n7 1:2" }, { classes = false })).y:totable())
+    local some = { classes = { "-1", "0", "1" } }
+    local ds = assert(data.libsvm({ string = "1 1:1\n-1 1:1" }, some))
+    assert.same({ 3, 1 }, ds.y:totable())
+    assert.same(some.classes, ds.classes)
+    for label, said in pairs { ["2"] = "2", ["0.5"] = "0.5", ["nan"] = "nan" } do
+      local none, message = data.libsvm({ string = "1 1:1\n" .. label .. " 1:1" }, some)
+      assert.is_nil(none)
+      assert.equal(("string: row 2: the label %s is not among the classes"):format(said),
+        (message:gsub("%-nan", "nan")))
+    end
+    support.fails(here, function() data.libsvm(path, { classes = true }) end,
+      "classes: false or a list of labels expected")
     support.fails(here, function() data.libsvm(path, { n = 1 }) end, "unknown option 'n'")
     support.fails(here, function() data.libsvm(path, { features = 0 }) end, "at least 1")
     support.fails(here, function() data.libsvm() end, "path or { string = bytes } expected, got nil")

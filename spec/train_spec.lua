@@ -85,6 +85,14 @@ describe("train.fit", function()
     local ok, message = history:csv(folder .. "/nowhere/h.csv")
     assert.is_nil(ok)
     assert.truthy(message:find "No such file")
+    for _, write in ipairs { history.csv, history.jsonl } do
+      ok, message = write(history, "/dev/full")
+      assert.is_nil(ok)
+      assert.truthy(message:find "No space left")
+      ok, message = write(history, folder)
+      assert.is_nil(ok)
+      assert.truthy(message:find "Is a directory")
+    end
   end)
 
   it("accumulates batches into the gradient of their union", function()
@@ -222,6 +230,21 @@ describe("train.fit", function()
     end, "Grow")
     support.fails(nil, function() train.fit(model, options(model)) end,
       "at step 3 (epoch 1): the output of layer 2 (Grow) is not finite")
+    local Block = nn.Module:extend("Block", {
+      init = function(self) self.inner = { nn.Linear(2, 2), nn.Lambda(mare.log, "Log") } end,
+      forward = function(self, x) return self.inner[2](self.inner[1](x)) end,
+    })
+    local Net = nn.Module:extend("Net", {
+      init = function(self, block) self.block, self.last = block, nn.Linear(2, 2) end,
+      forward = function(self, x) return self.last(self.block and self.block(x) or x / 0) end,
+    })
+    model = Net(Block())
+    support.fails(nil, function() train.fit(model, options(model)) end,
+      "the output of layer block.inner.2 (Log) is not finite")
+    assert.equal("Net", getmetatable(model).__name)
+    model = Net()
+    support.fails(nil, function() train.fit(model, options(model)) end,
+      "the output of layer last (Linear(2 -> 2)) is not finite")
     model = network()
     mare.no_grad(function() model[3].bias:fill_(0 / 0) end)
     support.fails(nil, function() train.fit(model, options(model)) end, "parameter 3.bias is not finite")
@@ -380,6 +403,39 @@ describe("a checkpoint", function()
     assert.equal(3, #history)
   end)
 
+  it("goes on with the same bits where functions draw their batches by chance", function()
+    local rows = points(64)
+    local function noisy()
+      local order, at = mare.randperm(64), 0
+      return function()
+        at = at + 8
+        if at > 64 then return nil end
+        local x, y = rows:batch(order:narrow(1, at - 7, 8))
+        return x + mare.randn(x.shape), y
+      end
+    end
+    local sources = { noisy, mare.data.generator(function()
+      local i = 0
+      return function()
+        i = i + 1
+        if i <= 64 then return rows.x[i] + mare.randn(2), rows.y[i]:item() end
+      end
+    end, { buffer = 10 }) }
+    for k, source in ipairs(sources) do
+      local function run(path, upto)
+        mare.seed(2)
+        local model = nn.Sequential { nn.Linear(2, 8), nn.Dropout(0.5), nn.Linear(8, 2) }
+        train.fit(model, options(model, { data = source, batch = 8, epochs = 3, checkpoint = path,
+          resume = path ~= nil, on_step = upto and function(e) return e.step < upto end }))
+        return bits(model)
+      end
+      local whole, path = run(), ("%s/drawn%d"):format(folder, k)
+      run(path, 4)
+      run(path, 13)
+      assert.equal(whole, run(path))
+    end
+  end)
+
   it("goes on with the same bits under wrappers, from functions and with a plateau", function()
     local optim = mare.optim
     local function run(path, upto, plateau)
@@ -442,11 +498,25 @@ describe("a checkpoint", function()
   end)
 
   it("that cannot be written is an error, and the model keeps its weights", function()
-    local model = network()
+    local model, steps = network(), 0
+    local before = bits(model)
     support.fails("train_spec.lua", function()
-      train.fit(model, options(model, { checkpoint = folder .. "/nowhere/ck" }))
-    end, "the checkpoint could not be written", "nowhere/ck.safetensors")
-    assert.is_true(model(mare.ones(1, 2)):sum():item() < math.huge)
+      train.fit(model, options(model, { checkpoint = folder .. "/nowhere/ck",
+        on_step = function() steps = steps + 1 end }))
+    end, "the checkpoint could not be written (" .. folder ..
+      "/nowhere/ck.safetensors: No such file or directory)")
+    assert.equal(0, steps)
+    assert.equal(before, bits(model))
+  end)
+
+  it("that cannot be opened is no reason to begin again", function()
+    local link = folder .. "/loop.safetensors"
+    os.execute(("ln -s loop.safetensors %s"):format(link))
+    support.fails("train_spec.lua", function()
+      local model = network()
+      train.fit(model, options(model, { checkpoint = folder .. "/loop", resume = true }))
+    end, "cannot be read: " .. link)
+    os.remove(link)
   end)
 end)
 

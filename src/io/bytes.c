@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -347,12 +349,12 @@ static mare_Status sink_fail(mare_Sink *s, mare_Status st, const char *fmt, ...)
   return st;
 }
 
-/* a name beside the path that nobody else has; umask applies as to any new file */
+/* a name beside the target that nobody else has; umask applies as to any new file */
 static mare_Status open_temporary(mare_Sink *s, size_t size) {
   struct timespec t;
   for (int i = 0; i < 100; i++) {
     clock_gettime(CLOCK_REALTIME, &t);
-    snprintf(s->temporary, size, "%s.%06lx%03x~", s->path,
+    snprintf(s->temporary, size, "%s.%06lx%03x~", s->target,
              ((unsigned long)t.tv_nsec ^ (unsigned long)getpid() << 8) & 0xffffff, i);
     s->fd = open(s->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (s->fd >= 0) return MARE_OK;
@@ -361,13 +363,24 @@ static mare_Status open_temporary(mare_Sink *s, size_t size) {
   return sink_fail(s, MARE_IO, "%s", strerror(errno));
 }
 
+/* where the bytes go: what a link leads to is replaced, not the link */
+static mare_Status find_target(mare_Sink *s) {
+  size_t n = strlen(s->path) + 1;
+  s->target = mare_scratch(s->heap, n > PATH_MAX ? n : PATH_MAX);
+  if (s->target == NULL) return sink_fail(s, MARE_NOMEM, "not enough memory");
+  if (realpath(s->path, s->target) == NULL) memcpy(s->target, s->path, n);
+  return MARE_OK;
+}
+
 static mare_Status open_sink(mare_Sink *s) {
   struct stat st;
-  mare_Status status;
-  size_t size = strlen(s->path) + 16;
-  bool exists = stat(s->path, &st) == 0;
+  mare_Status status = find_target(s);
+  size_t size;
+  bool exists = status == MARE_OK && stat(s->target, &st) == 0;
+  if (status != MARE_OK) return status;
   if (exists && S_ISDIR(st.st_mode)) return sink_fail(s, MARE_IO, "Is a directory");
   if (exists && !S_ISREG(st.st_mode)) return sink_fail(s, MARE_IO, "Not a regular file");
+  size = strlen(s->target) + 16;
   s->temporary = mare_scratch(s->heap, size);
   if (s->temporary == NULL) return sink_fail(s, MARE_NOMEM, "not enough memory");
   status = open_temporary(s, size);
@@ -418,12 +431,12 @@ mare_Status mare_sink_commit(mare_Sink *s) {
   if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
     return sink_fail(s, MARE_IO, "%s", strerror(errno));
   s->fd = -1;
-  if (close(fd) != 0 || rename(s->temporary, s->path) != 0) {
+  if (close(fd) != 0 || rename(s->temporary, s->target) != 0) {
     int e = errno;
     unlink(s->temporary);
     return sink_fail(s, MARE_IO, "%s", strerror(e));
   }
-  sync_directory(s->path, s->temporary);
+  sync_directory(s->target, s->temporary);
   return MARE_OK;
 }
 
@@ -435,5 +448,6 @@ void mare_sink_close(mare_Sink *s) {
   }
   s->fd = -1;
   mare_scratch_free(s->heap, s->temporary);
+  mare_scratch_free(s->heap, s->target);
   s->heap = NULL;
 }

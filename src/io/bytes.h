@@ -60,6 +60,7 @@ mare_Status mare_source_fail(mare_Source *s, mare_Status st, const char *fmt, ..
 typedef struct mare_Sink {
   mare_Heap *heap;
   const char *path; /* the caller keeps it alive */
+  char *target;     /* the file that this leads to */
   char *temporary;  /* where the bytes go first */
   int fd;
   char error[MARE_ERRORTEXT];

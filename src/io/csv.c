@@ -259,6 +259,13 @@ static void parse_piece(void *ctx, int64_t i) {
 
 /* -- chunks -------------------------------------------------------------------------- */
 
+/* new bytes: where the first ones hold no newline at all, lines end with \r alone */
+static void end_lines(mare_Csv *c, char *p, size_t n) {
+  char *end = p + n;
+  if (c->s.position == n) c->returns = memchr(p, '\n', n) == NULL;
+  while (c->returns && (p = memchr(p, '\r', (size_t)(end - p)))) *p++ = '\n';
+}
+
 /* more bytes behind those that are left; the last line of a file gets its newline */
 static mare_Status fill(mare_Csv *c) {
   size_t left = (size_t)(c->end - c->p), got = 0;
@@ -266,6 +273,7 @@ static mare_Status fill(mare_Csv *c) {
   memmove(c->buffer, c->p, left);
   c->p = c->buffer;
   if (!c->ended) st = mare_source_some(&c->s, c->buffer + left, c->size - left, &got);
+  end_lines(c, c->buffer + left, got);
   c->end = c->buffer + left + got;
   if (st == MARE_OK && !c->ended && left + got < c->size) {
     c->ended = true;

@@ -68,6 +68,7 @@ typedef struct mare_Csv {
   int64_t top, line; /* of the file: the first that is not blank; the next */
   int64_t expected;  /* rows of the first pass, -1 in it */
   bool ended, quotes, again;
+  bool returns;    /* lines end with \r alone */
   bool marks[256]; /* the first bytes of marks */
   int npiece;
   mare_CsvPiece piece[MARE_CSVPIECES];

@@ -272,11 +272,16 @@ function M.describe(c)
   return out
 end
 
---- A statistic of a column of numbers, or nil when all are missing.
+local whole = { sum = true, min = true, max = true } -- of whole numbers
+
+--- A statistic of a column of numbers, or nil when all are missing.  A sum past 2^62 is
+-- a float.
 function M.statistic(c, name)
   local t = M.present(c)
   if t:numel() == 0 then return nil end
-  return M.statistics[name](t:to "f64")
+  local v = M.statistics[name](t:to "f64")
+  if is_real(t) or not whole[name] or name == "sum" and math.abs(v) >= 0x1p62 then return v end
+  return M.statistics[name](t:to "i64")
 end
 
 return M

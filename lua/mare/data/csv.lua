@@ -69,8 +69,8 @@ end
 -- Options: header (true: the first line has names), separator (","; also ";", "\t"),
 -- decimal ("."), missing (a list of marks), types { name = kind }, columns (a list of the
 -- names to be read), names (a list, in place of the file's), rows (so many at most).
--- Lines may end with \r\n, empty ones are left out, all others have the same number of
--- fields; fields in quotes may hold separators, newlines and "" for a quote.
+-- Lines may end with \r\n (or all with \r), empty ones are left out, all others have the same
+-- number of fields; fields in quotes may hold separators, newlines and "" for a quote.
 -- mare.data.csv makes a frame of them.
 -- `local columns = assert(csv.read("houses.csv", { missing = { "", "NA" } }))`
 function M.read(from, opts)

@@ -499,9 +499,25 @@ function Frame:tensor(list, opts)
   return tensor_of(self, 1, "tensor", list, opts)
 end
 
+-- The values of a column as numbers of a list of classes.
+local function codes_of(name, c, classes)
+  local place, codes = {}, {}
+  for i, v in ipairs(classes) do place[tostring(v)], place[column.value_text(v)] = i, i end
+  for i, v in ipairs(column.list(c)) do
+    codes[i] = v and place[tostring(v)] or 0
+    if v and codes[i] == 0 then
+      check.argument(2, "dataset", "target '%s', row %d: %s is not among the classes", name, i,
+        tostring(v))
+    end
+  end
+  return codes, table.move(classes, 1, #classes, 1, {})
+end
+
 -- Labels 1..K from a column, and the names of the classes.
-local function labels_of(name, c)
-  local codes, values = column.codes(c)
+local function labels_of(name, c, classes)
+  local codes, values
+  if classes then codes, values = codes_of(name, c, classes)
+  else codes, values = column.codes(c) end
   for i, k in ipairs(codes) do
     if k == 0 then check.argument(2, "dataset", "target '%s' is missing in row %d", name, i) end
   end
@@ -522,16 +538,24 @@ end
 --- A data set of columns: inputs (all but the target unless named) as a matrix, and a target.
 -- A column of strings becomes labels 1..K in the order of the distinct values, which are the
 -- data set's classes; so does one of whole numbers with labels = true.  Otherwise a name gives
--- numbers (n), a list of names (n, k).  Options: dtype ("f32"), labels.
--- `local ds = f:dataset({ "age", "income" }, "bought", { labels = true })`
+-- numbers (n), a list of names (n, k).  Options: dtype ("f32"), labels, classes (their order:
+-- those of the training rows, where other rows may lack some).
+-- ```
+-- local train = f:dataset({ "age", "income" }, "bought", { labels = true })
+-- local test = g:dataset({ "age", "income" }, "bought", { classes = train.classes })
+-- ```
 function Frame:dataset(inputs, target, opts)
-  opts = tensor_options(3, "dataset", opts, { dtype = true, labels = true })
+  opts = tensor_options(3, "dataset", opts, { dtype = true, labels = true, classes = true })
+  if opts.classes ~= nil and type(opts.classes) ~= "table" then
+    check.argument(3, "dataset", "classes: list of values expected, got %s",
+      check.kind(opts.classes))
+  end
   local y, classes
   if target ~= nil then
     names_of(self, 2, "dataset", target)
     local c = self[PARTS].columns[target]
-    if c and (opts.labels or not core.is_tensor(c)) then
-      y, classes = labels_of(target, c)
+    if c and (opts.labels or opts.classes or not core.is_tensor(c)) then
+      y, classes = labels_of(target, c, opts.classes)
     else
       y = tensor_of(self, 2, "dataset", target, { dtype = opts.dtype })
     end

@@ -22,7 +22,8 @@ return function(Frame, tools)
 
   for _, name in ipairs { "mean", "sum", "std", "min", "max", "median" } do
     --- f:mean(), f:sum(), f:std(), f:min(), f:max(), f:median(): a table name -> number of
-    -- what is not missing in the columns of numbers; std divides by n - 1.
+    -- what is not missing in the columns of numbers; std divides by n - 1.  Sums, minima and
+    -- maxima of whole numbers are exact.
     Frame[name] = function(self)
       local out = {}
       each_numeric(self, function(key, c) out[key] = column.statistic(c, name) end)

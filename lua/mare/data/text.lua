@@ -10,16 +10,41 @@ local M = {}
 
 -- -- LIBSVM --------------------------------------------------------------------------------
 
--- The labels as 1..K in ascending order, and their names.
-local function as_classes(labels)
-  local list, seen, values, names = labels:totable(), {}, {}, {}
+local function label_text(v) return math.tointeger(v) and ("%d"):format(v) or tostring(v) end
+
+-- The labels in ascending order, as text.
+local function names_in(list)
+  local seen, values, names = {}, {}, {}
   for _, v in ipairs(list) do
     if not seen[v] then seen[v], values[#values + 1] = true, v end
   end
   table.sort(values)
-  for i, v in ipairs(values) do seen[v], names[i] = i, ("%d"):format(v) end
-  for i, v in ipairs(list) do list[i] = seen[v] end
+  for i, v in ipairs(values) do names[i] = label_text(v) end
+  return names
+end
+
+-- The labels as 1..K by their names; nil and what is wrong when one has none.
+local function as_classes(labels, names)
+  local list, place = labels:totable(), {}
+  names = names or names_in(list)
+  for i, name in ipairs(names) do place[tostring(name)] = i end
+  for i, v in ipairs(list) do
+    local text = label_text(v)
+    list[i] = place[text]
+    if not list[i] then
+      return nil, ("row %d: the label %s is not among the classes"):format(i, text)
+    end
+  end
   return core.tensor(list, "i64"), names
+end
+
+local function check_classes(classes)
+  if classes == nil or classes == false then return nil end
+  if type(classes) ~= "table" or #classes == 0 then
+    check.argument(2, "libsvm", "classes: false or a list of labels expected, got %s",
+      check.kind(classes))
+  end
+  return table.move(classes, 1, #classes, 1, {})
 end
 
 --- Reads LIBSVM's text (label index:value ...), gzipped or not, as a dense data set: x (rows,
@@ -27,17 +52,22 @@ end
 -- Labels that are whole numbers become classes 1..K in ascending order (ds.classes has the
 -- file's labels as strings); others, and all with classes = false, stay numbers: y f32.
 -- Options: features (the columns, so that train and test agree; else the largest index),
--- zero_based (indices begin at 0), classes.
--- `local train = assert(data.libsvm("a9a.txt", { features = 123 }))`
+-- zero_based (indices begin at 0), classes (the labels in order, so that train and test agree
+-- where one of them lacks some).
+-- ```
+-- local train = assert(data.libsvm("a9a.txt", { features = 123 }))
+-- local test = assert(data.libsvm("a9a.t", { features = 123, classes = train.classes }))
+-- ```
 function M.libsvm(from, opts)
   check.options(2, "libsvm", opts, { features = true, zero_based = true, classes = true })
   opts = opts or {}
   local features = opts.features and check.count(2, "libsvm", opts.features, nil, "features") or 0
-  local path, text = numpy.source("libsvm", from)
+  local classes, path, text = check_classes(opts.classes), numpy.source("libsvm", from)
   local x, y, whole = core.read_svm(path, text, features, opts.zero_based and true or false)
   if not x then return nil, y end
-  if not whole or opts.classes == false then return dataset.new(x, y:to "f32") end
-  local labels, names = as_classes(y)
+  if opts.classes == false or not whole and not classes then return dataset.new(x, y:to "f32") end
+  local labels, names = as_classes(y, classes)
+  if not labels then return nil, ("%s: %s"):format(path or "string", names) end
   return dataset.new(x, labels, { classes = names })
 end
 

@@ -9,6 +9,7 @@
 local mare = require "mare"
 local check = require "mare.check"
 local count_text = require "mare.progress".count
+local traced = require "mare.nn.traced"
 
 local is_tensor, no_grad = mare.is_tensor, mare.no_grad
 
@@ -407,39 +408,13 @@ local function shape_text(v)
   return type(v) == "table" and "table" or type(v)
 end
 
--- Calls self(...) with every module below telling record(module, output) what it returned.
-local function traced(self, record, ...)
-  local list, undo, wrapped = modules(self), {}, {}
-  for _, m in ipairs(list) do
-    local meta = getmetatable(m)
-    if not wrapped[meta] then
-      wrapped[meta] = {}
-      for key, value in next, meta do wrapped[meta][key] = value end
-      wrapped[meta].__call = function(...)
-        local outputs = table.pack(meta.__call(...))
-        record((...), outputs[1])
-        return table.unpack(outputs, 1, outputs.n)
-      end
-    end
-    undo[#undo + 1] = { m, meta, rawget(m, "training") }
-    rawset(m, "training", false)
-    setmetatable(m, wrapped[meta])
-  end
-  local ok, message = pcall(mare.no_grad, self, ...)
-  for _, u in ipairs(undo) do
-    setmetatable(u[1], u[2])
-    rawset(u[1], "training", u[3])
-  end
-  if not ok then error(message, 0) end -- it has its place
-end
-
 --- What print shows, with the shape of each layer's output: the model is called once with x
 -- (and what follows it), in evaluation and without a tape.
 -- `print(model:summary(mare.zeros(1, 784)))`
 function Module:summary(...)
   check_self(self)
   local shapes = {}
-  traced(self, function(m, output) shapes[m] = shape_text(output) end, ...)
+  traced(self, false, function(m, output) shapes[m] = shape_text(output) end, ...)
   local rows, list = table_rows(self), modules(self)
   for i, row in ipairs(rows) do table.insert(row, 2, shapes[list[i]] or "") end
   for _, row in ipairs(rows) do row[2], row[3] = row[3], row[2] end

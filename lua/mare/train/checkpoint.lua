@@ -90,28 +90,50 @@ function M.write(run, path)
   return mare.save(path, tensors, metadata)
 end
 
+local function refuse(path, message, ...)
+  check.fail("'fit': the checkpoint %s %s", path, message:format(...))
+end
+
+local NONE = 2 -- ENOENT: there is no such file
+
+-- Is there a file?  One that cannot be opened is no reason to begin again.
+local function exists(path)
+  local file, message, code = io.open(path, "rb")
+  if file then file:close() end
+  if not file and code ~= NONE then refuse(path, "cannot be read: %s", message) end
+  return file ~= nil
+end
+
+--- An error unless a file can be made beside the checkpoint: before the first step, not after
+-- hours of them.
+function M.try(path)
+  local beside = path .. ".try~"
+  local file, message = io.open(beside, "ab")
+  if not file then
+    check.fail("'fit': the checkpoint could not be written (%s)",
+      (message:gsub("%.try~", "", 1)))
+  end
+  file:close()
+  os.remove(beside)
+end
+
 -- The tensors and metadata of a file; nothing when there is none.  Of a team the first process
 -- reads it, for all.
 local function load(run, path)
   local team = run.team
   if not team then
-    local file = io.open(path, "rb")
-    if not file then return nil end
-    file:close()
+    if not exists(path) then return nil end
     return mare.load(path)
   end
-  local file, bytes = team.rank == 0 and io.open(path, "rb"), nil
-  if file then
+  local bytes
+  if team.rank == 0 and exists(path) then
+    local file = assert(io.open(path, "rb"))
     bytes = file:read "a"
     file:close()
   end
   bytes = team.broadcast(bytes)
   if bytes == nil then return nil end
   return mare.load { string = bytes }
-end
-
-local function refuse(path, message, ...)
-  check.fail("'fit': the checkpoint %s %s", path, message:format(...))
 end
 
 local function check_kind(run, path, metadata)

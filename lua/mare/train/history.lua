@@ -1,6 +1,7 @@
 -- history.lua -- what a training run has seen: a list of epochs, each a table of named
 -- numbers.
 
+local core = require "mare.core".functions
 local check = require "mare.check"
 local json = require "mare.json"
 
@@ -39,6 +40,19 @@ local function number(v)
   return (("%.17g"):format(v):gsub(",", "."))
 end
 
+-- A file appears under its name once it is whole; what is no file (a pipe, say) is written to.
+local function write(path, text)
+  local done, message = core.write_pieces(path, { text })
+  if done or not message:find "Not a regular file$" then return done, message end
+  local file
+  file, message = io.open(path, "w")
+  if not file then return nil, message end
+  local ok, problem = file:write(text)
+  local closed, late = file:close()
+  if not ok or not closed then return nil, ("%s: %s"):format(path, problem or late) end
+  return true
+end
+
 --- The values of one name, one for each epoch; nil where an epoch has none.
 -- `history:values "loss"`
 function History:values(name)
@@ -63,12 +77,7 @@ function History:csv(path)
     for k, name in ipairs(names) do cells[k] = number(record[name]) end
     lines[i + 1] = table.concat(cells, ",")
   end
-  local file, message = io.open(path, "w")
-  if not file then return nil, message end
-  local ok, problem = file:write(table.concat(lines, "\n"), "\n")
-  local closed, late = file:close()
-  if not ok or not closed then return nil, ("%s: %s"):format(path, problem or late) end
-  return true
+  return write(path, table.concat(lines, "\n") .. "\n")
 end
 
 --- Writes one JSON object a line for each epoch; returns true, or nil and a message.
@@ -88,12 +97,7 @@ function History:jsonl(path)
     end
     lines[i] = "{" .. table.concat(cells, ", ") .. "}\n"
   end
-  local file, message = io.open(path, "w")
-  if not file then return nil, message end
-  local ok, problem = file:write(table.concat(lines))
-  local closed, late = file:close()
-  if not ok or not closed then return nil, ("%s: %s"):format(path, problem or late) end
-  return true
+  return write(path, table.concat(lines))
 end
 
 --- A figure of the losses and metrics against the epochs; see mare.plot.series.

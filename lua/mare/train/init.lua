@@ -5,6 +5,8 @@
 local mare = require "mare"
 local check = require "mare.check"
 local progress = require "mare.progress"
+local sampling = require "mare.data.sampling"
+local traced = require "mare.nn.traced"
 local checkpoint = require "mare.train.checkpoint"
 local evaluate = require "mare.train.evaluate"
 local history = require "mare.train.history"
@@ -167,15 +169,15 @@ end
 local function finite(t) return t:sub(t):eq(0):all():item() == 1 end
 
 -- The first layer whose output is not finite, by running the model once more.
-local function broken_layer(module, x, name)
-  if getmetatable(module) == mare.nn.Sequential then
-    for i, layer in ipairs(module) do
-      local y = layer(x)
-      if mare.is_tensor(y) and not finite(y) then
-        return broken_layer(layer, x, ("%s%d."):format(name, i)) or
-          ("the output of layer %s%d (%s)"):format(name, i, layer:describe())
-      end
-      x = y
+local function broken_layer(model, x)
+  local broken
+  traced(model, nil, function(layer, y)
+    if not broken and mare.is_tensor(y) and not finite(y) then broken = layer end
+  end, x)
+  for name, layer in model:named_modules() do
+    if layer == broken then
+      local what = name == "" and "the model" or "layer " .. name
+      return ("the output of %s (%s)"):format(what, layer:describe())
     end
   end
 end
@@ -189,7 +191,7 @@ local function blame(run, x)
       return type(x) == "table" and ("input %d"):format(i) or "the input"
     end
   end
-  return mare.no_grad(broken_layer, run.model, x, "") or "the loss of finite predictions"
+  return broken_layer(run.model, x) or "the loss of finite predictions"
 end
 
 local function refuse_loss(run, value, x)
@@ -253,17 +255,36 @@ end
 
 -- -- epochs ---------------------------------------------------------------------------------
 
+-- A function that calls another, in which mare's random numbers depend on seed, epoch and call
+-- alone: what the user's functions draw for a batch, a run that is resumed draws again.
+local function repeatable(run)
+  local number, at = 0, run.at
+  local rank, size = run.team and run.team.rank or 0, run.team and run.team.size or 1
+  return function(f, ...)
+    local _ <close> = sampling.seeded(at.seed, at.epoch, number * size + rank)
+    number = number + 1
+    return f(...)
+  end
+end
+
+local function open_data(run)
+  local at = run.at
+  return evaluate.batches("fit", run.data, { size = at.size, shuffle = run.shuffle,
+    seed = at.seed, epoch = at.epoch, drop_last = run.drop_last,
+    skip = run.own and at.batch or nil, prefetch = run.prefetch })
+end
+
 -- The batches of an epoch, from where the run is.  Only those of a data set are made and freed
 -- in the scope of a step; a function's tensors are its own.
 local function open_epoch(run)
-  local at = run.at
-  local fetch, _, _, feed = evaluate.batches("fit", run.data, { size = at.size,
-    shuffle = run.shuffle, seed = at.seed, epoch = at.epoch, drop_last = run.drop_last,
-    skip = run.own and at.batch or nil, prefetch = run.prefetch })
-  if not run.own then
-    for _ = 1, at.batch do fetch() end
+  if run.own then
+    local fetch, _, _, feed = open_data(run)
+    return fetch, feed
   end
-  return fetch, feed
+  local call = repeatable(run)
+  local fetch, _, _, feed = call(open_data, run)
+  for _ = 1, run.at.batch do call(fetch) end
+  return function() return call(fetch) end, feed
 end
 
 -- Is value better than the best one so far?
@@ -469,6 +490,7 @@ end
 local function prepare(run, opts)
   run.parameters, run.named = run.model:parameters(), opts.metrics
   if run.schedule then run.optimizer.lr = run.schedule end
+  if run.keep and not (run.team and run.team.rank > 0) then checkpoint.try(run.keep.path) end
   run.resumed = opts.resume and checkpoint.read(run, run.keep.path) or false
   if run.team then
     run.team.broadcast_(run.model:state())
