@@ -59,6 +59,10 @@ describe("curves", function()
     assert.near(0.4633818494507416, metrics.ndcg(scores, relevance, 3), 1e-9)
     assert.near(1, metrics.ndcg(mare.tensor { 3, 2, 1 }, mare.tensor { 5, 1, 0 }), 1e-12)
     assert.equal(0, metrics.ndcg(mare.tensor { 3, 2, 1 }, mare.tensor { 0, 0, 0 }))
+    scores = mare.tensor { { 2, 2, 2, 1, 1, 0 }, { 5, 5, 5, 5, 5, 5 } } -- equal ones share places
+    relevance = mare.tensor { { 0, 3, 1, 2, 0, 4 }, { 3, 2, 1, 0, 0, 0 } }
+    assert.near(0.6940692147270526, metrics.ndcg(scores, relevance), 1e-12)
+    assert.near(0.37585150935254874, metrics.ndcg(scores, relevance, 2), 1e-12)
   end)
 
   it("refuse what they cannot measure", function()

@@ -117,10 +117,27 @@ function M.brier(probability, target)
   return (p - truth):square():mean():item()
 end
 
+-- Relevances r (n, items) in the order of falling scores s; those of equal scores are their mean.
+local function even(r, s)
+  local sorted, order = s:sort(2, true)
+  local n, items = s:size(1), s:size(2)
+  local group = mare.ones({ n, items }, "i64") -- of equal scores, numbered along a row
+  if items > 1 then
+    local changes = sorted:narrow(2, 2, items - 1):ne(sorted:narrow(2, 1, items - 1))
+    group:narrow(2, 2, items - 1):add_(changes:to("i64"):cumsum(2))
+  end
+  local zero = mare.zeros({ n, items }, "f64")
+  local sums = zero:scatter_add(2, group, r:gather(2, order))
+  return sums:gather(2, group) / zero:scatter_add(2, group, zero + 1):gather(2, group)
+end
+
 --- Normalised discounted cumulative gain of rankings: scores and relevances (n, items), higher
 -- is better; the mean over rows of sum rel/log2(1 + place) over the best k (all) by score, divided
--- by the largest that is possible.  Rows without relevant items count as 0.  (items) is one row.
--- Jaervelin and Kekaelaeinen 2002, Cumulated gain-based evaluation of IR techniques.
+-- by the largest that is possible.  Items of equal scores share their places.  Rows without
+-- relevant items count as 0.  (items) is one row.
+-- Jaervelin and Kekaelaeinen 2002, Cumulated gain-based evaluation of IR techniques; McSherry and
+-- Najork 2008, Computing information retrieval performance measures efficiently in the presence
+-- of tied scores.
 -- `metrics.ndcg(scores, relevance, 10)`
 function M.ndcg(scores, relevance, k)
   local s = check.tensor(1, "ndcg", scores):detach():to "f64"
@@ -138,8 +155,7 @@ function M.ndcg(scores, relevance, k)
   k = math.min(check.count(3, "ndcg", k or items), items)
   local discount = 1 / (mare.arange(1, k, "f64") + 1):log2()
   local function gain(by)
-    local _, order = by:sort(2, true)
-    return (r:gather(2, order:narrow(2, 1, k)) * discount):sum(2)
+    return (even(r, by):narrow(2, 1, k) * discount):sum(2)
   end
   local best = gain(r)
   return mare.where(best:gt(0), gain(s) / best:clamp(1e-300, math.huge), best * 0):mean():item()
