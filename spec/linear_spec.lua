@@ -133,6 +133,30 @@ describe("Least squares", function()
     end
   end)
 
+  it("gives the same predictions whatever the units of the columns", function()
+    local a, b = synthetic(18, 60, 5)
+    local units = mare.tensor({ 1e-6, 1e-3, 1, 1e3, 1e6 }, "f64")
+    local plain = L():fit(a, b):predict(a)
+    local penalised = a:t():matmul(a) -- of columns in their units, without an intercept
+    for dtype, tolerance in pairs { f64 = 1e-12, f32 = 1e-5 } do
+      local c = (a * units):to(dtype)
+      for _, solver in ipairs { "auto", "qr", "normal" } do
+        local m = L { solver = solver }:fit(c, b)
+        near(tolerance, m:predict(c), plain:totable())
+        assert.equal(5, m.rank)
+      end
+      local wide = penalised * (units:unsqueeze(2) * units) + mare.eye(5, "f64") * 2
+      local W = mare.linalg.solve(wide / (units:unsqueeze(2) * units),
+        a:t():matmul(b)):reshape(-1) -- for a's own columns
+      for _, solver in ipairs { "auto", "qr", "normal" } do
+        local m = R { lambda = 2, solver = solver, intercept = false }:fit(c, b)
+        near(tolerance, m:predict(c), a:matmul(W):totable())
+      end
+    end
+    local c = mare.cat({ a * units, a:narrow(2, 5, 1) * 1e6 }, 2) -- two columns are equal
+    assert.equal(5, L { solver = "qr" }:fit(c, b).rank)
+  end)
+
   it("counts a row as often as its weight says", function()
     local a, b = synthetic(3, 30, 4)
     local w = mare.arange(1, 30, "i64") % 3

@@ -197,6 +197,17 @@ describe("LogisticRegression", function()
       :score(iris.x:narrow(1, 1, 100), iris.y:narrow(1, 1, 100)))
   end)
 
+  it("has biases that sum to 0, by whatever solver", function()
+    local flowers = mare.data.iris()
+    for _, solver in ipairs { "lbfgs", "newton" } do
+      for _, penalty in ipairs { "l2", "none" } do
+        local m = mare.models.SoftmaxRegression { solver = solver, penalty = penalty,
+          max_steps = 20 }:fit(flowers.x:to "f32", flowers.y)
+        assert.is_true(math.abs(m.bias:sum():item()) < 1e-4 * m.bias:abs():max():item())
+      end
+    end
+  end)
+
   it("counts a row as often as its weight says", function()
     local w = {}
     for i = 1, 100 do w[i] = i <= 30 and 2 or 1 end

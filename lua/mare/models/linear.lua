@@ -52,8 +52,9 @@ local function fit(self, data) return solvers[self.settings.solver](self, data) 
 --   all rows; "sgd", on batches; "grid", every point of a grid over (weight, bias).
 -- * intercept (true): with a bias.
 -- * rcond: singular values of at most this part of the largest count as 0 (8 sqrt(d) times
---   the rounding unit).  Of columns that depend on each other, and with fewer rows than
---   columns, "auto", "qr" and "normal" give the shortest of the answers.
+--   the rounding unit, after columns of different sizes were scaled alike).  Of columns that
+--   depend on each other, and with fewer rows than columns, "auto", "qr" and "normal" give the
+--   shortest of the answers.
 -- * gd: lr (1 / the largest curvature), steps (1000), tol (1e-6: the largest element of the
 --   gradient at which to stop).  sgd: lr, divided by 1 + decay times the step, decay (0),
 --   batch (32), epochs (20), shuffle (true; the random numbers are those of mare.seed), tol

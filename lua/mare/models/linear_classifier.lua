@@ -20,12 +20,14 @@ local M = {}
 -- -- losses ---------------------------------------------------------------------------
 -- Each is a row: value(z, t) gives the losses, (n) or (n, r); slope(z, t) their derivatives
 -- to z, (n, r); curve(z, t) a function that multiplies u (n, r) by each row's second
--- derivative, where there is one; bend: about how large that is.  t.y are the codes, t.of
--- (n, r) the target: 0 or 1, -1 or 1 for margins.
+-- derivative, where there is one; bend: about how large that is; shifts: the same added to all
+-- outputs changes nothing.  t.y are the codes, t.of (n, r) the target: 0 or 1, -1 or 1 for
+-- margins.
 
 local losses = {}
 
 losses.softmax = {
+  shifts = true,
   value = function(z, t) return ops.cross_entropy(z, t.y, nil, nil, 0, false) end,
   slope = function(z, t) return z:softmax(2):sub_(t.of) end,
   curve = function(z)

@@ -188,14 +188,35 @@ local function triangle(m)
   return r
 end
 
---- W (d, k), the shortest one, the rank and the singular values of the rows, by QR in
--- blocks and the singular values of R; those that count as 0 are left out.
+-- W and the rank of a W = b with columns scaled alike, where that leaves one answer; nil
+-- where it does not, and where their sizes are near enough for none to be lost.
+local function one_answer(m, a, b, lambda)
+  local size = a:abs():max(1, true)
+  local used = size:gt(0)
+  size = ops.where(used, size, 1)
+  local rank = math.tointeger(used:to "f64":sum():item())
+  local least = ops.where(used, size, math.huge):min():item()
+  if rank == 0 or size:max():item() <= 16 * least then return nil end
+  if lambda > 0 then
+    a = ops.cat({ a, core.eye(m.d, "f64") * math.sqrt(lambda) }, 1)
+    b = ops.cat({ b, core.zeros({ m.d, m.k }, "f64") }, 1)
+    size, rank = a:abs():max(1, true), m.d
+  end
+  local W, found = linalg.lstsq(a / size, b, M.cut_of(m))
+  if found:item() == rank then return W / size:t(), rank end
+end
+
+--- W (d, k), the rank and the singular values of the rows, by QR in blocks.  W is the
+-- shortest of several answers; singular values that count as 0 are left out.
 function M.qr(m, lambda, rcond)
   local r = triangle(m)
   local a, b = r:narrow(2, 1, m.d):contiguous(), r:narrow(2, m.d + 1, m.k):contiguous()
+  local only, full
+  if not rcond then only, full = one_answer(m, a, b, lambda) end
+  if only and lambda > 0 then return only, full end
   if lambda == 0 then
     local W, rank, s = linalg.lstsq(a, b, rcond or M.cut_of(m))
-    return W, math.tointeger(rank:item()), s
+    return only or W, full or math.tointeger(rank:item()), s
   end
   local u, s, vh = linalg.svd(a)
   local keep = s:gt(s:max():item() * M.cut_of(m))
