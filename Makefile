@@ -37,7 +37,7 @@ INCLUDE = -I$(LUAINC) $(addprefix -isystem ,$(BLISINC))
 # Errors are Lua's longjmp, so no tables to unwind the stack are kept, nor is space
 # left between functions: core.so stays below a megabyte.
 COMPILE = $(CC) -std=gnu11 -fPIC -fvisibility=hidden -fno-asynchronous-unwind-tables \
-          -fno-align-functions -fno-align-labels -fno-align-jumps \
+          -fno-align-functions $(if $(findstring clang,$(CC)),,-fno-align-labels -fno-align-jumps) \
           $(CFLAGS) $(SAN) $(INCLUDE)
 
 # A file *.inc.c is included by another and not compiled by itself.

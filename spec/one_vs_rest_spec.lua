@@ -11,6 +11,10 @@ local iris = assert(mare.data.iris())
 local x, y = iris.x:to "f64", iris.y
 
 describe("OneVsRest", function()
+  it("tells which estimator it has", function()
+    assert.truthy(tostring(O { estimator = L { C = 10 } }):find("estimator%s+LogisticRegression$"))
+  end)
+
   it("fits one classifier for each class", function()
     local m = O { estimator = L { tol = 1e-9 } }:fit(x, y)
     assert.same({ 150, 3 }, m:decision(x).shape)

@@ -37,5 +37,9 @@ add(csv:tensor { "a", "b" })
 local saved = mare.save(nil, { w = z }, { note = "0.5" })
 add(mare.load { string = saved }.w)
 add(mare.data.npy { string = mare.data.save_npy(nil, z) })
+-- also where the host reads subnormals as 0: those of f16 are none in f32
+local halves = '{"h":{"dtype":"F16","shape":[3],"data_offsets":[0,6]}}'
+local h = mare.load { string = ("<s8I2I2I2"):pack(halves, 1, 0x83ff, 0x3c00) }.h:totable()
+assert(h[1] == 0x1p-24 and h[2] == -1023 * 0x1p-24 and h[3] == 1, "halves")
 digest[#digest + 1] = tostring(pcall(mare.matmul, z, x))
 return table.concat(digest, " ")

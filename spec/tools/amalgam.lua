@@ -289,11 +289,13 @@ table.sort(files, function(a, b)
   return a.path < b.path
 end)
 
+local function options(what) return ("\n#ifndef __clang__\n#pragma GCC %s_options\n#endif\n"):format(what) end
+
 local body = {}
 for _, f in ipairs(files) do
   local lua = f.path:find "^src/bind/"
   body[#body + 1] = (lua and "\n#ifndef MARE_OMIT_LUA" or "") ..
-    "\n#pragma GCC push_options\n" .. part(f.path) .. "#pragma GCC pop_options\n" .. (lua and "#endif\n" or "")
+    options "push" .. part(f.path) .. options "pop" .. (lua and "#endif\n" or "")
 end
 
 local guarded = { ["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true }

@@ -75,8 +75,8 @@ local function build(compiler, variant)
   local folder = ("%s/%s-%s"):format(dir, compiler, variant[1])
   local target = variant[1] == "no-lua" and ("-c -o %s/mare.o"):format(folder) or
     ("-shared -fPIC -fvisibility=hidden -o %s/mare/core.so"):format(folder)
-  local line = ("%s -std=gnu11 -O2 -w %s %s %s/mare.c %s %s"):format(compiler, flags, variant[2], dir, target,
-    variant[1] == "no-lua" and "" or LIBS)
+  local line = ("%s -std=gnu11 -O2 -Wall -Wextra %s %s %s/mare.c %s %s"):format(compiler, flags, variant[2], dir,
+    target, variant[1] == "no-lua" and "" or LIBS)
   os.execute(("mkdir -p %s/mare"):format(folder))
   return folder, io.popen(line .. " 2>&1")
 end
@@ -91,7 +91,7 @@ for _, compiler in ipairs { "gcc", "clang" } do
     for i, variant in ipairs(variants) do
       local folder, pipe = started[i][1], started[i][2]
       local text = pipe:read "a"
-      local ok = pipe:close()
+      local ok = pipe:close() and text == "" -- not even a warning
       if ok then ok, text = variant[3](folder, compiler) end
       print(("%-5s %-10s %s"):format(compiler, variant[1], ok and "good" or "BAD: " .. tostring(text)))
       if not ok then failed = failed + 1 end

@@ -65,7 +65,7 @@ tsan:
 	@for t in $(TSANTESTS); do echo $$t; \
 	  $(ENV) TSAN_OPTIONS=halt_on_error=1 $$t || exit 1; done
 
-build/tsan/%: spec/tsan/%.c build/tsan/libmare.a
+build/tsan/%: spec/tsan/%.c spec/tsan/script.h build/tsan/libmare.a
 	$(HOST) -llua5.4 $(LDLIBS)
 
 # What is left after lua_close, in a program that only runs the work; other libraries'

@@ -2,11 +2,7 @@
 ** model.c -- one network in C, used by eight threads at a time, under ThreadSanitizer.
 ** Lua makes its bytes.  Silent and 0 when all is well.
 */
-#include <lauxlib.h>
-#include <lua.h>
-#include <lualib.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,33 +20,21 @@ static const char script[] =
     "  nn.Linear(512, 400), nn.LayerNorm(400), nn.Tanh(), nn.Linear(400, 10),\n"
     "  nn.Softmax() }:save()\n";
 
+#include "script.h"
+
 static mare_Model *m;
 static float x[ROWS * INPUTS], want[ROWS * 10];
-
-static int make(lua_State *L) {
-  luaL_openlibs(L);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushcfunction(L, luaopen_mare_core);
-  lua_setfield(L, -2, "mare.core");
-  if (luaL_loadstring(L, script) != LUA_OK) return lua_error(L);
-  lua_call(L, 0, 1);
-  return 1;
-}
 
 static bool open_model(void) {
   const int64_t shape[] = {3, 16, 16};
   char why[MARE_MESSAGE] = "";
-  lua_State *L = luaL_newstate();
+  lua_State *L = run_script("tsan/model.c");
   size_t n;
-  lua_pushcfunction(L, make);
-  if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
-    fprintf(stderr, "tsan/model.c: %s\n", lua_tostring(L, -1));
-  } else {
-    const char *bytes = lua_tolstring(L, -1, &n);
-    if (mare_model_open_bytes(&m, bytes, n, why, sizeof why) == MARE_OK)
-      mare_model_set_input(m, 3, shape, why, sizeof why);
-    if (why[0]) fprintf(stderr, "tsan/model.c: %s\n", why);
-  }
+  if (L == NULL) return false;
+  const char *bytes = lua_tolstring(L, -1, &n);
+  if (mare_model_open_bytes(&m, bytes, n, why, sizeof why) == MARE_OK)
+    mare_model_set_input(m, 3, shape, why, sizeof why);
+  if (why[0]) fprintf(stderr, "tsan/model.c: %s\n", why);
   lua_close(L);
   return m != NULL && why[0] == 0;
 }

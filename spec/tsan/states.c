@@ -2,16 +2,10 @@
 ** states.c -- several Lua states at once, each in a thread of its own, training on
 ** the one pool that they share, under ThreadSanitizer.  Silent and 0 when all is well.
 */
-#include <lauxlib.h>
-#include <lua.h>
-#include <lualib.h>
 #include <pthread.h>
-#include <stdio.h>
 
 #define STATES 8
 #define ROUNDS 3 /* states that a thread opens and closes */
-
-int luaopen_mare_core(lua_State *L);
 
 /* a training run and pieces of everything that is cut; gives a checksum */
 static const char script[] =
@@ -42,25 +36,16 @@ static const char script[] =
     "mare.threads(mare.randint(1, 6, 1):item())\n"
     "return sum + p:index_select(1, p):cumsum(1):sum():item() + z:sort(2):mean():item()\n";
 
+#include "script.h"
+
 static double sums[STATES][ROUNDS];
 static const char *failed[STATES];
 
-static int run(lua_State *L) {
-  luaL_openlibs(L);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  lua_pushcfunction(L, luaopen_mare_core);
-  lua_setfield(L, -2, "mare.core");
-  if (luaL_loadstring(L, script) != LUA_OK) return lua_error(L);
-  lua_call(L, 0, 1);
-  return 1;
-}
-
 static double one_state(const char **why) {
-  lua_State *L = luaL_newstate();
-  lua_pushcfunction(L, run);
-  if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
-    fprintf(stderr, "tsan/states.c: %s\n", lua_tostring(L, -1));
+  lua_State *L = run_script("tsan/states.c");
+  if (L == NULL) {
     *why = "an error";
+    return 0;
   }
   double sum = lua_tonumber(L, -1);
   lua_close(L);

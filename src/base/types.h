@@ -13,6 +13,13 @@
 
 #define MARE_NREAL 2 /* F32 and F64: the types that have derivatives */
 
+/* functions whose loops are worth more code than -O2 makes of them */
+#ifdef __clang__
+#define MARE_O3
+#else
+#define MARE_O3 __attribute__((optimize("O3")))
+#endif
+
 extern const size_t mare_sizeof[MARE_NDTYPE];
 extern const char *const mare_dtype_name[MARE_NDTYPE + 1]; /* ends with NULL */
 

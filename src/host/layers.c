@@ -65,19 +65,25 @@ static bool among(const char *words, mare_Text w) {
   return false;
 }
 
+static bool unknown(mare_Reader *r, mare_Layer *l, mare_Text key) {
+  return mare_layer_fail(r->note, l, "unknown option '%.*s'",
+                         key.n < 64 ? (int)key.n : 64, key.s);
+}
+
+static bool too_many(mare_Reader *r, mare_Layer *l, int most) {
+  return mare_layer_fail(r->note, l, "%d arguments; at most %d are known",
+                         r->list->count - 1, most);
+}
+
 static bool check_options(mare_Reader *r, mare_Layer *l, const mare_Json *table) {
   for (const mare_Json *v = table->first; v; v = v->next)
-    if (!among(l->kind->options, v->key))
-      return mare_layer_fail(r->note, l, "unknown option '%.*s'",
-                             v->key.n < 64 ? (int)v->key.n : 64, v->key.s);
+    if (!among(l->kind->options, v->key)) return unknown(r, l, v->key);
   return true;
 }
 
 bool mare_layer_read(mare_Reader *r, mare_Layer *l, const mare_Json *list) {
   r->list = list;
-  if (list->count - 1 > l->kind->most)
-    return mare_layer_fail(r->note, l, "%d arguments; at most %d are known",
-                           list->count - 1, l->kind->most);
+  if (list->count - 1 > l->kind->most) return too_many(r, l, l->kind->most);
   for (const mare_Json *v = list->first->next; v; v = v->next)
     if (v->kind == MARE_OBJECT && !l->row && !check_options(r, l, v)) return false;
   return l->kind->read == NULL || l->kind->read(r, l);
@@ -149,10 +155,22 @@ static bool number(mare_Reader *r, mare_Layer *l, const mare_Json *v, const char
   return true;
 }
 
+static bool check_names(mare_Reader *r, mare_Layer *l, const mare_Json *table) {
+  for (const mare_Json *v = table->first; v; v = v->next) {
+    int k = 0;
+    while (k < l->row->nparam && !mare_text_is(v->key, l->row->param[k])) k++;
+    if (k == l->row->nparam) return unknown(r, l, v->key);
+  }
+  return true;
+}
+
 /* parameters in the order of the row, or in one table by name */
 static bool read_row(mare_Reader *r, mare_Layer *l) {
   const mare_Json *first = mare_layer_arg(r, 1);
-  bool named = first && first->kind == MARE_OBJECT;
+  const bool named = first && first->kind == MARE_OBJECT;
+  const int most = named ? 1 : l->row->nparam;
+  if (r->list->count - 1 > most) return too_many(r, l, most);
+  if (named && !check_names(r, l, first)) return false;
   for (int k = 0; k < l->row->nparam; k++) {
     const char *name = l->row->param[k];
     l->param[k] = l->row->value[k];
@@ -496,17 +514,20 @@ static const mare_Kind kinds[] = {
   {NULL, 0, NULL, MARE_FRESH, NULL, NULL, NULL, NULL, false}
 };
 
+/* is this the layer's name?  Then it gets it */
+static bool is_called(mare_Layer *l, mare_Text name, const char *candidate) {
+  const bool same = mare_text_is(name, candidate);
+  if (same) l->name = candidate;
+  return same;
+}
+
 const mare_Kind *mare_kind_find(mare_Text name, mare_Layer *l) {
   static const mare_Kind *const tables[] = {kinds, mare_plane_kinds, mare_norm_kinds};
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
     for (const mare_Kind *k = tables[t]; k->name; k++)
-      if (mare_text_is(name, k->name)) {
-        l->name = k->name;
-        return k;
-      }
+      if (is_called(l, name, k->name)) return k;
   for (size_t i = 0; i < sizeof activations / sizeof *activations; i++)
-    if (mare_text_is(name, activations[i].name)) {
-      l->name = activations[i].name;
+    if (is_called(l, name, activations[i].name)) {
       l->row = mare_row_find(activations[i].row);
       return &activation;
     }

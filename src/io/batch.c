@@ -24,14 +24,14 @@ typedef struct Job {
 
 #define CONVERT \
   for (int64_t i = 0; i < n; i++) y[i] = (float)x[i] * (1 / 255.0f);
-#define FAST __attribute__((optimize("O3")))
 
-FAST static void to_unit(const unsigned char *restrict x, float *restrict y, int64_t n) {
+MARE_O3 static void to_unit(const unsigned char *restrict x, float *restrict y,
+                            int64_t n) {
   CONVERT
 }
 
 #ifdef __x86_64__
-__attribute__((target("avx2"))) FAST static void to_unit_avx2(
+__attribute__((target("avx2"))) MARE_O3 static void to_unit_avx2(
     const unsigned char *restrict x, float *restrict y, int64_t n) {
   CONVERT
 }

@@ -36,19 +36,21 @@ static uint64_t bits(const unsigned char *p, mare_Format f) {
   return f.kind == 'i' ? (uint64_t)((int64_t)v >> spare) : v >> spare;
 }
 
-/* The bits of the f32 that has the value of an f16: the exponents differ by 112. */
+/*
+** The bits of the f32 that has the value of an f16: the exponents differ by 112.  No
+** number on the way is subnormal: a host may have told the processor to take these for 0.
+*/
 static uint32_t half(uint32_t h) {
-  uint32_t v = (h & 0x7fff) << 13;
-  float x;
-  memcpy(&x, &v, 4);
-  x *= 0x1p112f; /* exact, also of what has a leading 0 */
-  memcpy(&v, &x, 4);
-  v |= (h & 0x7c00) == 0x7c00 ? 0x7f800000 : 0; /* infinity, NaN */
+  const uint32_t exponent = h & 0x7c00, bias = 112u << 23;
+  const float small = (float)(int32_t)(h & 0x3ff) * 0x1p-24f;
+  uint32_t v;
+  memcpy(&v, &small, 4);
+  if (exponent) v = ((h & 0x7fff) << 13) + bias;
+  if (exponent == 0x7c00) v += bias; /* infinity, NaN */
   return v | (h & 0x8000) << 16;
 }
 
-__attribute__((optimize("O3"))) static void halves(size_t n, const unsigned char *in,
-                                                   char *out) {
+MARE_O3 static void halves(size_t n, const unsigned char *in, char *out) {
   for (size_t i = 0; i < n; i++) {
     uint16_t h;
     memcpy(&h, in + 2 * i, 2);

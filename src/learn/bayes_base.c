@@ -1,7 +1,9 @@
 /* bayes_base.c -- the loops of bayes.inc.c for every machine. */
 #include "bayes_kernels.h"
 
+#ifndef __clang__
 #pragma GCC optimize("O2", "tree-vectorize", "no-math-errno", "no-trapping-math")
+#endif
 
 #define real float
 #define K(name) name##_f32

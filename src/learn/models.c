@@ -10,7 +10,9 @@
 #include "../base/pool.h"
 #include "../ops/ops.h"
 
+#ifndef __clang__
 #pragma GCC optimize("O2", "tree-vectorize")
+#endif
 
 #define PIECE 65536
 

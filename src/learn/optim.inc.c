@@ -43,7 +43,7 @@
     const real *restrict gs = G; \
     (void)absent; \
     (void)us; \
-    _Pragma("GCC ivdep") /* the arrays do not overlap */ \
+    APART /* the arrays do not overlap */ \
     for (size_t i = 0; i < n; i++) { \
       real p = ps[i], g = gs[i], u = 0; \
       (void)p; \

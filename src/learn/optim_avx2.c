@@ -4,9 +4,11 @@
 
 #include <tgmath.h> /* sqrt is sqrtf for float */
 
+#ifndef __clang__
 #pragma GCC optimize("O2", "tree-vectorize", "vect-cost-model=dynamic")
 #pragma GCC optimize("no-math-errno", "no-trapping-math")
 #pragma GCC target("avx2,fma")
+#endif
 
 #define real float
 #define K(name) name##_f32

@@ -3,7 +3,9 @@
 
 #include <tgmath.h> /* sqrt is sqrtf for float */
 
+#ifndef __clang__
 #pragma GCC optimize("no-math-errno", "no-trapping-math")
+#endif
 
 #define real float
 #define K(name) name##_f32

@@ -13,6 +13,12 @@
 extern float sqrtf(float x) __attribute__((const));
 extern double sqrt(double x) __attribute__((const));
 
+#ifdef __clang__
+#define APART /* restrict tells it */
+#else
+#define APART _Pragma("GCC ivdep")
+#endif
+
 typedef struct mare_Updates {
   mare_Update *update;
   mare_Update *measure; /* rows TENSORWISE: what runs over all elements before */

@@ -3,7 +3,8 @@
 ** defined after the target was chosen.  Loops are written for the vectoriser: L lanes in
 ** an array, a trip count it knows, no early exit.
 */
-#ifdef SMALL
+#ifdef __clang__
+#elif defined(SMALL)
 #pragma GCC optimize("Os", "no-math-errno", "no-trapping-math")
 #else
 #pragma GCC optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", "no-math-errno", \
@@ -37,11 +38,15 @@ extern VECTOR double log(double);
     __builtin_prefetch((const char *)(p) + 4096 + o)
 
 /* -O3 doubles the code and helps few loops: those in which the lanes stay in registers */
+#ifdef __clang__
+#define OUTLINE static __attribute__((noinline))
+#else
 #define OUTLINE static __attribute__((noinline, noclone))
+#endif
 #ifdef SMALL
 #define HOT OUTLINE
 #else
-#define HOT OUTLINE __attribute__((optimize("O3")))
+#define HOT OUTLINE MARE_O3
 #endif
 
 /*

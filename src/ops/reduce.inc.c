@@ -80,8 +80,8 @@ static void K(name##_start)(int64_t m, void *acc) { \
 #define HIGH (T)INFINITY
 #define LOW (T)-INFINITY
 #define NAN_IN(v) ((v) != (v))
-#define LARGER(a, b) (((b) > (a)) | ((b) != (b)) ? (b) : (a))
-#define SMALLER(a, b) (((b) < (a)) | ((b) != (b)) ? (b) : (a))
+#define LARGER(a, b) ((((b) > (a)) | ((b) != (b))) ? (b) : (a))
+#define SMALLER(a, b) ((((b) < (a)) | ((b) != (b))) ? (b) : (a))
 #define PUT(s, x) ((s)->a = (double)(x))
 #else
 #define HIGH MOST

@@ -84,7 +84,7 @@ OUTLINE void K(max_lanes)(int64_t c, int64_t nl, const T *x, int64_t xs, int64_t
     K(load)(t, x + i * xs, xl, nl);
     for (int j = 0; j < TILE; j++) {
       T a = top[j], b = t[j];
-      top[j] = (b > a) | (b != b) ? b : a;
+      top[j] = ((b > a) | (b != b)) ? b : a;
     }
   }
   for (int j = 0; j < TILE; j++) m[j] = top[j];

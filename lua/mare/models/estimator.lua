@@ -428,6 +428,7 @@ end
 local function value_text(v)
   if core.is_tensor(v) then return ("%s %s"):format(v.dtype, check.shape(v)) end
   if type(v) ~= "table" then return check.text(v) end
+  if v.settings then return v.name end -- another estimator
   local list = {}
   for i = 1, math.min(#v, 8) do list[i] = value_text(v[i]) end
   if #v > 8 then list[9] = "..." end
