@@ -312,8 +312,25 @@ describe("state", function()
     assert.truthy(made('["Linear", 0, 3]'):find("whole number of at least 1 expected, got 0", 1, true))
     assert.truthy(made('["Linear", 100000, 30000]'):find("12000000000 bytes asked for", 1, true))
     assert.is_nil(mare.memory().limit)
-    refuses("'load': the string does not fit the model (missing: bias, weight)", nn.load,
-      { string = mare.save(nil, {}, { network = '["Linear", 2, 3]' }) })
+    assert.equal("the string: its tensors do not fit the network that it describes (missing: " ..
+      "bias, weight)", made '["Linear", 2, 3]')
+    assert.equal("the string: its tensors do not fit the network that it describes (weight is 2, " ..
+      "3x2 expected)", message({ network = '["Linear", 2, 3]' },
+      { weight = mare.ones(2), bias = mare.ones(3) }))
+  end)
+
+  it("is refused or made, whatever byte is another", function()
+    local model = nn.Sequential { nn.Linear(2, 2), nn.Residual(nn.Linear(2, 2)), nn.Dropout(0.5) }
+    local bytes, made = model:save(nil), 0
+    for i = 1, #bytes do
+      for _, mask in ipairs { 1, 0x80, 0xff } do
+        local other, message = nn.load { string = bytes:sub(1, i - 1) ..
+          string.char(bytes:byte(i) ~ mask) .. bytes:sub(i + 1) }
+        if other then made = made + 1
+        else assert(type(message) == "string" and message:find "string", message) end
+      end
+    end
+    assert.is_true(made > 3 * 48) -- the values, at least
   end)
 end)
 

@@ -39,6 +39,16 @@ local function rebuild(file, state, metadata)
   return dtype == "f64" and model:to "f64" or model
 end
 
+-- The model that a file describes, with its values: what is wrong is all the file's.
+local function fill(file, state, metadata, opts)
+  local model, message = rebuild(file, state, metadata)
+  if not model then return nil, message end
+  local what = file .. ": its tensors do not fit the network that it describes"
+  local fits, missing, unexpected = pcall(model.load_state, model, state, opts, what)
+  if fits then return model, missing, unexpected end
+  return nil, missing:sub(missing:find(what, 1, true) or 1)
+end
+
 --- Reads the values that model:save(path) wrote into a model of the same layers, and
 -- returns it; nil and a message when the file cannot be read.  Options: strict (true);
 -- with false, what is missing keeps its value, and the lists of missing and unexpected
@@ -61,11 +71,7 @@ function M.load(model, path, opts)
   local state, metadata = mare.load(path)
   if not state then return nil, metadata end
   local file = type(path) == "string" and path or "the string"
-  if alone then
-    local message
-    model, message = rebuild(file, state, metadata)
-    if not model then return nil, message end
-  end
+  if alone then return fill(file, state, metadata, opts) end
   local missing, unexpected = model:load_state(state, opts,
     ("'load': %s does not fit the model"):format(file))
   return model, missing, unexpected
