@@ -162,7 +162,37 @@ local function compare_with_text(row, dtype, tolerance)
 end
 
 for name, row in pairs(optim.rows) do
-  describe(name, function()
+  describe("the list of parameters", function()
+  local function weights()
+    local list = {mare.ones(3):requires_grad(), mare.ones(3):requires_grad()}
+    ;(list[1] * list[2]):sum():backward()
+    return list
+  end
+
+  it("may change afterwards: the optimizer keeps its own", function()
+    local list = weights()
+    local opt = mare.optim.adam(list)
+    local kept = setmetatable({list[1], list[2]}, {__mode = "v"})
+    list[1], list[2] = nil, nil
+    opt.groups[1].params = {}
+    collectgarbage()
+    collectgarbage()
+    assert.is_true(mare.is_tensor(kept[1]) and mare.is_tensor(kept[2]))
+    opt:step()
+    assert.is_true(kept[2][1]:item() < 1)
+  end)
+
+  it("is a plain one without holes", function()
+    local w = weights()
+    local ok, why = pcall(mare.optim.sgd, {w[1], nil, w[2]}, {lr = 1})
+    assert(not ok and why:find("parameter #2 is a nil", 1, true), why)
+    ok, why = pcall(mare.optim.sgd, setmetatable({}, {__len = function() return 1 << 40 end}),
+      {lr = 1})
+    assert(not ok and why:find("is empty", 1, true), why)
+  end)
+end)
+
+describe(name, function()
     it(name .. " does what its text says, in f64 and f32, on every instruction set", function()
       local list, now = isas()
       for _, isa in ipairs(list) do

@@ -29,10 +29,24 @@ function M.shape(t)
   return #size > 0 and table.concat(size, "x") or "scalar"
 end
 
+--- What a value is, for messages: "f32 tensor", "closed tensor", "number" ...
+function M.kind(v)
+  if not core.is_tensor(v) then return type(v) end
+  return core.isclosed(v) and "closed tensor" or v.dtype .. " tensor"
+end
+
+--- A value as messages show it: a number, a boolean or a string itself ("nan" for 0/0,
+-- whatever its sign), anything else as what it is.
+function M.text(v)
+  local kind = type(v)
+  if kind == "number" then return v ~= v and "nan" or tostring(v) end
+  return (kind == "string" or kind == "boolean" or kind == "nil") and tostring(v) or M.kind(v)
+end
+
 --- The names of a table's keys in order: "a, b, c".
 function M.names(t)
   local list = {}
-  for k in pairs(t) do list[#list + 1] = tostring(k) end
+  for k in pairs(t) do list[#list + 1] = M.text(k) end
   table.sort(list)
   return table.concat(list, ", ")
 end
@@ -46,19 +60,10 @@ function M.options(position, name, opts, known)
   end
   for k in pairs(opts) do
     if known[k] == nil then
-      M.argument(position, name, "unknown option '%s'; known: %s", tostring(k), M.names(known))
+      M.argument(position, name, "unknown option '%s'; known: %s", M.text(k), M.names(known))
     end
   end
 end
-
---- What a value is, for messages: "f32 tensor", "closed tensor", "number" ...
-function M.kind(v)
-  if not core.is_tensor(v) then return type(v) end
-  return core.isclosed(v) and "closed tensor" or v.dtype .. " tensor"
-end
-
---- A value as messages show it; 0/0 is "nan", whatever its sign.
-function M.text(v) return v ~= v and "nan" or tostring(v) end
 
 --- A tensor, open.
 function M.tensor(position, name, v)
@@ -66,6 +71,15 @@ function M.tensor(position, name, v)
     M.argument(position, name, "tensor expected, got %s", M.kind(v))
   end
   return v
+end
+
+--- The tensor of a list that the user gave as this argument.
+function M.list(position, name, list, dtype)
+  local ok, t = pcall(core.tensor, list, dtype)
+  if ok then return t end
+  local why = type(t) == "string" and t:match "bad argument #%d to 'tensor' %((.*)%)$"
+  if not why then error(t, 0) end
+  M.argument(position, name, "%s", why)
 end
 
 --- A dimension of n, 1-based or from the end, as 1..n.

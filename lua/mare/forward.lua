@@ -155,7 +155,7 @@ local function check_tangents(name, x, v)
     end
     for k in pairs(v) do
       if x[k] == nil then
-        check.argument(3, name, "'%s' is not in argument #2", tostring(k))
+        check.argument(3, name, "'%s' is not in argument #2", check.text(k))
       end
     end
     for k in pairs(x) do check_tangents(name, x[k], v[k]) end
@@ -287,7 +287,7 @@ local function options(name, opts)
   opts = opts or {}
   local mode = opts.mode
   if mode ~= nil and mode ~= "forward" and mode ~= "reverse" then
-    check.argument(3, name, "mode: 'forward' or 'reverse' expected, got %s", tostring(mode))
+    check.argument(3, name, "mode: 'forward' or 'reverse' expected, got %s", check.text(mode))
   end
   return check.count(3, name, opts.chunk or CHUNK, nil, "chunk"), mode
 end

@@ -124,8 +124,12 @@ end
 -- a function that takes fn off again.
 --     w:on_gradient(function() print("gradient of w", w.grad:norm():item()) end)
 function M.on_gradient(x, fn)
-  local list = f.hooks(x)
+  check.tensor(1, "on_gradient", x)
+  if not tree.is_real(x) then
+    check.argument(1, "on_gradient", "f32 or f64 tensor expected, got %s", check.kind(x))
+  end
   check.callable(2, "on_gradient", fn)
+  local list = f.hooks(x)
   local entry = function(t) fn(t) end
   list[#list + 1] = entry
   return function()

@@ -11,7 +11,7 @@ local function sorted(t, position, what)
   local names = {}
   for name in pairs(t) do
     if type(name) ~= "string" then
-      check.argument(position, "save", "%s %s is a %s, not a string", what, tostring(name),
+      check.argument(position, "save", "%s %s is a %s, not a string", what, check.text(name),
         type(name))
     end
     names[#names + 1] = name
@@ -64,6 +64,8 @@ end
 function M.save(path, tensors, metadata)
   if path ~= nil and type(path) ~= "string" then
     check.argument(1, "save", "path expected, got %s", type(path))
+  elseif path and path:find("\0", 1, true) then
+    check.argument(1, "save", "a path has no zero byte")
   end
   local names, list = check_tensors(tensors)
   return core.write_tensors(path, names, list, check_metadata(metadata))

@@ -76,7 +76,7 @@ local reductions = {
 local function reduction(position, name, opts)
   local reduce = reductions[opts.reduction or "mean"]
   if not reduce then
-    check.argument(position, name, "unknown reduction '%s'; known: %s", tostring(opts.reduction),
+    check.argument(position, name, "unknown reduction '%s'; known: %s", check.text(opts.reduction),
       check.names(reductions))
   end
   return reduce
@@ -385,7 +385,7 @@ function M.cross_entropy(logits, target, opts)
   local smoothing = check.number(3, "cross_entropy", opts.label_smoothing, 0, 0, nil,
     "label_smoothing")
   if smoothing >= 1 then
-    check.argument(3, "cross_entropy", "label_smoothing: %s is not below 1", tostring(smoothing))
+    check.argument(3, "cross_entropy", "label_smoothing: %s is not below 1", check.text(smoothing))
   end
   local y = entropy(x, t, opts.weight, opts.ignore_index, opts.label_smoothing, how == "mean")
   return how == "mean" and y or reduce_rows(y, target, how)
@@ -517,7 +517,7 @@ end
 
 -- The sum of f over a tensor, the tensors of a list, or the parameters of a module.
 local function total(name, params, f)
-  if is_tensor(params) then return f(params) end
+  if is_tensor(params) then return f(check.tensor(1, name, params)) end
   if type(params) ~= "table" then
     check.argument(1, name, "tensor, list of tensors or module expected, got %s", type(params))
   end
@@ -525,7 +525,7 @@ local function total(name, params, f)
   if #list == 0 then check.argument(1, name, "no tensors") end
   local sum
   for _, p in ipairs(list) do
-    local part = f(tensor(1, name, p))
+    local part = f(check.tensor(1, name, p))
     sum = sum and sum + part or part
   end
   return sum

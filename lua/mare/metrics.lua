@@ -236,7 +236,7 @@ local function class_options(position, name, opts)
   check.options(position, name, opts, { average = true, classes = true, positive = true })
   opts = opts or {}
   if not averages[opts.average or "macro"] then
-    check.argument(position, name, "unknown average '%s'; known: %s", tostring(opts.average),
+    check.argument(position, name, "unknown average '%s'; known: %s", check.text(opts.average),
       check.names(averages))
   end
   return opts

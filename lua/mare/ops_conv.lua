@@ -7,7 +7,7 @@ local f = core.functions
 
 -- -- arguments ------------------------------------------------------------------------------
 
-local function shown(v) return type(v) == "string" and ("'%s'"):format(v) or tostring(v) end
+local function shown(v) return type(v) == "string" and ("'%s'"):format(v) or check.text(v) end
 
 -- One whole number or two, { down, across }.
 local function pair(position, name, what, v, default, lo)
@@ -112,7 +112,10 @@ return function(registry)
     } }
   define { name = "conv2d_input", kind = "bilinear",
     doc = "the gradient of conv2d to its images: the transposed convolution",
-    fwd = function(g, w, ...) return f.conv2d_input(own(g), own(w), ...) end,
+    fwd = function(g, w, ...)
+      check.tensor(1, "conv2d_input", g)
+      return f.conv2d_input(own(g), own(check.tensor(2, "conv2d_input", w)), ...)
+    end,
     vjp = function(t, _, g, w, _, _, ...)
       return conv(t, w, nil, ...), ops.conv2d_weight(g, t, w:size(3), w:size(4), ...)
     end,
@@ -122,7 +125,10 @@ return function(registry)
     } }
   define { name = "conv2d_weight", kind = "bilinear",
     doc = "the gradient of conv2d to its weight",
-    fwd = function(g, x, ...) return f.conv2d_weight(own(g), own(x), ...) end,
+    fwd = function(g, x, ...)
+      check.tensor(1, "conv2d_weight", g)
+      return f.conv2d_weight(own(g), own(check.tensor(2, "conv2d_weight", x)), ...)
+    end,
     vjp = function(t, _, g, x, _, _, ...)
       return conv(x, t, nil, ...), ops.conv2d_input(g, t, x:size(3), x:size(4), ...)
     end,
@@ -139,7 +145,7 @@ return function(registry)
       function(sample) return sample(1, 2, 4, 5), 2, 3, 2, 1, 1, 0, 1, 2, 1 end,
     } }
   define { name = "fold", kind = "linear", doc = "columns summed where their patches were",
-    fwd = function(y, ...) return f.fold(own(y), ...) end,
+    fwd = function(y, ...) return f.fold(own(check.tensor(1, "fold", y)), ...) end,
     vjp = function(g, _, _, _, _, ...) return unfold(g, ...) end,
     cases = {
       function(sample) return sample(2, 8, 6), 4, 3, 2, 2, unpack(plain) end,
@@ -362,7 +368,7 @@ return function(registry)
     elseif opts.mode == "bilinear" then
       y = resample(batch, interpolation, h, w)
     else
-      check.argument(2, name, "mode '%s'; known: bilinear, nearest", tostring(opts.mode))
+      check.argument(2, name, "mode '%s'; known: bilinear, nearest", check.text(opts.mode))
     end
     return single and y:squeeze(1) or y
   end

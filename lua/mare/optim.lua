@@ -94,12 +94,14 @@ local function known_options(row)
 end
 
 local function make_group(row, params, opts, where, seen)
-  for i, p in ipairs(params) do
-    check_parameter(row, p, ("%sparameter #%d"):format(where, i), seen)
+  local own = {}
+  for i = 1, rawlen(params) do
+    own[i] = params[i]
+    check_parameter(row, own[i], ("%sparameter #%d"):format(where, i), seen)
   end
   local group = setmetatable({
-    params = table.move(params, 1, #params, 1, {}),
-    [handle] = core.optim_group(row.name, params),
+    params = own,
+    [handle] = core.optim_group(row.name, table.move(own, 1, #own, 1, {})),
     [schedule] = false, [pending] = false, [owner] = { row = row, steps = 0 },
   }, Group)
   for _, h in ipairs(row.hyper) do
@@ -118,7 +120,7 @@ local function group_options(row, entry, opts, where)
   known.params = true
   for k, v in pairs(entry) do
     if known[k] == nil then
-      check.argument(1, row.name, "%sunknown option '%s'; known: %s", where, tostring(k),
+      check.argument(1, row.name, "%sunknown option '%s'; known: %s", where, check.text(k),
         check.names(known))
     end
     if k ~= "params" then own[k] = v end
@@ -134,7 +136,7 @@ local function make_groups(row, params, opts)
   elseif getmetatable(params) and type(params.parameters) == "function" then
     check.argument(1, row.name, "list of parameters expected, got a module; pass %s",
       "model:parameters()")
-  elseif #params == 0 then
+  elseif rawlen(params) == 0 then
     check.argument(1, row.name, "the list of parameters is empty")
   elseif type(params[1]) ~= "table" then
     return { make_group(row, params, opts, "", seen) }
@@ -288,7 +290,7 @@ local function compare(own, state, wrong)
     end
   end
   for name in pairs(state) do
-    if own[name] == nil then wrong[#wrong + 1] = tostring(name) .. " is unexpected" end
+    if own[name] == nil then wrong[#wrong + 1] = check.text(name) .. " is unexpected" end
   end
 end
 

@@ -27,6 +27,7 @@ end
 
 --- A time in seconds as text: "12ms", "8.3s", "2m05s", "1h02m".
 function M.duration(s)
+  s = check.number(1, "duration", s ~= s and math.huge or s)
   if s ~= s or s == math.huge then return "?" end
   if s < 0.9995 then return ("%.0fms"):format(1000 * s) end
   if s < 59.95 then return ("%.1fs"):format(s) end
@@ -37,6 +38,7 @@ end
 
 --- A count with its thousands set apart: 203530 is "203,530".
 function M.count(n)
+  n = check.number(1, "count", n)
   local digits = ("%.0f"):format(n)
   local head = (#digits - 1) % 3 + 1
   return digits:sub(1, head) .. digits:sub(head + 1):gsub("%d%d%d", ",%0")

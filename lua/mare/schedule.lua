@@ -28,6 +28,11 @@ local function as_schedule(position, name, f)
   return f
 end
 
+-- f(step), which takes numbers only
+local function made(name, f)
+  return function(step) return f(check.number(1, name, step, nil, nil, nil, "step")) end
+end
+
 --- The same rate at every step.
 -- Formula: lr
 -- `schedule.constant(0.1)(7) --> 0.1`
@@ -42,7 +47,7 @@ end
 function M.step(lr, every, factor)
   lr, every = positive(1, "step", lr), check.count(2, "step", every)
   factor = check.number(3, "step", factor, 0.1, 0)
-  return function(step) return lr * factor ^ ((step - 1) // every) end
+  return made("step", function(step) return lr * factor ^ ((step - 1) // every) end)
 end
 
 --- lr times factor (0.1) after each of the listed numbers of steps.
@@ -57,11 +62,11 @@ function M.multistep(lr, milestones, factor)
   local at = {}
   for i, step in ipairs(milestones) do at[i] = check.number(2, "multistep", step, nil, 0) end
   table.sort(at)
-  return function(step)
+  return made("multistep", function(step)
     local passed = 0
     while at[passed + 1] and step > at[passed + 1] do passed = passed + 1 end
     return lr * factor ^ passed
-  end
+  end)
 end
 
 --- lr factor^t.
@@ -69,7 +74,7 @@ end
 -- `schedule.exponential(1, 0.5)(3) --> 0.25`
 function M.exponential(lr, factor)
   lr, factor = positive(1, "exponential", lr), positive(2, "exponential", factor)
-  return function(step) return lr * factor ^ (step - 1) end
+  return made("exponential", function(step) return lr * factor ^ (step - 1) end)
 end
 
 --- lr / (1 + rate t)^power, power 1 unless given: the classical condition of
@@ -79,7 +84,7 @@ end
 function M.inverse_time(lr, rate, power)
   lr, rate = positive(1, "inverse_time", lr), positive(2, "inverse_time", rate)
   power = check.number(3, "inverse_time", power, 1)
-  return function(step) return lr / (1 + rate * (step - 1)) ^ power end
+  return made("inverse_time", function(step) return lr / (1 + rate * (step - 1)) ^ power end)
 end
 
 --- From lr to final (0) in `steps` steps along (1 - t/steps)^power (1), then final.
@@ -89,9 +94,9 @@ function M.polynomial(lr, steps, power, final)
   lr, steps = positive(1, "polynomial", lr), check.count(2, "polynomial", steps)
   power = check.number(3, "polynomial", power, 1)
   final = check.number(4, "polynomial", final, 0)
-  return function(step)
+  return made("polynomial", function(step)
     return final + (lr - final) * (1 - math.min((step - 1) / steps, 1)) ^ power
-  end
+  end)
 end
 
 --- A straight line from one rate to another in `steps` steps, then the last one.
@@ -100,7 +105,9 @@ end
 function M.linear(from, to, steps)
   from, to = check.number(1, "linear", from), check.number(2, "linear", to)
   steps = check.count(3, "linear", steps)
-  return function(step) return from + (to - from) * math.min((step - 1) / steps, 1) end
+  return made("linear", function(step)
+    return from + (to - from) * math.min((step - 1) / steps, 1)
+  end)
 end
 
 --- A straight climb in `steps` steps to the first rate of `after` (a schedule or
@@ -112,10 +119,10 @@ function M.warmup(steps, after, from)
   steps = check.count(1, "warmup", steps, 0)
   after = as_schedule(2, "warmup", after)
   from = check.number(3, "warmup", from, 0)
-  return function(step)
+  return made("warmup", function(step)
     if step > steps then return after(step - steps) end
     return after(1) * (from + (1 - from) * step / steps)
-  end
+  end)
 end
 
 local function half_cosine(high, low, progress)
@@ -129,7 +136,9 @@ end
 function M.cosine(lr, steps, final)
   lr, steps = positive(1, "cosine", lr), check.count(2, "cosine", steps)
   final = check.number(3, "cosine", final, 0)
-  return function(step) return half_cosine(lr, final, math.min((step - 1) / steps, 1)) end
+  return made("cosine", function(step)
+    return half_cosine(lr, final, math.min((step - 1) / steps, 1))
+  end)
 end
 
 --- Cosine waves that start again at lr: the first takes `period` steps, each
@@ -140,7 +149,7 @@ function M.cosine_restarts(lr, period, mult, final)
   lr, period = positive(1, "cosine_restarts", lr), check.count(2, "cosine_restarts", period)
   mult = check.number(3, "cosine_restarts", mult, 1, 1)
   final = check.number(4, "cosine_restarts", final, 0)
-  return function(step)
+  return made("cosine_restarts", function(step)
     local t, length = step - 1, period
     if mult == 1 then
       t = t % period
@@ -148,7 +157,7 @@ function M.cosine_restarts(lr, period, mult, final)
       while t >= length do t, length = t - length, length * mult end
     end
     return half_cosine(lr, final, t / length)
-  end
+  end)
 end
 
 local cyclic_scale = {
@@ -170,15 +179,15 @@ function M.cyclic(low, high, half, opts)
   local factor = check.number(4, "cyclic", opts and opts.factor, 1, 0, nil, "factor")
   local scale = cyclic_scale[mode]
   if not scale then
-    check.argument(4, "cyclic", "unknown mode '%s'; known: %s", tostring(mode),
+    check.argument(4, "cyclic", "unknown mode '%s'; known: %s", check.text(mode),
       check.names(cyclic_scale))
   end
-  return function(step)
+  return made("cyclic", function(step)
     local t = step - 1
     local cycle, phase = t // (2 * half), t % (2 * half)
     local height = 1 - math.abs(phase / half - 1)
     return low + (high - low) * height * scale(cycle, t, factor)
-  end
+  end)
 end
 
 --- One long cycle: a cosine from high / start (25) up to high during the first
@@ -196,11 +205,11 @@ function M.one_cycle(high, steps, opts)
   local first = high / option("start", 25, 1)
   local last = first / option("final", 1e4, 1)
   local peak = option("warm", 0.3, 0, 1) * steps - 1
-  return function(step)
+  return made("one_cycle", function(step)
     local t = math.min(step, steps) - 1
     if t <= peak then return half_cosine(first, high, peak > 0 and t / peak or 1) end
     return half_cosine(high, last, (t - peak) / (steps - 1 - peak))
-  end
+  end)
 end
 
 --- One schedule after another: { {f, 100}, {g, 500}, h } runs f for 100 steps, g
@@ -217,11 +226,11 @@ function M.sequence(parts)
     fs[i] = as_schedule(1, "sequence", paired and part[1] or part)
     if i < #parts then lengths[i] = check.count(1, "sequence", paired and part[2] or nil) end
   end
-  return function(step)
+  return made("sequence", function(step)
     local i = 1
     while lengths[i] and step > lengths[i] do step, i = step - lengths[i], i + 1 end
     return fs[i](step)
-  end
+  end)
 end
 
 --- A climb of `warmup` steps, `stable` steps at lr, a straight descent of `decay`
@@ -245,11 +254,11 @@ end
 function M.product(...)
   local fs = { ... }
   for i = 1, select("#", ...) do fs[i] = as_schedule(i, "product", fs[i]) end
-  return function(step)
+  return made("product", function(step)
     local p = 1
     for i = 1, #fs do p = p * fs[i](step) end
     return p
-  end
+  end)
 end
 
 -- -- plateau: a rate that answers to a measurement ------------------------------
@@ -306,7 +315,7 @@ function M.plateau(lr, opts)
     self[k] = check.number(2, "plateau", opts[k], default, 0, k == "factor" and 1 or nil, k)
   end
   if self.mode ~= "min" and self.mode ~= "max" then
-    check.argument(2, "plateau", "mode '%s'; known: max, min", tostring(self.mode))
+    check.argument(2, "plateau", "mode '%s'; known: max, min", check.text(self.mode))
   end
   return setmetatable(self, Plateau)
 end

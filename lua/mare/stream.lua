@@ -139,7 +139,7 @@ local function entry(label, v)
     v = v[1]
   end
   if v == "stream" or type(v) ~= "string" or not callable(metrics[v]) then
-    check.argument(1, "stream", "unknown metric '%s'; known: %s", tostring(v),
+    check.argument(1, "stream", "unknown metric '%s'; known: %s", check.text(v),
       (check.names(metrics):gsub("stream, ", "")))
   end
   return { name = type(label) == "string" and label or v, f = metrics[v], args = args,
@@ -224,7 +224,8 @@ function Stream:value(name)
   if not found then
     local names = {}
     for _, e in ipairs(self.entries) do names[e.name] = true end
-    check.argument(1, "value", "unknown metric '%s'; known: %s", tostring(name), check.names(names))
+    check.argument(1, "value", "unknown metric '%s'; known: %s", check.text(name),
+      check.names(names))
   end
   return out[name]
 end

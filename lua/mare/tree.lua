@@ -27,30 +27,43 @@ end
 --- The keys of a table in the order in which its tensors are taken.
 M.keys = sorted_keys
 
+local DEEP = 100     -- tables that nest deeper have a cycle
+
+-- the depth of a table in one that is at `depth`
+local function below(depth)
+  if depth == DEEP then check.fail("tables nest more than %d deep: one contains itself", DEEP) end
+  return depth + 1
+end
+
 -- map over one structure, the common case
-local function map_one(fn, v)
+local function map_one(fn, v, depth)
   if is_tensor(v) then return fn(v) end
   if type(v) ~= "table" then return v end
   local keys, copy = sorted_keys(v), {}
-  for i = 1, #keys do copy[keys[i]] = map_one(fn, v[keys[i]]) end
+  depth = below(depth)
+  for i = 1, #keys do copy[keys[i]] = map_one(fn, v[keys[i]], depth) end
+  return copy
+end
+
+local function map_along(fn, v, depth, ...)
+  if is_tensor(v) then return fn(v, ...) end
+  if type(v) ~= "table" then return v end
+  local others, copy, inner = table.pack(...), {}, {}
+  depth = below(depth)
+  for _, k in ipairs(sorted_keys(v)) do
+    for i = 1, others.n do
+      inner[i] = type(others[i]) == "table" and others[i][k] or nil
+    end
+    copy[k] = map_along(fn, v[k], depth, table.unpack(inner, 1, others.n))
+  end
   return copy
 end
 
 --- fn(tensor, ...) over every tensor of a structure, in a fixed order, as the same
 -- structure; further structures are walked along.  What is no tensor stays.
 function M.map(fn, v, ...)
-  local others = table.pack(...)
-  if others.n == 0 then return map_one(fn, v) end
-  if is_tensor(v) then return fn(v, ...) end
-  if type(v) ~= "table" then return v end
-  local copy, inner = {}, {}
-  for _, k in ipairs(sorted_keys(v)) do
-    for i = 1, others.n do
-      inner[i] = type(others[i]) == "table" and others[i][k] or nil
-    end
-    copy[k] = M.map(fn, v[k], table.unpack(inner, 1, others.n))
-  end
-  return copy
+  if select("#", ...) == 0 then return map_one(fn, v, 0) end
+  return map_along(fn, v, 0, ...)
 end
 
 --- Is t of a type that can be differentiated by?
@@ -61,18 +74,19 @@ end
 
 local is_real = M.is_real
 
-local function add_leaves(list, v)
+local function add_leaves(list, v, depth)
   if is_tensor(v) then
     if is_real(v) then list[#list + 1] = v end
   elseif type(v) == "table" then
     local keys = sorted_keys(v)
-    for i = 1, #keys do add_leaves(list, v[keys[i]]) end
+    depth = below(depth)
+    for i = 1, #keys do add_leaves(list, v[keys[i]], depth) end
   end
   return list
 end
 
 --- The f32 and f64 tensors of a structure, as a list in the order of map.
-function M.leaves(v) return add_leaves({}, v) end
+function M.leaves(v) return add_leaves({}, v, 0) end
 
 --- The structure of v with these in the places of its leaves.
 function M.replace(v, list)

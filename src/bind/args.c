@@ -86,10 +86,10 @@ static void push_method(lua_State *L, const char *name) {
 }
 
 /*
-** Is the tensors' method of this name running, in Lua, called as x:name(...)?  Its
-** arguments are then counted without x, as those of a method in C are.
+** Is the tensors' method of this name running, in Lua (1), and called as x:name(...) (2)?
+** Its arguments are then counted without x, as those of a method in C are.
 */
-static bool under_method(lua_State *L, const char *name) {
+static int running_method(lua_State *L, const char *name) {
   lua_Debug ar;
   int top = lua_gettop(L);
   bool found = false, method = false;
@@ -104,7 +104,25 @@ static bool under_method(lua_State *L, const char *name) {
     lua_pop(L, 1);
   }
   lua_settop(L, top);
-  return found && method;
+  return found + (found && method);
+}
+
+static bool under_method(lua_State *L, const char *name) {
+  return running_method(L, name) == 2;
+}
+
+/* operations that hand all arguments on to another one, whose messages then name them */
+static const char *const handed[][2] = {{"var", "std"}, {"softmax", "softmin"}};
+
+static const char *outer_name(lua_State *L, const char *name, bool *method) {
+  for (size_t i = 0; i < sizeof handed / sizeof *handed; i++) {
+    if (strcmp(name, handed[i][0]) != 0) continue;
+    int how = running_method(L, handed[i][1]);
+    if (how == 0) continue;
+    *method = how == 2;
+    return handed[i][1];
+  }
+  return name;
 }
 
 int named_error(lua_State *L, int arg, const char *name, const char *text) {
@@ -116,7 +134,7 @@ int named_error(lua_State *L, int arg, const char *name, const char *text) {
 int arg_error(lua_State *L, int arg, const char *fmt, ...) {
   va_list ap;
   bool method;
-  const char *name = running_name(L, &method);
+  const char *name = outer_name(L, running_name(L, &method), &method);
   if (!method) method = under_method(L, name);
   va_start(ap, fmt);
   lua_pushvfstring(L, fmt, ap);
@@ -170,6 +188,10 @@ double check_number(lua_State *L, int arg) {
   if (lua_type(L, arg) != LUA_TNUMBER)
     arg_error(L, arg, "number expected, got %s", type_of(L, get_state(L), arg));
   return lua_tonumber(L, arg);
+}
+
+double opt_number(lua_State *L, int arg, double def) {
+  return lua_isnoneornil(L, arg) ? def : check_number(L, arg);
 }
 
 bool opt_boolean(lua_State *L, int arg, bool def) {
@@ -229,7 +251,7 @@ static void check_list(lua_State *L, int arg) {
   lua_pushnil(L);
   if (lua_next(L, arg))
     arg_error(L, arg, "list expected, got a table with the key '%s'",
-              luaL_tolstring(L, -2, NULL));
+              lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2));
 }
 
 unsigned check_axes(lua_State *L, int arg, int ndim) {

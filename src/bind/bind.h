@@ -290,6 +290,7 @@ double unsign(double v); /* for messages: NaN without a sign */
 int64_t check_integer(lua_State *L, int arg);              /* exact, otherwise an error */
 int64_t opt_integer(lua_State *L, int arg, int64_t def);
 double check_number(lua_State *L, int arg);
+double opt_number(lua_State *L, int arg, double def);
 bool opt_boolean(lua_State *L, int arg, bool def);
 mare_Dtype check_dtype_name(lua_State *L, int arg);
 /* 1-based or negative to 0-based */

@@ -310,7 +310,7 @@ static Object *check_target(lua_State *L, State *S) {
 static int random_uniform_into(lua_State *L) { /* t:uniform_([lo, hi]) */
   State *S = get_state(L);
   Object *o = check_target(L, S);
-  double lo = luaL_optnumber(L, 2, 0), hi = luaL_optnumber(L, 3, 1);
+  double lo = opt_number(L, 2, 0), hi = opt_number(L, 3, 1);
   double width = o->t.dtype == MARE_F32 ? (float)(hi - lo) : hi - lo;
   if (!(lo <= hi && isfinite(width)))
     return arg_error(L, 3, "interval %f..%f", unsign(lo), unsign(hi));
@@ -323,7 +323,7 @@ static int random_uniform_into(lua_State *L) { /* t:uniform_([lo, hi]) */
 static int random_normal_into(lua_State *L) { /* t:normal_([mean, std]) */
   State *S = get_state(L);
   Object *o = check_target(L, S);
-  double mean = luaL_optnumber(L, 2, 0), std = luaL_optnumber(L, 3, 1);
+  double mean = opt_number(L, 2, 0), std = opt_number(L, 3, 1);
   if (!(std >= 0)) return arg_error(L, 3, "standard deviation %f", unsign(std));
   mare_rng_normal(&S->rng, &o->t, mean, std);
   written(o);
@@ -334,7 +334,7 @@ static int random_normal_into(lua_State *L) { /* t:normal_([mean, std]) */
 static int random_bernoulli_into(lua_State *L) { /* t:bernoulli_(p [, value]) */
   State *S = get_state(L);
   Object *o = check_tensor(L, S, 1);
-  double p = check_number(L, 2), v = luaL_optnumber(L, 3, 1);
+  double p = check_number(L, 2), v = opt_number(L, 3, 1);
   if (!(p >= 0 && p <= 1)) return arg_error(L, 2, "probability %f", unsign(p));
   if (o->t.dtype >= MARE_NREAL && !lua_isnoneornil(L, 3)) check_whole(L, 3, o->t.dtype);
   check_writable(L, S, o, 1);

@@ -269,7 +269,7 @@ static void check_entropy(lua_State *L, State *S, const Object *x,
   check_target(L, S, x, ce);
   ce->weight = NULL;
   ce->ignore = opt_integer(L, 4, 0);
-  ce->smoothing = luaL_optnumber(L, 5, 0);
+  ce->smoothing = opt_number(L, 5, 0);
   if (!(ce->smoothing >= 0 && ce->smoothing < 1))
     arg_error(L, 5, "label smoothing %f is outside [0, 1)", unsign(ce->smoothing));
   if (lua_isnoneornil(L, 3)) return;

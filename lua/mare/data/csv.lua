@@ -38,7 +38,7 @@ local function check_types(types)
   for name, kind in pairs(types) do
     if type(name) ~= "string" or not KINDS[kind] then
       check.argument(2, "csv", "types: '%s' is %s; 'i64', 'f64' or 'string' expected",
-        tostring(name), tostring(kind))
+        check.text(name), check.text(kind))
     end
   end
 end

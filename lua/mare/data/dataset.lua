@@ -108,10 +108,11 @@ function Dataset:__index(key)
 end
 
 local function as_rows(name, rows, n)
-  if type(rows) == "table" then rows = core.tensor(rows, "i64") end
-  if not core.is_tensor(rows) or rows.dtype ~= "i64" or rows:dim() ~= 1 then
+  if type(rows) == "table" then rows = check.list(1, name, rows, "i64") end
+  local kind = check.kind(rows)
+  if kind ~= "i64 tensor" or rows:dim() ~= 1 then
     check.argument(1, name, "list of rows or i64 tensor expected, got %s",
-      core.is_tensor(rows) and rows.dtype .. " " .. check.shape(rows) or type(rows))
+      kind:find "^[fiu]%d+ tensor" and rows.dtype .. " " .. check.shape(rows) or kind)
   end
   for i, row in ipairs(rows:totable()) do
     if row < 1 or row > n then check.argument(1, name, "row %d (#%d) of %d", row, i, n) end
@@ -142,6 +143,9 @@ end
 --- A data set with other inputs for the same rows, x (n, ...), and the same targets.
 -- `ds:with_inputs(scale:transform(ds.x))`
 function Dataset:with_inputs(x)
+  if x == nil or check.kind(x) == "closed tensor" then
+    check.argument(1, "with_inputs", "tensor or list of tensors expected, got %s", check.kind(x))
+  end
   if core.is_tensor(x) and x:dim() > 0 and x:size(1) ~= #self then
     check.argument(1, "with_inputs", "%d rows of inputs for %d rows", x:size(1), #self)
   end

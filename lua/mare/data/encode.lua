@@ -253,10 +253,13 @@ end
 -- -- lags ---------------------------------------------------------------------------------
 
 -- Whole numbers 1.. from a number of lags or a list of them.
-local function lag_list(lags)
+local function lag_list(lags, n)
   local list = {}
   if type(lags) == "number" then
-    for i = 1, check.count(2, "lags", lags) do list[i] = i end
+    if check.count(2, "lags", lags) >= n then
+      check.argument(1, "lags", "%d values; the first row needs %d", n, lags + 1)
+    end
+    for i = 1, lags do list[i] = i end
     return list
   elseif type(lags) ~= "table" or #lags == 0 then
     check.argument(2, "lags", "a number of lags or a list of them expected, got %s",
@@ -273,7 +276,7 @@ local function lag_list(lags)
 end
 
 local function series_of(series)
-  if type(series) == "table" then series = core.tensor(series) end
+  if type(series) == "table" then series = check.list(1, "lags", series) end
   series = check.tensor(1, "lags", series):detach()
   if series:dim() ~= 1 then
     check.argument(1, "lags", "a series (n) expected, got shape %s", check.shape(series))
@@ -299,8 +302,10 @@ end
 function M.lags(series, lags, opts)
   check.options(3, "lags", opts, { first = true, horizon = true })
   opts = opts or {}
-  series, lags = series_of(series), lag_list(lags)
-  local ahead, n = check.count(3, "lags", opts.horizon or 1, nil, "horizon") - 1, series:size(1)
+  series = series_of(series)
+  local n = series:size(1)
+  lags = lag_list(lags, n)
+  local ahead = check.count(3, "lags", opts.horizon or 1, nil, "horizon") - 1
   local longest = math.max(table.unpack(lags)) + ahead
   local first = check.count(3, "lags", opts.first or longest + 1, nil, "first")
   if first <= longest then

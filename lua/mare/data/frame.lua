@@ -46,7 +46,7 @@ local function pairs_of(t, order)
     for i, name in ipairs(order) do list[i] = name end
   end
   for i, name in ipairs(list) do
-    if t[name] == nil then check.argument(2, "frame", "no values for '%s'", tostring(name)) end
+    if t[name] == nil then check.argument(2, "frame", "no values for '%s'", check.text(name)) end
     list[i] = { name, t[name] }
   end
   return list
@@ -158,7 +158,7 @@ end
 
 function Frame.__newindex(_, key)
   check.fail("a frame does not change; f:with { %s = ... } makes one with that column",
-    tostring(key))
+    check.text(key))
 end
 
 --- The number of rows.
@@ -405,7 +405,7 @@ local function spread(self, fname, name, v)
     return list
   elseif not core.is_tensor(v) and type(v) ~= "table" then
     check.argument(1, fname, "column '%s': list, tensor, number, string or function(row) " ..
-      "expected, got %s", tostring(name), check.kind(v))
+      "expected, got %s", check.text(name), check.kind(v))
   end
   return v
 end
@@ -469,7 +469,7 @@ local function tensor_options(position, fname, opts, known)
   check.options(position, fname, opts, known)
   opts = opts or {}
   if opts.dtype ~= nil and not dtypes[opts.dtype] then
-    check.argument(position, fname, "unknown type '%s'; known: %s", tostring(opts.dtype),
+    check.argument(position, fname, "unknown type '%s'; known: %s", check.text(opts.dtype),
       check.names(dtypes))
   end
   return opts

@@ -73,7 +73,7 @@ return function(Frame, tools)
     local numbers = core.is_tensor(c)
     if type(v) ~= (numbers and "number" or "string") then
       check.argument(position, fname, "column '%s' holds %s; %s is a %s", name,
-        numbers and "numbers" or "strings", tostring(v), type(v))
+        numbers and "numbers" or "strings", check.text(v), type(v))
     end
     if numbers then
       return column.count_missing(c) > 0 and c:masked_fill(column.missing(c), v) or c
@@ -175,7 +175,7 @@ return function(Frame, tools)
       codes[i] = v and place[v] or 0
       if v and not place[v] and not ignore then
         check.argument(1, "onehot", "column '%s', row %d: '%s' is not among the categories; " ..
-          "unknown = \"ignore\" leaves such rows without any", name, i, tostring(v))
+          "unknown = \"ignore\" leaves such rows without any", name, i, check.text(v))
       end
     end
     return codes, categories
@@ -199,7 +199,7 @@ return function(Frame, tools)
       unknown = true })
     opts = opts or {}
     if opts.unknown ~= nil and opts.unknown ~= "ignore" then
-      check.argument(2, "onehot", "unknown: 'ignore' expected, got %s", tostring(opts.unknown))
+      check.argument(2, "onehot", "unknown: 'ignore' expected, got %s", check.text(opts.unknown))
     elseif opts.categories ~= nil and type(opts.categories) ~= "table" then
       check.argument(2, "onehot", "categories: table { column = list } expected, got %s",
         check.kind(opts.categories))
@@ -443,7 +443,7 @@ return function(Frame, tools)
     check.options(3, "join", opts, { how = true })
     local how = opts and opts.how or "inner"
     if not hows[how] then
-      check.argument(3, "join", "how: 'inner' or 'left' expected, got %s", tostring(how))
+      check.argument(3, "join", "how: 'inner' or 'left' expected, got %s", check.text(how))
     end
     for _, name in ipairs(list) do
       same_kind(2, "join", name, self[PARTS].columns[name], other[PARTS].columns[name])

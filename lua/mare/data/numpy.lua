@@ -66,7 +66,7 @@ local function sorted(tensors)
   local names = {}
   for name, t in pairs(tensors) do
     if type(name) ~= "string" or #name > 65000 then
-      check.argument(2, "save_npz", "the name %s is no string, or too long", tostring(name))
+      check.argument(2, "save_npz", "the name %s is no string, or too long", check.text(name))
     end
     check.tensor(2, "save_npz", t)
     names[#names + 1] = name

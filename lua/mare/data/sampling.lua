@@ -32,7 +32,7 @@ end
 
 --- Weights (n), f64, as the user gave them for n rows; errors name function and argument.
 function M.check_weights(position, name, w, n)
-  if type(w) == "table" then w = core.tensor(w, "f64") end
+  if type(w) == "table" then w = check.list(position, name, w, "f64") end
   w = check.tensor(position, name, w):detach()
   if w:dim() ~= 1 or w:size(1) ~= n then
     check.argument(position, name, "weights (%d) expected, got shape %s", n, check.shape(w))

@@ -43,7 +43,7 @@ end
 -- `print(data.source "digits".citation)`
 function M.source(name)
   if name ~= "digits" and name ~= "iris" then
-    check.argument(1, "source", "'digits' or 'iris' expected, got %s", tostring(name))
+    check.argument(1, "source", "'digits' or 'iris' expected, got %s", check.text(name))
   end
   local t, metadata = read(name)
   if not t then return nil, metadata end

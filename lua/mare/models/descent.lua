@@ -228,7 +228,7 @@ function M.check_grid(v)
   if type(v) ~= "table" then return nil, "table expected" end
   for k in pairs(v) do
     if k ~= "weight" and k ~= "bias" and k ~= "points" then
-      return nil, ("unknown '%s'; known: bias, points, weight"):format(tostring(k))
+      return nil, ("unknown '%s'; known: bias, points, weight"):format(check.text(k))
     end
   end
   local points = v.points or 101

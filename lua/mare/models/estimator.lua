@@ -129,7 +129,7 @@ end
 
 -- Numbers of one type with x, (n) or (n, targets), from a real or integer tensor or a list.
 local function check_targets(name, y, x)
-  if type(y) == "table" then y = core.tensor(y, x.dtype) end
+  if type(y) == "table" then y = check.list(2, name, y, x.dtype) end
   y = check.tensor(2, name, y):detach()
   if y:dim() ~= 1 and y:dim() ~= 2 then
     check.argument(2, name, "targets (n) or (n, k) expected, got shape %s", check.shape(y))
@@ -147,7 +147,7 @@ end
 -- f64 (n), not negative, or nil.
 local function check_weights(position, name, w, n)
   if w == nil then return nil end
-  if type(w) == "table" then w = core.tensor(w, "f64") end
+  if type(w) == "table" then w = check.list(position, name, w, "f64") end
   w = check.tensor(position, name, w):detach()
   if w:dim() ~= 1 or w:size(1) ~= n then
     check.argument(position, name, "weights: shape %s for %d rows", check.shape(w), n)
@@ -244,7 +244,7 @@ local function wrong_fields(self, learned)
   end
   for name in pairs(learned) do
     if not (name == "features" or schema[name] or shared_fields[class.kind][name]) then
-      return ("%s is unexpected"):format(tostring(name))
+      return ("%s is unexpected"):format(check.text(name))
     end
   end
   local classes = learned.classes
@@ -621,7 +621,8 @@ end
 
 local function set(self, name)
   check.fail("%s: '%s' cannot be assigned; settings are given when an estimator is made, " ..
-    "m:clone { %s = ... } makes one with others", self.class.name, tostring(name), tostring(name))
+    "m:clone { %s = ... } makes one with others", self.class.name, check.text(name),
+    check.text(name))
 end
 
 -- The keys of several tables, some of them nil.

@@ -108,7 +108,8 @@ function M.check_class_weight(v)
   local out = {}
   for label, w in pairs(v) do
     if not math.tointeger(label) or type(w) ~= "number" or not (w >= 0 and w < math.huge) then
-      return nil, ("[%s] = %s is not a label and its weight"):format(tostring(label), tostring(w))
+      return nil, ("[%s] = %s is not a label and its weight"):format(check.text(label),
+        check.text(w))
     end
     out[math.tointeger(label)] = w
   end

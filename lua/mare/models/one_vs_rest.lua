@@ -44,7 +44,7 @@ end
 local function take_targets(name, y)
   if type(y) == "table" then
     if type(y[1]) ~= "table" then return y, false end
-    y = core.tensor(y, "f64")
+    y = check.list(2, name, y, "f64")
   end
   y = check.tensor(2, name, y):detach()
   if y:dim() ~= 2 then return y, false end

@@ -23,7 +23,7 @@ local function dataset(name, position, model, x, y)
     check.argument(position + 1, name, "%s needs y", model.class.name)
   end
   if type(y) == "table" then
-    y = mare.tensor(y, model.class.kind == "classifier" and "i64" or "f64")
+    y = check.list(position + 1, name, y, model.class.kind == "classifier" and "i64" or "f64")
   end
   return mare.data.dataset(x, y)
 end
@@ -130,7 +130,7 @@ local function combinations(grid)
   local names, list = {}, { {} }
   for name, values in pairs(grid) do
     if type(values) ~= "table" or #values == 0 then
-      check.argument(2, "grid_search", "%s: a list of values expected, got %s", tostring(name),
+      check.argument(2, "grid_search", "%s: a list of values expected, got %s", check.text(name),
         check.kind(values))
     end
     names[#names + 1] = name

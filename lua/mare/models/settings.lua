@@ -49,7 +49,7 @@ end
 --- "unknown WHAT 'x'; did you mean 'y'? known: ..." for a list of names.
 function M.unknown(what, name, names)
   local near = type(name) == "string" and M.nearest(name, names)
-  return ("unknown %s '%s'; %sknown: %s"):format(what, tostring(name),
+  return ("unknown %s '%s'; %sknown: %s"):format(what, check.text(name),
     near and ("did you mean '%s'? "):format(near) or "", table.concat(names, ", "))
 end
 
@@ -77,7 +77,7 @@ local function number(row, v)
   end
   local bad = v ~= v or (v == math.huge and row.hi ~= v) or v == -math.huge or
     (row.lo and v < row.lo) or (row.hi and v > row.hi) or (row.above and v <= row.above)
-  if bad then return nil, ("%s is not %s"):format(v, range(row)) end
+  if bad then return nil, ("%s is not %s"):format(v ~= v and "nan" or v, range(row)) end
   return v
 end
 

@@ -30,10 +30,14 @@ local function settings(class, row, first, ...)
     local known = {}
     for _, p in ipairs(row.params) do known[p] = true end
     check.options(1, class, first, known)
+    given = {}
     for i, p in ipairs(row.params) do given[i] = first[p] end
-  elseif select("#", first, ...) > #row.params and first ~= nil then
-    check.argument(#row.params + 1, class, #row.params == 0 and "it has no parameters" or
-      "%d parameter%s at most", #row.params, #row.params == 1 and "" or "s")
+  end
+  for i = #row.params + 1, select("#", first, ...) do
+    if given[i] ~= nil then
+      check.argument(i, class, #row.params == 0 and "it has no parameters" or
+        "%d parameter%s at most", #row.params, #row.params == 1 and "" or "s")
+    end
   end
   for i, default in ipairs(row.defaults) do
     given[i] = check.number(i, class, given[i], default)

@@ -34,7 +34,7 @@ local function seen(layer, opts, q, k)
   end
   for key in pairs(opts or {}) do
     if key ~= "mask" and key ~= "causal" then
-      refuse(layer, "unknown option '%s'; known: causal, mask", tostring(key))
+      refuse(layer, "unknown option '%s'; known: causal, mask", check.text(key))
     end
   end
   local mask = opts and opts.mask
@@ -140,7 +140,7 @@ M.TransformerEncoderLayer = Module:extend("TransformerEncoderLayer", {
     self._f = mare[opts.activation or "relu"]
     if type(self._f) ~= "function" then
       check.argument(3, name, "activation: the name of an operation expected, got %s",
-        tostring(opts.activation))
+        check.text(opts.activation))
     end
     self.norm_first = opts.norm_first == true
     self.attention = M.MultiheadAttention(width, heads, { dropout = p, dtype = opts.dtype })

@@ -7,7 +7,7 @@ local Module = require "mare.nn.module"
 
 local M = {}
 
-local function text(v) return type(v) == "table" and table.concat(v, "x") or tostring(v) end
+local function text(v) return type(v) == "table" and table.concat(v, "x") or check.text(v) end
 
 -- The sides of a kernel: one number for all, or a list of `dims`.
 local function sides(position, name, size, dims, what)
@@ -187,7 +187,7 @@ M.Upsample = Module:extend("Upsample", {
     end
     sides(1, "Upsample", opts.size or opts.scale, 2, opts.size and "size" or "scale")
     if opts.mode ~= nil and opts.mode ~= "nearest" and opts.mode ~= "bilinear" then
-      check.argument(1, "Upsample", "mode '%s'; known: bilinear, nearest", tostring(opts.mode))
+      check.argument(1, "Upsample", "mode '%s'; known: bilinear, nearest", check.text(opts.mode))
     end
     self._opts = opts
   end,

@@ -59,7 +59,7 @@ local function gain_of(activation, slope)
   local gain = gains[activation]
   if not gain then
     check.argument(1, "gain", "unknown activation '%s'; known: leaky_relu, %s",
-      tostring(activation), check.names(gains))
+      check.text(activation), check.names(gains))
   end
   return gain
 end
@@ -139,7 +139,7 @@ end)
 local function kaiming_std(t, name, a, mode)
   local inputs, outputs = fans(t, name)
   if mode ~= nil and mode ~= "in" and mode ~= "out" then
-    check.argument(2 + shift, name, "'in' or 'out' expected, got %s", tostring(mode))
+    check.argument(2 + shift, name, "'in' or 'out' expected, got %s", check.text(mode))
   end
   a = number(1, name, a, 0)
   return math.sqrt(2 / ((1 + a * a) * (mode == "out" and outputs or inputs)))

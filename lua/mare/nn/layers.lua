@@ -35,7 +35,7 @@ local function parameter(name, shape, dtype, fill)
   return t:requires_grad()
 end
 
-local function text(v) return type(v) == "table" and table.concat(v, ", ") or tostring(v) end
+local function text(v) return type(v) == "table" and table.concat(v, ", ") or check.text(v) end
 
 -- -- containers ------------------------------------------------------------------------
 
@@ -235,6 +235,7 @@ M.Dropout = Module:extend("Dropout", {
     self.p = check.number(1, "Dropout", p, 0.5, 0, 1)
   end,
   forward = function(self, x)
+    check_input(self, x)
     if not self.training or self.p == 0 then return x end
     local keep = 1 - self.p
     return x * mare.empty(x.shape, x.dtype):bernoulli_(keep, keep > 0 and 1 / keep or 1)

@@ -190,6 +190,7 @@ end
 --- Calls fn with every module below, then with the module itself; returns it.
 -- `model:apply(function(m) if m.weight then nn.init.zeros(m.weight) end end)`
 function Module:apply(fn)
+  check.callable(1, "apply", fn)
   local list = modules(self)
   for i = #list, 1, -1 do fn(list[i]) end
   return self
@@ -217,7 +218,7 @@ end
 -- module.  They become new tensors: make the optimizer afterwards.
 function Module:to(dtype)
   if dtype ~= "f32" and dtype ~= "f64" then
-    check.argument(1, "to", "'f32' or 'f64' expected, got %s", tostring(dtype))
+    check.argument(1, "to", "'f32' or 'f64' expected, got %s", check.text(dtype))
   end
   local new = {}
   local function convert(t)
@@ -270,7 +271,7 @@ local function compare(own, state)
     end
   end
   for name in pairs(state) do
-    if own[name] == nil then unexpected[#unexpected + 1] = tostring(name) end
+    if own[name] == nil then unexpected[#unexpected + 1] = check.text(name) end
   end
   table.sort(missing)
   table.sort(unexpected)

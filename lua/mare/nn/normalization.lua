@@ -11,6 +11,10 @@ local function refuse(layer, message, ...)
   check.fail("%s: %s", layer:describe(), message:format(...))
 end
 
+local function check_input(layer, x)
+  if not is_tensor(x) then refuse(layer, "tensor expected, got %s", type(x)) end
+end
+
 local function affine(self, shape, opts)
   local dtype = opts.dtype or "f32"
   self.weight, self.bias = false, false
@@ -204,6 +208,7 @@ local LOWEST = -1.7580993408473766 -- what selu goes to: -scale alpha
 M.AlphaDropout = Module:extend("AlphaDropout", {
   init = function(self, p) self.p = check.number(1, "AlphaDropout", p, 0.5, 0, 1) end,
   forward = function(self, x)
+    check_input(self, x)
     if not self.training or self.p == 0 then return x end
     local keep = 1 - self.p
     if keep == 0 then return x * 0 end
@@ -218,6 +223,7 @@ M.AlphaDropout = Module:extend("AlphaDropout", {
 M.GaussianNoise = Module:extend("GaussianNoise", {
   init = function(self, std) self.std = check.number(1, "GaussianNoise", std, 0.1, 0) end,
   forward = function(self, x)
+    check_input(self, x)
     if not self.training or self.std == 0 then return x end
     return x + mare.empty(x.shape, x.dtype):normal_(0, self.std)
   end,

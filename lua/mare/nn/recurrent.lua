@@ -38,7 +38,7 @@ local functions = { tanh = mare.tanh, relu = mare.relu }
 local function nonlinearity(name, opts)
   local f = functions[opts.activation or "tanh"]
   if not f then
-    check.argument(3, name, "activation '%s'; known: relu, tanh", tostring(opts.activation))
+    check.argument(3, name, "activation '%s'; known: relu, tanh", check.text(opts.activation))
   end
   return f
 end

@@ -82,7 +82,7 @@ end
 -- a loss that is no number stops training rather than spoiling the parameters
 local function check_start(run, f)
   if f - f ~= 0 then
-    check.fail("the closure given to 'step' of %s returned %s", run.name, tostring(f))
+    check.fail("the closure given to 'step' of %s returned %s", run.name, check.text(f))
   end
   return f
 end
@@ -143,7 +143,7 @@ function Optimizer:load_state(state)
   for name, t in pairs(state) do
     if not core.is_tensor(t) or t:dim() == 1 and (t:numel() ~= n or t.dtype ~= self.params[1].dtype)
     then
-      check.argument(1, "load_state", "%s is %s, %s %d expected", tostring(name),
+      check.argument(1, "load_state", "%s is %s, %s %d expected", check.text(name),
         core.is_tensor(t) and t.dtype .. " " .. check.shape(t) or check.kind(t),
         self.params[1].dtype, n)
     end

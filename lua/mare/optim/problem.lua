@@ -47,15 +47,16 @@ local function add_leaf(p, v, where)
 end
 
 -- The structure of v with leaves for its tensors and numbers.
-local function outline(p, v, where)
+local function outline(p, v, where, depth)
   if is_tensor(v) or type(v) == "number" then return add_leaf(p, v, where) end
   if type(v) ~= "table" or getmetatable(v) then
     check.argument(2, p.name, "%s is a %s; a number, a tensor or a table of them expected",
       where, v == nil and "nil" or type(v))
   end
+  if depth > 100 then check.argument(2, p.name, "x0 nests too deep: a table contains itself") end
   local branch = { keys = sorted_keys(v) }
   if #branch.keys == 0 then check.argument(2, p.name, "%s is an empty table", where) end
-  for _, k in ipairs(branch.keys) do branch[k] = outline(p, v[k], inner(where, k)) end
+  for _, k in ipairs(branch.keys) do branch[k] = outline(p, v[k], inner(where, k), depth + 1) end
   return { branch = branch }
 end
 
@@ -93,7 +94,7 @@ end
 function M.new(name, f, x0, vectorized)
   check.callable(1, name, f)
   local p = setmetatable({ name = name, f = f, n = 0, leaves = {} }, Problem)
-  p.root = outline(p, x0, "x0")
+  p.root = outline(p, x0, "x0", 0)
   if p.n == 0 then check.argument(2, name, "x0 has no elements") end
   p.dtype = flat_type(p.leaves)
   if vectorized and (#p.leaves > 1 or p.root.branch) then

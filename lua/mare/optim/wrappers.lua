@@ -32,7 +32,7 @@ function Wrapper:__index(name)
 end
 
 function Wrapper:__newindex(name, value)
-  if not self.inner then check.fail("%s has no '%s'", self.kind, tostring(name)) end
+  if not self.inner then check.fail("%s has no '%s'", self.kind, check.text(name)) end
   self.inner[name] = value
 end
 

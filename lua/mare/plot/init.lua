@@ -45,12 +45,11 @@ end
 -- A tensor of numbers (f64, on its own) from a tensor or a list.
 local function tensor(position, name, v, dims)
   if type(v) == "table" and not getmetatable(v) then
-    if #v == 0 then return mare.zeros({ 0 }, "f64") end
-    v = mare.tensor(v, "f64")
+    v = #v == 0 and mare.zeros({ 0 }, "f64") or check.list(position, name, v, "f64")
   elseif type(v) == "number" then
     v = mare.tensor({ v }, "f64")
   end
-  if not mare.is_tensor(v) then
+  if not mare.is_tensor(v) or v:isclosed() then
     check.argument(position, name, "tensor or list of numbers expected, got %s", check.kind(v))
   end
   v = v:detach():to "f64"
@@ -102,7 +101,7 @@ function M.line(x, y, opts)
   local panel = figure.panel(opts)
   local list = several(y) and y or { y }
   for i, v in ipairs(list) do
-    local t = tensor(2, "line", v, 1)
+    local t = tensor(x == nil and 1 or 2, "line", v, 1)
     local at = x ~= nil and tensor(1, "line", several(x) and x[i] or x, 1)
       or (t:numel() > 0 and mare.arange(1, t:numel(), "f64") or t)
     add_line(panel, "line", at, t, named(opts.labels, i), opts.marks)
@@ -524,7 +523,7 @@ function M.activation(name, opts)
   opts = options(2, "activation", opts, { x = true })
   local op = type(name) == "string" and mare[name]
   if type(op) ~= "function" then
-    check.argument(1, "activation", "the name of an operation expected, got %s", tostring(name))
+    check.argument(1, "activation", "the name of an operation expected, got %s", check.text(name))
   end
   local lo, hi = -5, 5
   if opts.x then lo, hi = interval(2, "activation", opts, "x") end

@@ -24,7 +24,7 @@ function M.metrics(name, metrics)
   for i, entry in ipairs(metrics) do
     if not callable(known[entry]) then
       check.argument(position, name, "metrics: unknown metric '%s' (entry %d); known: %s",
-        tostring(entry), i, check.names(known))
+        check.text(entry), i, check.names(known))
     end
     list[i] = { name = entry, fn = known[entry], each = true }
   end

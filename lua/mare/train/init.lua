@@ -78,7 +78,7 @@ local function stopper(opts)
     restore = true })
   if opts.mode ~= nil and opts.mode ~= "min" and opts.mode ~= "max" then
     check.argument(2, "fit", "early_stop.mode: 'min' or 'max' expected, got %s",
-      tostring(opts.mode))
+      check.text(opts.mode))
   end
   return { waited = 0 }, {
     patience = count("early_stop.patience", opts.patience, 3, 0),
