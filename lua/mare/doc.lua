@@ -335,7 +335,7 @@ local objects = {
   { "Generator", "Generator", "mare.data.generator" },
   { "Module", "Module", "mare.nn.module" },
   { "Optimizer", "Optimizer", "mare.optim" },
-  { "Estimator", "Base", "mare.models.estimator", hidden = " ready input run cached " },
+  { "Estimator", "Base", "mare.models.estimator", hidden = " ready input run run_finite cached " },
   { "Classifier", "Classifier", "mare.models.estimator" },
   { "Regressor", "Regressor", "mare.models.estimator" },
   { "mare.mpi", "M", "mare.mpi.init", "mare.mpi.collect", "mare.mpi.distribute",

@@ -251,7 +251,8 @@ static void check_list(lua_State *L, int arg) {
   lua_pushnil(L);
   if (lua_next(L, arg))
     arg_error(L, arg, "list expected, got a table with the key '%s'",
-              lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2));
+              lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2)
+                                             : luaL_typename(L, -2));
 }
 
 unsigned check_axes(lua_State *L, int arg, int ndim) {
