@@ -107,8 +107,7 @@ run: deps-run
 
 test: deps
 	$(AGAIN) all
-	$(AGAIN) lint
-	$(AGAIN) examples-quick
+	$(AGAIN) lint examples-quick
 	$(AGAIN) busted
 
 busted: all lib programs

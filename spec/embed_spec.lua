@@ -3,17 +3,10 @@
 
 local support = require "spec.support"
 
-local demand = support.demand
+local demand, run, build = support.demand, support.run, support.build
 local cc = os.getenv "CC" or "cc"
-local build = (os.getenv "LUA_CPATH" or ""):match "([^;]*)/%?%.so" or "build"
 local folder = os.tmpname()
 os.remove(folder)
-
-local function run(command)
-  local pipe = io.popen(command .. " 2>&1")
-  local text = pipe:read "a"
-  return text, pipe:close() == true
-end
 
 local function read(path)
   local file = assert(io.open(path))

@@ -4,15 +4,10 @@
 
 local support = require "spec.support"
 
+local run = support.run
 local lua = os.getenv "LUA" or "lua5.4"
 local folder = os.tmpname()
 os.remove(folder)
-
-local function run(command)
-  local pipe = io.popen(command .. " 2>&1")
-  local text = pipe:read "a"
-  return text, pipe:close() == true
-end
 
 -- Writes in the first locale of each pair and reads in the second; `dir` is a folder.
 local script = [[

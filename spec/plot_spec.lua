@@ -210,14 +210,14 @@ describe("a figure in the terminal", function()
     assert.truthy(utf8.len(shown))
   end)
 
-  it("of a million points takes less than a second", function()
+  it("of a million points takes less than a second each", function()
     local cloud = mare.randn(1000000, 2)
     local wave = mare.randn(1000000)
-    local start = mare.clock()
+    local start = os.clock() -- of the processor: others may be using it
     local fig = plot.scatter(cloud)
     fig:text { width = 80, height = 24 }
     plot.line(wave):text { width = 80, height = 24 }
-    assert.is_true(mare.clock() - start < 2)
+    assert.is_true(os.clock() - start < 2)
     assert.is_true(#fig.panels[1].layers[1].x < 500000)
   end)
 

@@ -78,6 +78,19 @@ function M.fails(place, f, ...)
   end
 end
 
+--- Runs a shell command: what it printed, errors among it, and whether it ended well.
+function M.run(command)
+  local pipe = io.popen("{ " .. command .. "; } 2>&1")
+  local text = pipe:read "a"
+  return text, pipe:close() == true
+end
+
+--- Where the build is that is tested.
+M.build = (os.getenv "LUA_CPATH" or ""):match "([^;]*)/%?%.so" or "build"
+
+--- The size of a sample that only repeats what a smaller one shows: `make thorough` takes all.
+function M.sample(some, all) return os.getenv "THOROUGH" and all or some end
+
 --- Live bytes of tensors after everything that can go has gone.
 function M.live()
   collectgarbage()

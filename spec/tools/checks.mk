@@ -32,8 +32,9 @@ $(B)/oom: spec/oom/host.c $(B)/libmare.a
 	$(HOST) -Wl,--wrap=mare_heap_new,--wrap=mare_storage_new,--wrap=mare_scratch \
 	  -llua5.4 $(LDLIBS)
 
-# Programs in C, linked without Lua, but for beside; c_spec.lua runs them.
-programs: $(B)/c/run $(B)/c/oom $(B)/c/beside
+# Programs in C, linked without Lua, but for beside and guest; c_spec.lua and manners_spec.lua
+# run them.
+programs: $(B)/c/run $(B)/c/oom $(B)/c/beside $(B)/guest
 .PHONY: programs
 
 $(B)/c/%: spec/c/%.c src/mare.h $(B)/libmare.a
@@ -87,6 +88,11 @@ $(B)/guest: spec/guest/host.c
 # Every formula and derivative perturbed. ONLY='pattern ...': of these rows.
 mutants: all
 	@CC=$(CC) $(LUA) spec/tools/mutants.lua $(ONLY)
+
+# All specs, with all of the samples of which `make busted` takes a part.
+thorough:
+	$(AGAIN) busted THOROUGH=1
+.PHONY: thorough
 
 # -- are the numbers right? ---------------------------------------------------------------
 
