@@ -59,6 +59,9 @@ describe("OneVsRest", function()
       assert.is_true(got:eq(targets:to "i64"):to "f64":mean():item() > 0.97)
       local all = got:eq(targets:to "i64"):all(2):to "f64":mean():item()
       assert.equal(all, m:score(x, given))
+      local first = mare.arange(1, 150):le(50):to "f64" -- weights: these rows alone
+      assert.equal(m:score(x:narrow(1, 1, 50), targets:narrow(1, 1, 50)),
+        m:score(x, given, { weights = first }))
       assert.equal(1, got:select(2, 3):min():item())
       assert.same({ constant = 1 }, m.parts[3])
       local p = m:predict_proba(x)
@@ -75,6 +78,10 @@ describe("OneVsRest", function()
     local m = O { estimator = L() }:fit(x, y)
     local parts = m.parts
     fails("estimator is missing", function() O():fit(x, y) end)
+    local of = O { estimator = mare.models.Perceptron() }
+    fails("#2 is string", of.fit, of, x, { 1, "2" })
+    fails("there are no labels", of.fit, of, x, mare.zeros(0, "i64"))
+    fails("number expected, got string at [1, 2]", of.fit, of, x, { { 1, "a" }, { 0, 1 } })
     fails("estimator: a classifier such as", O, { estimator = 3 })
     fails("estimator: a classifier expected, got Ridge", O, { estimator = models.Ridge() })
     fails("0 and 1; 2 is neither", m.fit, m, x, mare.full({ 150, 2 }, 2))

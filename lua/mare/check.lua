@@ -56,7 +56,7 @@ end
 function M.options(position, name, opts, known)
   if opts == nil then return end
   if type(opts) ~= "table" then
-    M.argument(position, name, "table of options expected, got %s", type(opts))
+    M.argument(position, name, "table of options expected, got %s", M.kind(opts))
   end
   for k in pairs(opts) do
     if known[k] == nil then
@@ -73,13 +73,14 @@ function M.tensor(position, name, v)
   return v
 end
 
---- The tensor of a list that the user gave as this argument.
-function M.list(position, name, list, dtype)
+--- The tensor of a list that the user gave as this argument; option is its name where it
+-- is one.
+function M.list(position, name, list, dtype, option)
   local ok, t = pcall(core.tensor, list, dtype)
   if ok then return t end
   local why = type(t) == "string" and t:match "bad argument #%d to 'tensor' %((.*)%)$"
   if not why then error(t, 0) end
-  M.argument(position, name, "%s", why)
+  M.argument(position, name, "%s%s", option and option .. ": " or "", why)
 end
 
 --- A dimension of n, 1-based or from the end, as 1..n.

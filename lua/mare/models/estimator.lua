@@ -147,14 +147,20 @@ end
 -- f64 (n), not negative, or nil.
 local function check_weights(position, name, w, n)
   if w == nil then return nil end
-  if type(w) == "table" then w = check.list(position, name, w, "f64") end
-  w = check.tensor(position, name, w):detach()
+  if type(w) == "table" then w = check.list(position, name, w, "f64", "weights") end
+  if not core.is_tensor(w) or core.isclosed(w) then
+    check.argument(position, name, "weights: tensor or list expected, got %s", check.kind(w))
+  end
+  w = w:detach()
   if w:dim() ~= 1 or w:size(1) ~= n then
     check.argument(position, name, "weights: shape %s for %d rows", check.shape(w), n)
   end
   w = w:to "f64":contiguous()
-  if not routines.check_finite(w) or w:min():item() < 0 then
-    check.argument(position, name, "weights are finite and not negative")
+  local bad = (w * 0):eq(0):logical_and(w:ge(0)):logical_not()
+  if bad:any():item() ~= 0 then
+    local at = bad:argmax():item()
+    check.argument(position, name, "weights are finite and not negative; #%d is %s", at,
+      check.text(w[at]:item()))
   elseif w:sum():item() <= 0 then
     check.argument(position, name, "the weights are all zero")
   end

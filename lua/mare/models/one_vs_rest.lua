@@ -59,8 +59,9 @@ end
 
 local function whole_numbers(position, name, list, what)
   for i, v in ipairs(list) do
-    if not math.tointeger(v) then
-      check.argument(position, name, "%s are whole numbers; #%d is %s", what, i, check.text(v))
+    if type(v) ~= "number" or not math.tointeger(v) then
+      check.argument(position, name, "%s are whole numbers; #%d is %s", what, i,
+        type(v) == "number" and check.text(v) or check.kind(v))
     end
   end
   if #list == 0 then check.argument(position, name, "there are no %s", what) end
@@ -107,9 +108,10 @@ local function train(self, x, y, opts)
     local labels
     labels, classes = take_labels("fit", matrix)
     local K = classes:size(1)
-    if K < 2 then
-      check.argument(2, "fit", "all labels are %s; OneVsRest needs at least two classes",
-        K == 0 and "missing" or classes[1]:item())
+    if K == 0 then check.argument(2, "fit", "there are no labels") end
+    if K == 1 then
+      check.argument(2, "fit", "all labels are %d; OneVsRest needs at least two classes",
+        classes[1]:item())
     end
     for k = K == 2 and 2 or 1, K do
       parts[#parts + 1] = learn_one(self, x, labels:eq(classes[k]:item()):to "i64", opts)
@@ -309,16 +311,20 @@ function methods:predict_proba(x)
   return (p + sum:eq(0):to(p.dtype)) / (sum + sum:eq(0):to(p.dtype) * p:size(2))
 end
 
---- The part of the rows that predict gets right, of several labels all of them.
-function methods:score(x, y)
+--- The part of the rows that predict gets right, of several labels all of them.  Option:
+-- weights (n).
+function methods:score(x, y, opts)
+  check.options(3, "score", opts, { weights = true })
   local got = self:predict(x)
   y = take_targets("score", y)
-  if type(y) == "table" then y = core.tensor(y, "i64") end
+  if type(y) == "table" then y = whole_numbers(2, "score", y, "labels") end
   if check.shape(y) ~= check.shape(got) then
     check.argument(2, "score", "shape %s for predictions %s", check.shape(y), check.shape(got))
   end
   local right = got:eq(y:to "i64")
-  return (right:dim() == 2 and right:all(2) or right):to "f64":mean():item()
+  right = (right:dim() == 2 and right:all(2) or right):to "f64"
+  local w = estimator.weights(3, "score", opts and opts.weights, right:size(1))
+  return w and (right * w):sum():item() / w:sum():item() or right:mean():item()
 end
 
 --- A classifier of two classes, made into one of several, or of several labels a row.
