@@ -236,8 +236,8 @@ describe("Least squares", function()
   end)
 
   it("has the same bits for any number of threads, and little memory beside the data", function()
-    local a, b = synthetic(22, 40000, 128, "f32")
-    local bytes, count = 40000 * 128 * 4, mare.threads()
+    local a, b = synthetic(22, 100000, 128, "f32")
+    local bytes, count = 100000 * 128 * 4, mare.threads()
     for _, make in ipairs { L, R, function() return L { solver = "qr" } end,
       function() return L { solver = "gd", steps = 10 } end,
       function() return L { solver = "sgd", epochs = 1 } end,
