@@ -23,30 +23,50 @@ typedef union Bits {
 #define MADD(a, b, c) ((a) * (b) + (c))
 #endif
 
-INLINE float power_of_two(int32_t k) {
-  Bits b = {.i = (k + 127) << 23};
-  return b.f;
-}
-
 /*
 ** x = k log 2 + r; e^r = 1 + r + r^2 q(r), q fitted for the least relative error.  What
-** rounding takes from r and from 1 + r is added last: sigmoid needs it.
+** rounding takes from r and from 1 + r is added last: sigmoid needs it.  The result is
+** e^r; *power holds k + bias in its low bits.
 */
-INLINE float exp_float(float x) {
-  Bits t = {MADD(x, 1.44269504f, 0x1.8p23f)}; /* its low bits are k */
-  float n = t.f - 0x1.8p23f, high = MADD(n, -LOG2_HIGH, x);
+INLINE float exp_part(float x, float bias, int32_t *power) {
+  const float shift = 0x1.8p23f + bias;
+  Bits t = {MADD(x, 1.44269504f, shift)};
+  float n = t.f - shift, high = MADD(n, -LOG2_HIGH, x);
   float r = MADD(n, -LOG2_LOW, high), sum = 1 + r;
   float rest = MADD(n, -LOG2_LOW, high - r) + ((1 - sum) + r);
-  int32_t k = t.i - 0x4b400000, half = k >> 1; /* 2^k alone may leave the range */
   float q = 1.3814539877e-3f;
   q = MADD(q, r, 8.3687451272e-3f);
   q = MADD(q, r, 4.1668390790e-2f);
   q = MADD(q, r, 1.6666520399e-1f);
   q = MADD(q, r, 4.9999993432e-1f);
-  float y = sum + MADD(q, r * r, rest);
+  *power = t.i;
+  return sum + MADD(q, r * r, rest);
+}
+
+INLINE float power_of_two(int32_t biased) {
+  Bits b = {.i = (int32_t)((uint32_t)biased << 23)};
+  return b.f;
+}
+
+INLINE float exp_float(float x) {
+  int32_t k, half; /* 2^k alone may leave the range */
+  float y = exp_part(x, 254, &k);
+  half = k >> 1;
   y = y * power_of_two(half) * power_of_two(k - half);
   y = x > 88.8f ? INFINITY : y;
   return x < -104 ? 0 : y;
+}
+
+/*
+** e = e^-|x|, 2^32 times as large: no denormal number until the end.  What rounding took
+** from 1 + e is put back.
+*/
+INLINE float sigmoid_float(float x) {
+  int32_t k;
+  float a = fabsf(x), e = exp_part(-(a > 104 ? 104 : a), 127 + 32, &k) * power_of_two(k);
+  float sum = MADD(e, 0x1p-32f, 1), lost = MADD(e, 0x1p-32f, 1 - sum);
+  float y = (x < 0 ? e : 0x1p32f) / sum;
+  return MADD(-lost, y, y) * 0x1p-32f;
 }
 
 /* x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); log(1 + f) = f - f^2/2 + f^3 q(f) */

@@ -37,6 +37,7 @@ INLINE real K(square1)(real x) { return x * x; }
 INLINE real K(abs1)(real x) { return fabs(x); }
 INLINE real K(clamp1)(real x, real lo, real hi) { return x < lo ? lo : x > hi ? hi : x; }
 INLINE real K(sigmoid1)(real x) {
+  if (sizeof(real) == sizeof(float)) return sigmoid_float((float)x);
   real e = exp(-fabs(x)), sum = 1 + e, y = (x < 0 ? e : 1) / sum;
   return y - y * (e - (sum - 1)); /* the last: what rounding took from 1 + e */
 }
