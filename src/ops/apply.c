@@ -141,7 +141,9 @@ mare_Runner *mare_row_runner(const mare_Row *row, mare_Dtype dt) {
 #define PIECE 16384               /* elements that a thread takes at a time */
 #define BUFFER 8192               /* bytes of each operand held in the first cache */
 #define RUN (BUFFER / 8)          /* elements of a buffer, whatever their type */
-#define STREAM (8 << 20)          /* bytes of a result that no core's cache holds */
+#define STREAM (8 << 20)          /* bytes of a result that no core's cache holds ... */
+#define SHORT 256                 /* ... elements of its buffer ... */
+#define AHEAD 4096                /* ... and bytes that its operands are fetched ahead */
 
 typedef struct Job {
   mare_Kernel *kernel;
@@ -199,22 +201,38 @@ static bool streams(const Job *j) {
 #define _mm_sfence() ((void)0)
 #endif
 
+/* stores past the caches come between, and no processor foresees what is read next */
+static void fetch(const Job *j, int64_t i, int64_t n) {
+  for (int k = 1; k < j->nop; k++) {
+    const char *p = element(j->op[k], i) + AHEAD;
+    int64_t nbytes = n * (int64_t)mare_sizeof[j->op[k]->dtype];
+    if (j->buffered >> k & 1) continue;
+    for (int64_t o = 0; o < nbytes; o += MARE_LINE) __builtin_prefetch(p + o);
+  }
+}
+
+static void run_streamed(const Job *j, int64_t i, int64_t n, void **p) {
+  fetch(j, i, n);
+  j->run(j->kernel, (size_t)n, j->nop, p, j->param);
+  stream(element(j->op[0], i), p[0], (size_t)n * mare_sizeof[j->op[0]->dtype]);
+}
+
 static void run_buffered(const Job *j, int64_t i, int64_t n) {
   _Alignas(64) char buffer[MAXOPS][BUFFER];
   void *p[MAXOPS];
+  const int64_t most = j->buffered & 1 ? SHORT : RUN;
   int used = 0;
   for (int k = 0; k < j->nop; k++)
     if (j->buffered >> k & 1) {
       p[k] = buffer[used++];
-      if (k > 0) fill(p[k], j->op[k], at_most(n, RUN));
+      if (k > 0) fill(p[k], j->op[k], at_most(n, most));
     }
-  for (int64_t end = i + n; i < end; i += RUN) {
-    n = at_most(end - i, RUN);
+  for (int64_t end = i + n; i < end; i += most) {
+    n = at_most(end - i, most);
     for (int k = 0; k < j->nop; k++)
       if (!(j->buffered >> k & 1)) p[k] = element(j->op[k], i);
-    j->run(j->kernel, (size_t)n, j->nop, p, j->param);
-    if (j->buffered & 1)
-      stream(element(j->op[0], i), p[0], (size_t)n * mare_sizeof[j->op[0]->dtype]);
+    if (j->buffered & 1) run_streamed(j, i, n, p);
+    else j->run(j->kernel, (size_t)n, j->nop, p, j->param);
   }
   if (j->buffered & 1) _mm_sfence();
 }
