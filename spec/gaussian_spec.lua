@@ -320,3 +320,37 @@ describe("GaussianClassifier refuses", function()
     assert.truthy(G():fit(x, y):predict(f64 { { 1e300, 0, 0, 1 } }):item())
   end)
 end)
+
+describe("A hook that ends a fit", function()
+  it("leaves what was learned before or what is new, never parts of both", function()
+    local x, y = iris.x:to "f64", iris.y
+    local far = x + 100
+    local steps = 0
+    local function count_to(limit) -- runs a fit, ended at its instruction `limit`
+      local m = G():fit(x, y)
+      pcall(function()
+        steps = 0
+        debug.sethook(function()
+          steps = steps + 1
+          if steps == limit then
+            debug.sethook()
+            error("enough", 0)
+          end
+        end, "", 1)
+        m:fit(far, y)
+        debug.sethook()
+      end)
+      debug.sethook()
+      return m
+    end
+    for _ = 1, 2 do count_to(math.huge) end -- the first loads what is needed
+    local before, after = G():fit(x, y).means, 0
+    for limit = steps - 200, steps do
+      local m = count_to(limit)
+      local rows = before:eq(m.means):all():item() == 1 and x or far
+      after = after + (rows == far and 1 or 0)
+      assert.is_true(m:score(rows, y) > 0.95)
+    end
+    assert.is_true(after > 0 and after <= 200)
+  end)
+end)

@@ -334,7 +334,9 @@ local function finish(data, learned, cache)
   return { learned = learned, cache = cache or {} }
 end
 
+-- A hook may end this between two lines: what was learned never stands beside another's cache.
 local function learn(self, result)
+  rawset(self, "cache", {})
   rawset(self, "learned", result.learned)
   rawset(self, "cache", result.cache)
   return self
