@@ -102,6 +102,16 @@ local function covariance(x)
 end
 
 describe("GaussianClassifier", function()
+  it("in f32 with means whose rounding is no matter beside small spreads", function()
+    mare.seed(3)
+    local labels = mare.arange(1, 400, "i64") % 2
+    local a = (mare.randn({ 400, 5 }, "f64") * 1e-3 + labels:to "f64":unsqueeze(2) * 1e-3 + 1000)
+      :to "f32"
+    local exact = G():fit(a:to "f64", labels):predict_log_proba(a:to "f64")
+    local got = G():fit(a, labels):predict_log_proba(a)
+    assert.is_true((got:to "f64" - exact):abs():max():item() < 1e-3)
+  end)
+
   it("weighs the shared covariance by the counts: 79/140 and 61/140", function()
     local x, y, a, b = two_classes(1, 7)
     local m = G { covariance = "shared" }:fit(x, y)

@@ -146,6 +146,8 @@ describe("metrics refuse", function()
       metrics.f1, guess, truth, { avg = "macro" })
     refuses("bad argument #2 to 'roc_auc' (only one class occurs)", metrics.roc_auc,
       mare.rand(3), labels { 2, 2, 2 })
+    refuses("bad argument #2 to 'roc_auc' (label 0; scores are of 2 classes)", metrics.roc_auc,
+      mare.rand(3, 2), labels { 0, 1, 1 })
     refuses("bad argument #1 to 'roc_auc' (score 2 is nan)", metrics.roc_auc,
       mare.tensor { 1, 0 / 0 }, labels { 1, 2 })
     refuses("bad argument #2 to 'log_loss' (labels 1 and 2 expected, got 3)", metrics.log_loss,

@@ -20,6 +20,7 @@ describe("OneVsRest", function()
     assert.same({ 150, 3 }, m:decision(x).shape)
     local p = m:predict_proba(x)
     assert.is_true((p:sum(2) - 1):abs():max():item() < 1e-12)
+    assert.same(p:log():totable(), m:predict_log_proba(x):totable())
     local best = {}
     for k = 1, 3 do
       local one = L { tol = 1e-9 }:fit(x, y:eq(k):to "i64")

@@ -64,6 +64,21 @@ describe("cross_validate", function()
     bad("table of options expected, got number", classifier(), x, y, 5)
   end)
 
+  it("takes labels of any whole numbers, whatever the metric", function()
+    for _, scoring in ipairs { "roc_auc", "log_loss", "accuracy", "f1", "precision", "recall" } do
+      local function scores(labels)
+        return models.cross_validate(classifier(), x, labels, { folds = 3, scoring = scoring }).scores
+      end
+      assert.same(scores(y), scores(y * (1 << 40) - 20))
+    end
+    local rare = y:clone()
+    rare[7] = 9
+    local ok, message = pcall(models.cross_validate, models.NaiveBayes(), x, rare,
+      { stratify = false, scoring = "log_loss" })
+    assert.is_false(ok)
+    assert.truthy(message:find("no row that the model was fitted to has the label 9", 1, true), message)
+  end)
+
   it("scores ranks and probabilities by what the metric judges", function()
     local rest = y:gt(1) -- versicolor against virginica
     local a, b = x:index_select(1, mare.arange(51, 150, 1, "i64")), y:masked_select(rest) - 1

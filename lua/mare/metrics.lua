@@ -371,6 +371,11 @@ function M.roc_auc(scores, target)
   local t = labels(2, "roc_auc", target)
   rows_match("roc_auc", s, t)
   local truth, sum, classes = t:totable(), 0, 0
+  for _, label in ipairs(truth) do
+    if label < 1 or label > s:size(2) then
+      check.argument(2, "roc_auc", "label %d; scores are of %d classes", label, s:size(2))
+    end
+  end
   for c = 1, s:size(2) do
     local positive = {}
     for i, label in ipairs(truth) do positive[i] = label == c end

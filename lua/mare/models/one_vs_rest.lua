@@ -311,6 +311,9 @@ function methods:predict_proba(x)
   return (p + sum:eq(0):to(p.dtype)) / (sum + sum:eq(0):to(p.dtype) * p:size(2))
 end
 
+--- The logarithms of the probabilities.
+function methods:predict_log_proba(x) return self:predict_proba(x):log() end
+
 --- The part of the rows that predict gets right, of several labels all of them.  Option:
 -- weights (n).
 function methods:score(x, y, opts)

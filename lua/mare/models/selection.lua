@@ -3,6 +3,7 @@
 -- they are given as it was.
 
 local mare = require "mare"
+local routines = require "mare.core".routines
 local check = require "mare.check"
 local estimator = require "mare.models.estimator"
 
@@ -47,6 +48,33 @@ local lower_is_better = { mse = true, mae = true, log_loss = true, brier = true 
 local guesses = { log_loss = "predict_proba", brier = "predict_proba", roc_auc = "decision",
   average_precision = "decision" }
 
+-- Labels (n) as positions among some classes, which is what metrics take; of a label that is
+-- none of these an error.
+local function codes_of(name, classes, y)
+  y = y:to "i64":contiguous()
+  local codes = mare.zeros(y:size(1), "i64")
+  local ok, at = routines.label_codes(y, classes, codes)
+  if ok then return codes end
+  check.fail("'%s': no row that the model was fitted to has the label %d", name,
+    y[math.tointeger(at)]:item())
+end
+
+-- The classes of a model and those of y, ascending.
+local function all_classes(model, y)
+  local all = mare.cat({ model.classes, y:to "i64" }, 1)
+  local values = mare.zeros(all:size(1), "i64")
+  local _, k = routines.distinct_labels(all, values)
+  return values:narrow(1, 1, math.tointeger(k)):contiguous()
+end
+
+-- What a metric takes: labels of a classifier, any whole numbers, as 1..K.
+local function judged(name, model, guess, y, by_label)
+  if not model.classes or y:dim() ~= 1 then return guess, y end
+  if not by_label then return guess, codes_of(name, model.classes, y) end
+  local classes = all_classes(model, y)
+  return codes_of(name, classes, guess), codes_of(name, classes, y)
+end
+
 -- A function (model, x, y) -> number, the higher the better, from what was asked for.
 local function scorer(name, position, scoring)
   if scoring == nil then return function(model, x, y) return model:score(x, y) end end
@@ -60,7 +88,7 @@ local function scorer(name, position, scoring)
   return function(model, x, y)
     local guess = model[method](model, x)
     if scoring == "brier" then guess = guess:select(2, 2) end
-    local value = metric(guess, y)
+    local value = metric(judged(name, model, guess, y, method == "predict"))
     return lower and -value or value
   end
 end
