@@ -212,6 +212,12 @@ given["mare.train.fit"] = function()
   local data = mare.data.digits():split(64)
   return { model = mare.nn.Linear(64, 10), train = data, test = data }
 end
+given["mare.data.libsvm"] = function()
+  for _, name in ipairs { "a9a.txt", "a9a.t" } do
+    local f <close> = assert(io.open(name, "w"))
+    f:write("+1 3:1 11:1 123:1\n-1 5:1 7:1\n")
+  end
+end
 given["mare.progress.new"] = function() return { progress = mare.progress, loss = 0.5 } end
 
 -- Data for the kinds of estimators: x (40, 2), y, and as train, test, other ...

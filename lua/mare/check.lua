@@ -73,6 +73,26 @@ function M.tensor(position, name, v)
   return v
 end
 
+--- A tensor of f32 or f64.
+function M.real(position, name, v)
+  local dtype = M.tensor(position, name, v).dtype
+  if dtype ~= "f32" and dtype ~= "f64" then
+    M.argument(position, name, "f32 or f64 tensor expected, got %s; convert it with :to \"f32\"",
+      M.kind(v))
+  end
+  return v
+end
+
+--- A path: a string that the system takes whole.
+function M.path(position, name, v)
+  if type(v) ~= "string" then
+    M.argument(position, name, "path expected, got %s", M.kind(v))
+  elseif v:find("\0", 1, true) then
+    M.argument(position, name, "a path has no zero byte")
+  end
+  return v
+end
+
 --- The tensor of a list that the user gave as this argument; option is its name where it
 -- is one.
 function M.list(position, name, list, dtype, option)

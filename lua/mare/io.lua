@@ -62,11 +62,7 @@ end
 -- local bytes = mare.save(nil, { w = w })
 -- ```
 function M.save(path, tensors, metadata)
-  if path ~= nil and type(path) ~= "string" then
-    check.argument(1, "save", "path expected, got %s", type(path))
-  elseif path and path:find("\0", 1, true) then
-    check.argument(1, "save", "a path has no zero byte")
-  end
+  if path ~= nil then check.path(1, "save", path) end
   local names, list = check_tensors(tensors)
   return core.write_tensors(path, names, list, check_metadata(metadata))
 end

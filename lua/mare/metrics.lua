@@ -111,17 +111,20 @@ local function from_counts(names, counts, classes)
   return setmetatable(self, Confusion)
 end
 
+local function confusion_of(name, prediction, target, opts)
+  local classes = opts.classes or opts.names and #opts.names
+  if classes then check.count(3, name, classes) end
+  local p, t = label_pair(name, prediction, target)
+  return from_counts(opts.names, count_pairs(p, t, classes))
+end
+
 --- How often each class was taken for each: an object whose .counts is (classes,
 -- classes) i64 with a row for each true class and a column for each predicted one.
 -- print shows it as a table.  Options: classes (the largest label), names (a list).
 -- `print(metrics.confusion(model(x), labels, { names = { "cat", "dog" } }))`
 function M.confusion(prediction, target, opts)
   check.options(3, "confusion", opts, { classes = true, names = true })
-  opts = opts or {}
-  local classes = opts.classes or opts.names and #opts.names
-  if classes then check.count(3, "confusion", classes) end
-  local p, t = label_pair("confusion", prediction, target)
-  return from_counts(opts.names, count_pairs(p, t, classes))
+  return confusion_of("confusion", prediction, target, opts or {})
 end
 
 --- The counts of this table and of another one together; the larger number of classes.
@@ -259,7 +262,7 @@ end
 local function class_metric(name)
   return function(prediction, target, opts)
     opts = class_options(3, name, opts)
-    local confusion = M.confusion(prediction, target, { classes = opts.classes })
+    local confusion = confusion_of(name, prediction, target, { classes = opts.classes })
     return confusion[name](confusion, opts)
   end
 end

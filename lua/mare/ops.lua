@@ -262,6 +262,10 @@ end
 --- a:outer(b): the matrix of all products of two vectors' elements.
 function ops.outer(a, b)
   check_vectors("outer", a, b)
+  if a.dtype ~= b.dtype then
+    check.argument(2, "outer", "element types %s and %s do not mix; convert one with :to", a.dtype,
+      b.dtype)
+  end
   return a:unsqueeze(2) * b:unsqueeze(1)
 end
 

@@ -24,7 +24,7 @@ return function(registry)
   -- Formula: (max(x, 0), max(-x, 0)); (n, c) to (n, 2 c)
   -- `mare.crelu(mare.tensor { -1, 2 })[4]:item() --> 0`
   function ops.crelu(x, dim)
-    dim = along("crelu", x, dim, 1)
+    dim = along("crelu", check.real(1, "crelu", x), dim, 1)
     return ops.cat({ops.relu(x), ops.relu(-x)}, dim)
   end
 
@@ -33,7 +33,7 @@ return function(registry)
   -- Formula: a sigmoid(b), x = (a, b); (n, 2 c) to (n, c)
   -- `mare.glu(mare.tensor { 2, 0 }):item() --> 1`
   function ops.glu(x, dim)
-    local d, n = along("glu", x, dim, 2)
+    local d, n = along("glu", check.real(1, "glu", x), dim, 2)
     return x:narrow(d, 1, n // 2) * ops.sigmoid(x:narrow(d, n // 2 + 1, n // 2))
   end
 
@@ -57,7 +57,7 @@ return function(registry)
   -- Formula: x where x > 0, else a x; (n, ...) to the same
   -- `mare.rrelu(mare.tensor { -48 }):item() --> -11`
   function ops.rrelu(x, lo, hi, training)
-    check.tensor(1, "rrelu", x)
+    check.real(1, "rrelu", x)
     lo = check.number(2, "rrelu", lo, 1 / 8)
     hi = check.number(3, "rrelu", hi, 1 / 3)
     if lo > hi then check.argument(3, "rrelu", "%g is below %g", hi, lo) end

@@ -166,7 +166,7 @@ return function(registry)
   --- mare.softmin(x, dim): softmax of -x.
   -- Formula: e^-x_i / sum_j e^-x_j; (n, c) to the same
   -- `mare.softmin(mare.tensor { 0, 0 })[1]:item() --> 0.5`
-  function ops.softmin(x, dim) return ops.softmax(-check.tensor(1, "softmin", x), dim) end
+  function ops.softmin(x, dim) return ops.softmax(-check.real(1, "softmin", x), dim) end
 
   --- x:std(dims, keepdim, correction): the square root of the variance.
   function ops.std(x, ...) return ops.var(x, ...):sqrt() end

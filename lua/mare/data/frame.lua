@@ -242,8 +242,10 @@ end
 
 --- A frame of some rows, in the order given: a list or an i64 tensor of row numbers.
 function Frame:subset(rows)
-  if type(rows) == "table" then rows = as_tensor(rows) end
-  if not core.is_tensor(rows) or rows.dtype ~= "i64" or rows:dim() ~= 1 then
+  if type(rows) == "table" then
+    rows = #rows > 0 and check.list(1, "subset", rows, "i64") or core.empty(0, "i64")
+  end
+  if check.kind(rows) ~= "i64 tensor" or rows:dim() ~= 1 then
     check.argument(1, "subset", "list of rows or i64 tensor expected, got %s", check.kind(rows))
   end
   for i, row in ipairs(rows:totable()) do

@@ -13,7 +13,7 @@ function M.read(path)
   if type(path) ~= "string" then
     check.argument(1, "idx", "path (a string) expected, got %s", check.kind(path))
   end
-  return core.read_idx(path)
+  return core.read_idx(check.path(1, "idx", path))
 end
 
 -- Where Debian's package puts it.

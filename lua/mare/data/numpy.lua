@@ -45,17 +45,11 @@ local function pieces(t)
   return "\x93NUMPY\1\0" .. string.pack("<s2", header), t
 end
 
-local function check_path(name, path)
-  if path ~= nil and type(path) ~= "string" then
-    check.argument(1, name, "path expected, got %s", check.kind(path))
-  end
-end
-
 --- Writes a tensor for numpy.load; returns true, or nil and a message.  The file appears
 -- under its name only once it is whole.  Without a path the bytes are returned.
 -- `assert(data.save_npy("x.npy", x))`
 function M.save_npy(path, t)
-  check_path("save_npy", path)
+  if path ~= nil then check.path(1, "save_npy", path) end
   return core.write_pieces(path, { pieces(check.tensor(2, "save_npy", t)) })
 end
 
@@ -86,7 +80,7 @@ end
 -- (mare.save has no limit).  Returns true, or nil and a message; without a path, the bytes.
 -- `assert(data.save_npz("train.npz", { x = x, y = y }))`
 function M.save_npz(path, tensors)
-  check_path("save_npz", path)
+  if path ~= nil then check.path(1, "save_npz", path) end
   local list, directory, at = {}, {}, 0
   for i, key in ipairs(sorted(tensors)) do
     local header, t = pieces(tensors[key])

@@ -105,6 +105,7 @@ function M.cifar10(dir)
   if type(dir) ~= "string" then
     check.argument(1, "cifar10", "directory expected, got %s", check.kind(dir))
   end
+  check.path(1, "cifar10", dir)
   local images, labels = {}, {}
   for i = 1, 5 do
     images[i], labels[i] = read_records(("%s/data_batch_%d"):format(dir, i))
@@ -142,9 +143,8 @@ end
 -- message.  Without a path the text is returned.
 -- `assert(data.save_jsonl("history.jsonl", { { epoch = 1, loss = 0.5 } }))`
 function M.save_jsonl(path, list)
-  if path ~= nil and type(path) ~= "string" then
-    check.argument(1, "save_jsonl", "path expected, got %s", check.kind(path))
-  elseif type(list) ~= "table" then
+  if path ~= nil then check.path(1, "save_jsonl", path) end
+  if type(list) ~= "table" then
     check.argument(2, "save_jsonl", "list expected, got %s", check.kind(list))
   end
   local lines = {}

@@ -109,7 +109,7 @@ local function whole_list(name, y)
         type(v) == "number" and check.text(v) or check.kind(v))
     end
   end
-  return core.tensor(y, "i64")
+  return check.list(2, name, y, "i64")
 end
 
 -- Labels as i64 (n) from an i64 or u8 tensor or a list.

@@ -297,7 +297,7 @@ end
 -- written when something is wrong.  Returns the missing and the unexpected names.
 -- `model:load_state(other:state())`
 function Module:load_state(state, opts, what)
-  what = what or "bad argument #1 to 'load_state'"      -- nn.load names the file
+  what = type(what) == "string" and what or "bad argument #1 to 'load_state'" -- nn.load: the file
   if type(state) ~= "table" then
     check.argument(1, "load_state", "table of tensors expected, got %s", type(state))
   end
