@@ -338,6 +338,15 @@ describe("frames are split", function()
     end
     for i, want in ipairs(reference.time_test) do support.same(tests[i], want, 0, "time") end
     local sizes, seen = {}, {}
+    local ties = data.frame { t = { 1, 2, 2, 2, 3, 3, 4, 4, 5, 6, 6, 7 } }
+    local ends = {}
+    for train, later in ties:kfold(3, { time = "t" }) do
+      assert.is_true(train.t:max():item() < later.t:min():item())
+      ends[#ends + 1] = #train .. "+" .. #later
+    end
+    assert.same({ "4+2", "6+3", "9+3" }, ends)
+    fails(function() data.frame({ t = { 1, 1, 1, 2 } }):kfold(2, { time = "t" }) end,
+      "2 folds; too many rows are of one time")
     for train, others in f:kfold(3, { group = "g" }) do
       sizes[#sizes + 1] = #others
       assert.equal(0, #train:join(others:group("g"):size(), "g"))

@@ -175,6 +175,19 @@ describe("train.fit", function()
     assert.equal(best, bits(model))
   end)
 
+  it("takes no nan for the best value", function()
+    local epoch, best = 0, nil
+    local history, model = fit { epochs = 50,
+      metrics = { bad = function()
+        epoch = epoch + 1
+        return epoch == 2 and 5 or epoch == 3 and 6 or 0 / 0
+      end },
+      early_stop = { patience = 2, monitor = "bad", mode = "min" },
+      on_epoch = function(e, m) if e.epoch == 2 then best = bits(m) end end }
+    assert.equal(4, #history)
+    assert.equal(best, bits(model))
+  end)
+
   it("tells a plateau schedule the loss, and counts steps for others", function()
     local rate = mare.schedule.plateau(0.1, { patience = 0, threshold = 1e9 })
     local history = fit { epochs = 3, schedule = rate }

@@ -67,10 +67,16 @@ return function(Frame, tools)
     return take(self, as_tensor(first)), take(self, as_tensor(second))
   end
 
+  -- The end of the rows of the n-th one's time.
+  local function end_of_time(codes, order, n)
+    while n > 0 and n < #order and codes[order[n]] == codes[order[n + 1]] do n = n + 1 end
+    return n
+  end
+
   -- Cuts a list of rows after n of them, but not between rows of one time.
   local function cut_time(self, codes, n)
     local order, first, second = by_time(codes), {}, {}
-    while n > 0 and n < #order and codes[order[n]] == codes[order[n + 1]] do n = n + 1 end
+    n = end_of_time(codes, order, n)
     table.move(order, 1, n, 1, first)
     table.move(order, n + 1, #order, 1, second)
     return both(self, first, second)
@@ -145,16 +151,23 @@ return function(Frame, tools)
     end
   end
 
-  -- Fold f tests the f-th of k stretches at the end and trains on all that was before it.
+  -- Fold f tests the f-th of k stretches at the end and trains on all that was before it; rows
+  -- of one time are in one stretch.
   local function forward_in_time(self, codes, k)
     local order, n = by_time(codes), #self
-    local size, f = n // (k + 1), 0
+    local size, f, ends = n // (k + 1), 0, {}
+    for i = 0, k do
+      ends[i] = end_of_time(codes, order, n - (k - i) * size)
+      if ends[i] == ends[i - 1] then
+        check.argument(1, "kfold", "%d folds; too many rows are of one time", k)
+      end
+    end
     return function()
       f = f + 1
       if f > k then return nil end
-      local train, test, first = {}, {}, n - (k - f + 1) * size
+      local train, test, first = {}, {}, ends[f - 1]
       table.move(order, 1, first, 1, train)
-      table.move(order, first + 1, first + size, 1, test)
+      table.move(order, first + 1, ends[f], 1, test)
       return both(self, train, test)
     end
   end

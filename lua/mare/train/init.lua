@@ -287,9 +287,9 @@ local function open_epoch(run)
   return function() return call(fetch) end, feed
 end
 
--- Is value better than the best one so far?
+-- Is value better than the best one so far?  What is no number never is.
 local function better(stopping, best, value, monitor)
-  if best == nil then return true end
+  if best == nil or value ~= value then return value == value end
   local mode = stopping.mode
   if not mode then
     local lower = monitor:find "loss" or monitor:find "mse" or monitor:find "mae"
