@@ -542,10 +542,8 @@ end
 -- data set's classes; so does one of whole numbers with labels = true.  Otherwise a name gives
 -- numbers (n), a list of names (n, k).  Options: dtype ("f32"), labels, classes (their order:
 -- those of the training rows, where other rows may lack some).
--- ```
--- local train = f:dataset({ "age", "income" }, "bought", { labels = true })
--- local test = g:dataset({ "age", "income" }, "bought", { classes = train.classes })
--- ```
+-- `local train = f:dataset({ "age", "income" }, "bought", { labels = true })`
+-- `local test = g:dataset({ "age", "income" }, "bought", { classes = train.classes })`
 function Frame:dataset(inputs, target, opts)
   opts = tensor_options(3, "dataset", opts, { dtype = true, labels = true, classes = true })
   if opts.classes ~= nil and type(opts.classes) ~= "table" then

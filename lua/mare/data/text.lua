@@ -54,10 +54,8 @@ end
 -- Options: features (the columns, so that train and test agree; else the largest index),
 -- zero_based (indices begin at 0), classes (the labels in order, so that train and test agree
 -- where one of them lacks some).
--- ```
--- local train = assert(data.libsvm("a9a.txt", { features = 123 }))
--- local test = assert(data.libsvm("a9a.t", { features = 123, classes = train.classes }))
--- ```
+-- `local train = assert(data.libsvm("a9a.txt", { features = 123 }))`
+-- `local test = assert(data.libsvm("a9a.t", { features = 123, classes = train.classes }))`
 function M.libsvm(from, opts)
   check.options(2, "libsvm", opts, { features = true, zero_based = true, classes = true })
   opts = opts or {}

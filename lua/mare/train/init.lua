@@ -511,7 +511,8 @@ end
 -- "early stop", "callback" or "interrupted".  Options:
 --
 -- * data: a data set, or a function(epoch) that returns an iterator of x, y; loss: a function of
---   prediction and target; optimizer.  These are needed.
+--   prediction and target; optimizer.  These are needed.  mare's random numbers in a function of
+--   data depend on seed, epoch and batch, so that a run that is resumed draws the same.
 -- * epochs (1), batch (32), shuffle (true), seed (drawn), drop_last, and prefetch of a data set's
 --   batches; steps: batches of an epoch.
 -- * validation: a data set; metrics: names of mare.metrics, or { name = function }, of the
