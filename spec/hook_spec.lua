@@ -97,6 +97,18 @@ local long = {
     local x = mare.randn(8000000)
     return function() return x:topk(500) end
   end,
+  ["the larger half, in order"] = function()
+    local x = mare.randn(3000000)
+    return function() return x:topk(1500000) end
+  end,
+  ["a running sum"] = function()
+    local x = mare.randn(16000000)
+    return function() return x:cumsum(1) end
+  end,
+  ["a convolution of one image"] = function()
+    local x, conv = mare.randn(1, 8, 600, 600), mare.nn.Conv2d(8, 8, 3)
+    return function() return conv(x):detach() end
+  end,
   ["random numbers"] = function()
     return function()
       mare.seed(3)

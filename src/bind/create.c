@@ -2,6 +2,7 @@
 ** create.c -- tensors from Lua values and back: tables, numbers, strings of
 ** bytes, ranges, random numbers, copies and conversions.
 */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -482,7 +483,7 @@ static void push_table(lua_State *L, const mare_Tensor *t, int depth, int64_t of
     return;
   }
   luaL_checkstack(L, 4, NULL);
-  lua_createtable(L, t->shape[depth] < 1 << 20 ? (int)t->shape[depth] : 0, 0);
+  lua_createtable(L, t->shape[depth] < INT_MAX ? (int)t->shape[depth] : 0, 0);
   for (int64_t i = 0; i < t->shape[depth]; i++) {
     if (i % BLOCK == 0) check_time(L);
     push_table(L, t, depth + 1, offset + i * t->stride[depth]);

@@ -281,10 +281,10 @@ mare_Status mare_source_some(mare_Source *s, char *out, size_t n, size_t *got) {
                            : read_raw(s, out + *got, n - *got, &now);
     if (st != MARE_OK) return st;
     if (s->gz == NULL && now == 0) break;
+    if (s->part) s->sum = (uint32_t)crc32_z(s->sum, (const void *)(out + *got), now);
     *got += now;
   }
   s->position += *got;
-  if (s->part) s->sum = (uint32_t)crc32_z(s->sum, (const void *)out, *got);
   return MARE_OK;
 }
 

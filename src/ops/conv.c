@@ -34,6 +34,15 @@ static void inside(int64_t from, int64_t stride, int64_t n, int64_t outputs, int
   if (*hi < *lo) *hi = *lo;
 }
 
+#define PATIENCE 65536 /* elements, and then it is asked whether to go on */
+
+/* n more are about to be done: is it time to ask, and to stop? */
+static bool stopping(int64_t *done, int64_t n) {
+  if ((*done += n) < PATIENCE) return false;
+  *done = 0;
+  return mare_stopping();
+}
+
 #define real float
 #define K(name) name##_f32
 #include "conv.inc.c"

@@ -6,7 +6,9 @@
 static void K(columns)(const mare_Conv *g, int64_t c, const void *from, void *to) {
   const real *x = from;
   real *y = to;
+  int64_t done = 0;
   for (int64_t q = 0; q < c * g->kh * g->kw; q++) {
+    if (stopping(&done, g->oh * g->ow)) return;
     const int64_t i = q / g->kw % g->kh * g->dh - g->ph, j = q % g->kw * g->dw - g->pw;
     const real *plane = x + q / (g->kh * g->kw) * g->h * g->w;
     int64_t lo, hi;
@@ -30,8 +32,10 @@ static void K(columns)(const mare_Conv *g, int64_t c, const void *from, void *to
 static void K(planes)(const mare_Conv *g, int64_t c, const void *from, void *to) {
   const real *y = from;
   real *x = to;
+  int64_t done = 0;
   memset(x, 0, (size_t)(c * g->h * g->w) * sizeof(real));
   for (int64_t q = 0; q < c * g->kh * g->kw; q++) {
+    if (stopping(&done, g->oh * g->ow)) return;
     const int64_t i = q / g->kw % g->kh * g->dh - g->ph, j = q % g->kw * g->dw - g->pw;
     real *plane = x + q / (g->kh * g->kw) * g->h * g->w;
     int64_t lo, hi;
@@ -61,9 +65,9 @@ static int64_t K(place)(const mare_Conv *g, const real *x, int64_t top, int64_t 
 
 static void K(largest)(const mare_Conv *g, int64_t c, const void *from, void *to) {
   const real *x = from;
-  int64_t *index = to;
+  int64_t *index = to, done = 0;
   for (int64_t k = 0; k < c; k++, x += g->h * g->w)
-    for (int64_t r = 0; r < g->oh; r++)
+    for (int64_t r = 0; r < g->oh && !stopping(&done, g->ow * g->kh * g->kw); r++)
       for (int64_t s = 0; s < g->ow; s++)
         *index++ = K(place)(g, x, r * g->sh - g->ph, s * g->sw - g->pw);
 }

@@ -20,6 +20,9 @@
 
 typedef unsigned __int128 Wide;
 
+/* is it not yet time to ask, or is the answer no?  Words are none when it is yes */
+static bool going_on(int64_t i) { return i % PATIENCE != 0 || !mare_stopping(); }
+
 #define W uint64_t
 #define K(name) name##_64
 #include "sort.inc.c"
@@ -128,6 +131,7 @@ static void store_best(const Job *j, const uint64_t *key, Line to) {
   int64_t at[BEST], have = 0, k = j->k;
   for (int64_t i = 0; i < j->n; i++) {
     int64_t b = have;
+    if (!going_on(i)) return;
     if (have == k && key[i] >= best[k - 1]) continue;
     if (have < k)
       have++;
@@ -138,9 +142,6 @@ static void store_best(const Job *j, const uint64_t *key, Line to) {
   }
   for (int64_t i = 0; i < k; i++) store(&to, at[i]);
 }
-
-/* is it time to ask, and is the answer yes?  Words are none when it is not */
-static bool going_on(int64_t i) { return i % PATIENCE != 0 || !mare_stopping(); }
 
 /* do keys and positions of all lines fit into short words? */
 static bool always_short(const Job *j) {
@@ -168,11 +169,11 @@ static void sort_line(const Job *j, int64_t l, char *memory) {
   int low = bits_of((uint64_t)n - 1), high = low + bits_of(most - least);
   uint64_t mask = (UINT64_C(1) << low) - 1;
   if (high <= 64) {
-    for (int64_t i = 0; i < n; i++) word[i] = (key[i] - least) << low | (uint64_t)i;
+    make_64(word, n, key, least, low);
     const uint64_t *p = first_64(word, word + n, n, j->k, low, high);
     for (int64_t i = 0; i < j->k && going_on(i); i++) store(&to, (int64_t)(p[i] & mask));
   } else {
-    for (int64_t i = 0; i < n; i++) wide[i] = (Wide)(key[i] - least) << low | (uint64_t)i;
+    make_128(wide, n, key, least, low);
     const Wide *p = first_128(wide, wide + n, n, j->k, low, high);
     for (int64_t i = 0; i < j->k && going_on(i); i++)
       store(&to, (int64_t)((uint64_t)p[i] & mask));

@@ -39,15 +39,17 @@ static W *K(radix_pass)(W *from, W *to, int64_t n, int shift) {
   return to;
 }
 
-/* runs of FEW by insertion, then merged two by two */
+/* runs of FEW by insertion, then merged two by two; asks where it is long */
 static W *K(merge_sort)(W *p, W *spare, int64_t n) {
-  for (int64_t i = 0; i < n; i += FEW) K(insertion)(p + i, n - i < FEW ? n - i : FEW);
+  for (int64_t i = 0; i < n && (i == 0 || going_on(i)); i += FEW)
+    K(insertion)(p + i, n - i < FEW ? n - i : FEW);
   for (int64_t run = FEW; run < n; run *= 2) {
     for (int64_t i = 0; i < n; i += 2 * run) {
       int64_t a = i, m = i + run < n ? i + run : n, b = m,
               end = m + run < n ? m + run : n;
       for (int64_t k = i; k < end; k++) {
         bool left = b == end || (a < m && p[a] < p[b]);
+        if (k % PATIENCE == PATIENCE - 1 && mare_stopping()) return p;
         spare[k] = left ? p[a] : p[b];
         a += left;
         b += !left;
@@ -73,6 +75,7 @@ static W *K(sort)(W *p, W *spare, int64_t n, int low, int high) {
 
 /* moves the k smallest of n words to the front, in any order */
 static void K(select)(W *p, int64_t n, int64_t k) {
+  int64_t moves = 0;
   for (int64_t lo = 0, hi = n - 1; lo < hi;) {
     W a = p[lo], b = p[lo + (hi - lo) / 2], c = p[hi];
     W pivot = a < b ? (b < c ? b : a < c ? c : a) : (a < c ? a : b < c ? c : b);
@@ -84,7 +87,7 @@ static void K(select)(W *p, int64_t n, int64_t k) {
       W t = p[i];
       p[i++] = p[j];
       p[j--] = t;
-      if (i % PATIENCE == 0 && mare_stopping()) return;
+      if (++moves % PATIENCE == 0 && mare_stopping()) return;
     }
     if (k - 1 <= j)
       hi = j;
@@ -92,6 +95,14 @@ static void K(select)(W *p, int64_t n, int64_t k) {
       lo = i;
     else
       return;
+  }
+}
+
+/* a word for each key, less the least of them */
+static void K(make)(W *p, int64_t n, const uint64_t *key, uint64_t least, int low) {
+  for (int64_t i = 0, end; i < n && (i == 0 || !mare_stopping()); i = end) {
+    end = n - i < PATIENCE ? n : i + PATIENCE;
+    for (int64_t k = i; k < end; k++) p[k] = (W)(key[k] - least) << low | (uint64_t)k;
   }
 }
 
