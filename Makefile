@@ -114,8 +114,8 @@ busted: all lib programs
 	@[ -f /usr/bin/busted ] || { echo "the specs need busted (Debian: lua-busted)" >&2; exit 1; }
 	@$(if $(word 2,$(FILES)),$(TOGETHER),$(BUSTED) $(SPECS))
 
-# Of several files each runs in a process of its own, as many at a time as there are cores;
-# LONG ones begin, so that none is left to the end.
+# Of several files each runs in a process of its own, as many at a time as there are CORES
+# (CORES=1: one after the other); LONG ones begin, so that none is left to the end.
 LONG     = $(patsubst %,spec/%_spec.lua,amalgam manners linear csv accuracy repl readers hook memory)
 ALL     := $(shell find $(SPECS) -name '*_spec.lua' | sort)
 FILES    = $(filter $(ALL),$(LONG)) $(filter-out $(LONG),$(ALL))

@@ -17,18 +17,22 @@ one='
   echo "$? $1" || exit 255'
 
 # All processes of the queue, in whatever group: they are one session, led by the queue.
-stop() {
-  status=$1
-  trap '' INT TERM HUP
+end_all() {
   for stat in /proc/[0-9]*/stat; do
     read -r line 2>/dev/null < "$stat" || continue
     # shellcheck disable=SC2086
     set -- ${line##*) } # state, parent, group, session
     [ "$4" = "$queue" ] && kill -KILL "${line%% *}" 2>/dev/null
   done
+}
+
+stop() {
+  trap '' INT TERM HUP
+  end_all
+  end_all # what began meanwhile
   wait
   rm -r "$dir"
-  exit "$status"
+  exit "$1"
 }
 
 export dir
