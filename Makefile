@@ -2,6 +2,7 @@
 
 LUA     = lua5.4
 CC      = gcc
+OBJCOPY = objcopy
 PREFIX  = /usr/local
 LUADIR  = $(PREFIX)/share/lua/5.4
 LIBDIR  = $(PREFIX)/lib/lua/5.4
@@ -45,6 +46,7 @@ SRC     = $(filter-out %.inc.c,$(wildcard src/*/*.c))
 OBJ     = $(SRC:src/%.c=$(B)/obj/%.o)
 # src/host, models for programs in C, is in the archive only
 MODULE  = $(filter-out $(B)/obj/host/%,$(OBJ))
+BINDING = $(filter $(B)/obj/bind/%,$(OBJ))
 LUASRC  = $(shell find lua -type f 2>/dev/null)
 
 # what stands before a command: the paths, and BEFORE what the sanitizers need
@@ -67,8 +69,13 @@ $(B)/mare/core.so: $(MODULE)
 
 # For hosts that cannot load a module: link this, then luaL_requiref "mare", luaopen_mare,
 # which has the modules in Lua too; or "mare.core", luaopen_mare_core, which has not.
-$(B)/libmare.a: $(OBJ) $(B)/bundle.o
+$(B)/libmare.a: $(filter-out $(BINDING),$(OBJ)) $(B)/binding.o
 	$(SAY) rm -f $@ && $(AR) rcs $@ $^
+
+# What knows Lua is one object there, whose short names no program sees.
+$(B)/binding.o: $(BINDING) $(B)/bundle.o
+	$(SAY) $(CC) -r -nostdlib -o $@ $^ && $(OBJCOPY) --wildcard --keep-global-symbol='mare_*' \
+	  --keep-global-symbol='luaopen_*' $@
 
 $(B)/bundle.c: $(filter %.lua,$(LUASRC)) spec/tools/bundle.lua
 	$(SAY) $(LUA) spec/tools/bundle.lua $(sort $(filter %.lua,$(LUASRC))) > $@.new && mv $@.new $@

@@ -147,6 +147,16 @@ describe("the library", function()
     demand(n > 0 and text:find "luaopen_mare_core", "%s", text)
   end)
 
+  outside("has no other name for who links libmare.a", function()
+    if not has "nm" then pending "nm is not installed" return end
+    local archive, n = core:gsub("mare/core%.so$", "libmare.a"), 0
+    for name in run(("nm -g --defined-only '%s' 2>/dev/null"):format(archive)):gmatch "%x+ %a (%S+)" do
+      demand(name:find "^luaopen_" or name:find "^mare_", "'%s' is global", name)
+      n = n + 1
+    end
+    demand(n > 100, "%d names", n)
+  end)
+
   outside("needs BLIS, zlib and the C library, and what these bring", function()
     if not has "readelf" then pending "readelf is not installed" return end
     local n = 0

@@ -555,7 +555,7 @@ static void set_buffers(Walk *w) {
 }
 
 static void apply_strided(const Job *j) {
-  mare_Tensor copy[MAXOPS], *op[MAXOPS];
+  mare_Tensor copy[MAXOPS], *op[MAXOPS] = {copy};
   Walk w = {.kernel = j->kernel, .run = j->run, .param = j->param, .nop = j->nop};
   for (int k = 0; k < j->nop; k++) *(op[k] = &copy[k]) = *j->op[k];
   set_dims(&w, op);
