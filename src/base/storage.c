@@ -257,6 +257,13 @@ mare_Storage *mare_storage_new(mare_Heap *h, size_t nbytes) {
   return s;
 }
 
+mare_Storage *mare_storage_inside(void *room, size_t nbytes) {
+  mare_Storage *s = room;
+  *s = (mare_Storage){.data = (char *)(s + 1), .nbytes = nbytes, .capacity = nbytes,
+                      .refcount = 1};
+  return s;
+}
+
 mare_Storage *mare_storage_retain(mare_Storage *s) {
   s->refcount++;
   return s;
@@ -295,6 +302,7 @@ static void unmap(mare_Storage *s) {
 void mare_storage_release(mare_Storage *s) {
   if (!s || --s->refcount > 0) return;
   mare_Heap *h = s->heap;
+  if (h == NULL) return; /* it lies in memory of somebody else */
   const bool high = h->live >= h->ease;
   if (mare_storage_mapped(s)) unmap(s);
   h->live -= s->capacity;

@@ -40,6 +40,8 @@ void mare_heap_collected(mare_Heap *h, size_t before, size_t after);
 mare_Status mare_heap_status(const mare_Heap *h, size_t nbytes); /* why one failed */
 
 mare_Storage *mare_storage_new(mare_Heap *h, size_t nbytes); /* refcount 1, or NULL */
+/* one in `room`, of sizeof(mare_Storage) + nbytes bytes that somebody else frees */
+mare_Storage *mare_storage_inside(void *room, size_t nbytes);
 mare_Storage *mare_storage_retain(mare_Storage *s);          /* returns s */
 /*
 ** n > 0 bytes of an open file from 'offset' on, where the system keeps them: private,

@@ -28,8 +28,8 @@ extern const char *const mare_dtype_name[MARE_NDTYPE + 1]; /* ends with NULL */
 typedef struct mare_Heap mare_Heap; /* the memory of one Lua state */
 
 typedef struct mare_Storage {
-  mare_Heap *heap;
-  char *data;       /* 64-byte aligned */
+  mare_Heap *heap;  /* NULL: it lies in memory of somebody else */
+  char *data;       /* 64-byte aligned, in a heap */
   size_t nbytes;    /* what was asked for */
   size_t capacity;  /* what the block holds; its size class */
   int refcount;     /* touched by the thread of its Lua state only */

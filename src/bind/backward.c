@@ -21,7 +21,8 @@ typedef struct Slot { /* one visited tensor */
 
 /*
 ** A userdata, closed on any exit.  A state keeps one and uses it again: making
-** one costs more than a small backward pass.
+** one costs more than a small backward pass.  Its user value is the root, from which
+** user values lead to all that it visits: nothing of that goes before it is closed.
 */
 struct Walk {
   State *state;
@@ -72,9 +73,25 @@ static void free_slots(Walk *w) {
   w->capacity = 0;
 }
 
+/* cleared: what the result kept alive goes, but not under a walk further out */
+static void drop_arguments(lua_State *L, const Walk *w) {
+  const Slot *root = &w->slot[0];
+  const Node *n = root->object ? root->object->node : NULL;
+  if (n == NULL || root->outer) return;
+  lua_getiuservalue(L, 1, 1);
+  for (int i = 0; i < n->nargs; i++) {
+    if (n->arg[i].slot == 0) continue;
+    lua_pushnil(L);
+    lua_setiuservalue(L, -2, n->arg[i].slot);
+  }
+}
+
 static int walk_close(lua_State *L) { /* __close */
   Walk *w = lua_touserdata(L, 1);
   release_temps(w);
+  if (w->nslot && w->finished && !w->retain) drop_arguments(L, w);
+  lua_pushnil(L);
+  lua_setiuservalue(L, 1, 1);
   for (int i = 0; i < w->nslot; i++) leave_object(w, &w->slot[i]);
   w->nslot = 0;
   if (w != w->state->walk || w->capacity > KEPT) free_slots(w);
@@ -102,7 +119,7 @@ static void push_walk_metatable(lua_State *L) {
 }
 
 static Walk *push_fresh_walk(lua_State *L, State *S) {
-  Walk *w = lua_newuserdatauv(L, sizeof *w, 0);
+  Walk *w = lua_newuserdatauv(L, sizeof *w, 1);
   memset(w, 0, offsetof(Walk, temp));
   w->state = S;
   push_walk_metatable(L);
@@ -114,12 +131,14 @@ static Walk *push_fresh_walk(lua_State *L, State *S) {
   return w;
 }
 
-static Walk *push_walk(lua_State *L, State *S) {
+static Walk *push_walk(lua_State *L, State *S) { /* from the tensor at index 1 */
   Walk *w = S->walk;
   if (w && !w->busy) lua_getiuservalue(L, lua_upvalueindex(1), STATE_WALK);
   else w = push_fresh_walk(L, S);
   w->first = -1;
   w->finished = w->retain = w->in_lua = false;
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
   lua_toclose(L, -1);
   w->busy = true;
   return w;
@@ -602,6 +621,7 @@ static void seed(lua_State *L, State *S, Object *y, Walk *w) {
     Object *g = check_real(L, S, 2);
     check_same_dtype(L, y, g, 2);
     check_same_shape(L, y, g, 2);
+    own_storage(L, S, 2);
     s->grad = g->t;
     mare_storage_retain(g->t.storage);
     return;
@@ -623,16 +643,6 @@ static Object *check_root(lua_State *L, State *S) {
   return y;
 }
 
-/* cleared: what the result kept alive goes */
-static void finish(lua_State *L, const Object *y, const Walk *w) {
-  if (w->retain || y->node == NULL) return;
-  for (int i = 0; i < y->node->nargs; i++) {
-    if (y->node->arg[i].slot == 0) continue;
-    lua_pushnil(L);
-    lua_setiuservalue(L, 1, y->node->arg[i].slot);
-  }
-}
-
 static int backward_leaves(lua_State *L) { /* backward(y [, g [, retain]]) */
   State *S = get_state(L);
   Object *y = check_root(L, S);
@@ -643,7 +653,6 @@ static int backward_leaves(lua_State *L) { /* backward(y [, g [, retain]]) */
   order(L, S, w, y);
   seed(L, S, y, w);
   run(L, S, w, 1, true);
-  finish(L, y, w);
   return 0;
 }
 
@@ -681,7 +690,6 @@ static int backward_to(lua_State *L) {
     else lua_pushboolean(L, false);
     lua_rawseti(L, -2, (lua_Integer)i);
   }
-  finish(L, y, w);
   return 1;
 }
 

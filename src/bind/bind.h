@@ -4,7 +4,8 @@
 ** A tensor is a full userdata (Object).  Its user value 1 is the tensor last
 ** returned as its gradient; when the tape holds how it was computed, a Node stands
 ** behind the Object in the same block, and the tensors among its arguments are the
-** other user values.
+** other user values.  The elements of a small result stand there too, until somebody
+** wants to share them (own_storage).
 ** Every function of the module has the State as upvalue 1.
 **
 ** In a function: check all arguments, push all outputs (new_result, or new_tensor
@@ -171,6 +172,10 @@ struct Node { /* behind its Object */
 */
 Object *new_result(lua_State *L, State *S, const Op *op, int first, int nargs,
                    mare_Dtype dt, int ndim, const int64_t *shape);
+/* The same of a few arguments at 1 .. nargs; the open tensors among them are x[0] ..
+** x[known - 1], where NULL is something else. */
+Object *new_result_of(lua_State *L, State *S, const Op *op, int nargs, int known,
+                      Object *const *x, mare_Dtype dt, int ndim, const int64_t *shape);
 /* The same for a result that shares v's storage. */
 Object *new_result_view(lua_State *L, State *S, const Op *op, int first, int nargs,
                         const mare_Tensor *v);
@@ -186,6 +191,7 @@ void leave_mode(State *S, Mode *m);
 void check_versions(lua_State *L, State *S, const Object *y);
 bool any_wants(lua_State *L, State *S, int first, int nargs);
 void read_args(lua_State *L, State *S, Args *a, int first, int nargs);
+void read_known(lua_State *L, State *S, Args *a, int nargs, int known, Object *const *x);
 void fill_node(lua_State *L, State *S, Object *o, const Op *op, const Args *a);
 void push_arg(lua_State *L, int idx, const Arg *a); /* of the tensor at idx */
 
@@ -256,6 +262,11 @@ Object *new_like(lua_State *L, State *S, const mare_Tensor *t); /* same shape an
 Object *new_owner(lua_State *L, State *S, mare_Tensor *t);
 /* Pushes a tensor that shares v's storage. */
 Object *new_view(lua_State *L, State *S, const mare_Tensor *v);
+/*
+** To be called before the elements of the open tensor at idx are shared, or it gets a
+** gradient: moves them out of the userdata, which has a finalizer from then on.
+*/
+void own_storage(lua_State *L, State *S, int idx);
 /* t itself when contiguous (pushes nil), otherwise a pushed copy */
 const mare_Tensor *push_contiguous(lua_State *L, State *S, const mare_Tensor *t);
 void close_tensor(Object *o);

@@ -6,6 +6,7 @@
 static int view(const mare_Bridge *b, lua_State *L, int idx, mare_View *v) {
   const Object *o = test_tensor(L, b->state, idx);
   if (o == NULL || o->t.storage == NULL) return 0;
+  own_storage(L, b->state, idx);
   *v = (mare_View){.data = o->t.data, .storage = o->t.storage,
                    .dtype = mare_dtype_name[o->t.dtype], .ndim = o->t.ndim,
                    .shape = o->t.shape, .numel = o->t.numel,

@@ -210,6 +210,8 @@ int luaopen_mare_core(lua_State *L) {
   State *S;
   lua_settop(L, 0);
   S = push_state(L); /* index 1 */
+  lua_pushvalue(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, S);
   open_rows(L, S);
   open_scopes(L);
   open_hook(L);

@@ -18,6 +18,8 @@ typedef struct Call { /* a row's arguments, checked */
   double param[MARE_MAXPARAM];
   int ndim;
   int64_t shape[MARE_MAXDIM];         /* the broadcast shape */
+  int64_t flat;                       /* elements of each operand, when all are tensors
+                                         of this shape without gaps; otherwise -1 */
 } Call;
 
 /* -- arguments -------------------------------------------------------------------- */
@@ -77,31 +79,42 @@ static void check_params(lua_State *L, Call *c, int first) {
     arg_error(L, first + c->row->nparam, "a table is not among the arguments");
 }
 
+static void widen(lua_State *L, Call *c, int seen, int i, int first) {
+  const Object *o = c->operand[i];
+  char buf[MARE_SHAPETEXT];
+  if (!mare_broadcast(c->ndim, c->shape, o->t.ndim, o->t.shape, &c->ndim, c->shape))
+    arg_error(L, first + i, "shapes %s and %s do not broadcast",
+              shape_of(L, &c->operand[seen]->t),
+              mare_shape_text(buf, o->t.ndim, o->t.shape));
+}
+
 /* the operands' common shape */
 static void check_broadcast(lua_State *L, Call *c, int first) {
   int seen = -1;
-  c->ndim = 0;
+  bool flat = true;
   for (int i = 0; i < c->row->nargs; i++) {
     const Object *o = c->operand[i];
-    char buf[MARE_SHAPETEXT];
+    flat = flat && o && mare_is_contiguous(&o->t);
     if (o == NULL) continue;
-    if (seen >= 0 && !mare_broadcast(c->ndim, c->shape, o->t.ndim, o->t.shape, &c->ndim,
-                                     c->shape))
-      arg_error(L, first + i, "shapes %s and %s do not broadcast",
-                shape_of(L, &c->operand[seen]->t),
-                mare_shape_text(buf, o->t.ndim, o->t.shape));
     if (seen < 0) {
       c->ndim = o->t.ndim;
       memcpy(c->shape, o->t.shape, sizeof c->shape);
+      c->flat = o->t.numel;
+    } else if (!flat || !mare_same_shape(&c->operand[seen]->t, &o->t)) {
+      flat = false;
+      widen(L, c, seen, i, first);
     }
     seen = i;
   }
+  if (!flat) c->flat = -1;
 }
 
 /* false when there is no tensor among them */
 static bool check_call(lua_State *L, State *S, Call *c, int first) {
   int lead = find_tensors(L, S, c, first);
   bool masked = c->row->nargs > 0 && is_mask(c->row, 0) && c->operand[0];
+  c->ndim = 0;
+  c->flat = -1;
   if (lead < 0) {
     c->dtype = c->row->kind == MARE_LOGICAL ? MARE_U8 : masked ? MARE_F32 : MARE_F64;
   }
@@ -120,17 +133,11 @@ static mare_Dtype result_type(const Call *c) {
 
 /* -- running ------------------------------------------------------------------------ */
 
-/* all operands flat and of y's shape: no walk over strides is needed */
+/* all operands flat, and y too: no walk over strides is needed */
 static bool run_flat(mare_Kernel *k, mare_Runner *run, const Call *c, mare_Tensor *y) {
   void *p[MARE_MAXARGS + 1] = {y->data};
-  if (y->numel > SMALL) return false;
-  for (int i = 0; i < c->row->nargs; i++) {
-    const Object *o = c->operand[i];
-    if (o == NULL || !mare_same_shape(&o->t, y) || !mare_is_contiguous(&o->t))
-      return false;
-    p[i + 1] = o->t.data;
-  }
-  if (!mare_is_contiguous(y)) return false;
+  if (y->numel != c->flat || y->numel > SMALL || !mare_is_contiguous(y)) return false;
+  for (int i = 0; i < c->row->nargs; i++) p[i + 1] = c->operand[i]->t.data;
   run(k, (size_t)y->numel, 1 + c->row->nargs, p, c->param);
   return true;
 }
@@ -190,8 +197,8 @@ static int new_row(lua_State *L) {
   c.row = op->row;
   if (!check_call(L, S, &c, 1)) return run_numbers(L, &c);
   settle_args(L, &c);
-  y = new_result(L, S, op, 1, c.row->nargs + c.row->nparam, result_type(&c), c.ndim,
-                 c.shape);
+  y = new_result_of(L, S, op, c.row->nargs + c.row->nparam, c.row->nargs, c.operand,
+                    result_type(&c), c.ndim, c.shape);
   run_call(&c, &y->t);
   return 1;
 }

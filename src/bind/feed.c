@@ -98,6 +98,7 @@ static Object *check_source(lua_State *L, State *S, int i) {
   Object *o = test_tensor(L, S, -1);
   if (o == NULL || o->t.storage == NULL || o->t.ndim < 1 || !mare_is_contiguous(&o->t))
     arg_error(L, 1, "open, contiguous tensors with rows expected");
+  own_storage(L, S, -1);
   return o;
 }
 

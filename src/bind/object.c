@@ -80,28 +80,38 @@ void check_status(lua_State *L, State *S, mare_Status st, size_t nbytes) {
 
 /* -- making ---------------------------------------------------------------------- */
 
-/* a tensor that is closed, but has its metatable: whatever comes, nothing leaks */
-static Object *push_closed(lua_State *L, State *S, const Args *a, bool small) {
-  bool nested = small && S->scope && scope_nests(L, S);
-  size_t node = a ? sizeof(Node) + (size_t)a->nargs * sizeof(Arg) : 0;
-  Object *o = lua_newuserdatauv(L, sizeof *o + node, a ? a->nslot : 1);
+#define INSIDE 128 /* bytes of elements that stand behind their Object */
+
+static size_t node_size(const Args *a) {
+  return a ? sizeof(Node) + (size_t)a->nargs * sizeof(Arg) : 0;
+}
+
+/*
+** A tensor that is closed, with `room` behind it.  It has its metatable: whatever comes,
+** nothing leaks.
+*/
+static Object *push_closed(lua_State *L, State *S, const Args *a, size_t room,
+                           bool nested) {
+  Object *o = lua_newuserdatauv(L, sizeof *o + node_size(a) + room, a ? a->nslot : 1);
   o->state = S;
   memset((char *)o + offsetof(Object, node), 0, sizeof *o - offsetof(Object, node));
   o->t.storage = NULL;
-  lua_getiuservalue(L, lua_upvalueindex(1), nested ? STATE_NESTED : STATE_META);
+  lua_getiuservalue(L, lua_upvalueindex(1),
+                    nested || room ? STATE_NESTED : STATE_META);
   lua_setmetatable(L, -2);
   if (nested) nest_add(L, S, o);
   return o;
 }
 
-static bool is_small(mare_Dtype dt, int ndim, const int64_t *shape) {
-  int64_t nbytes = (int64_t)mare_sizeof[dt];
+/* the bytes of a small tensor; SIZE_MAX of others */
+static size_t small_size(mare_Dtype dt, int ndim, const int64_t *shape) {
+  size_t nbytes = mare_sizeof[dt];
   for (int d = 0; d < ndim; d++) {
-    if (shape[d] > NEST_BYTES) return false;
-    nbytes *= shape[d];
-    if (nbytes > NEST_BYTES) return false;
+    if ((uint64_t)shape[d] > NEST_BYTES) return SIZE_MAX;
+    nbytes *= (size_t)shape[d];
+    if (nbytes > NEST_BYTES) return SIZE_MAX;
   }
-  return true;
+  return nbytes;
 }
 
 static mare_Status try_alloc(State *S, mare_Tensor *t) {
@@ -119,23 +129,72 @@ static void open_storage(lua_State *L, State *S, Object *o) {
   check_status(L, S, try_alloc(S, &o->t), nbytes);
 }
 
-static Object *push_open(lua_State *L, State *S, const Args *a, mare_Dtype dt, int ndim,
-                         const int64_t *shape) {
-  Object *o = push_closed(L, S, a, is_small(dt, ndim, shape));
+/*
+** The few elements of a result stand in the userdata itself, where nobody else has a
+** share in them: it needs no finalizer.
+*/
+static Object *push_open(lua_State *L, State *S, const Args *a, bool result,
+                         mare_Dtype dt, int ndim, const int64_t *shape) {
+  size_t nbytes = small_size(dt, ndim, shape), room = 0;
+  bool nested = S->scope && nbytes != SIZE_MAX && scope_nests(L, S);
+  if (result && nbytes <= INSIDE && nested == (S->scope != NULL) &&
+      S->heap->limit == SIZE_MAX)
+    room = sizeof(mare_Storage) + nbytes;
+  Object *o = push_closed(L, S, a, room, nested);
   if (!mare_shape_set(&o->t, dt, ndim, shape)) {
     char buf[MARE_SHAPETEXT];
     user_error(L, "a tensor of shape %s does not fit into memory",
                mare_shape_text(buf, ndim, shape));
   }
-  open_storage(L, S, o);
+  if (room) {
+    o->t.storage = mare_storage_inside((char *)(o + 1) + node_size(a), nbytes);
+    o->t.data = o->t.storage->data;
+  } else {
+    open_storage(L, S, o);
+  }
   if (S->scope) scope_add(L, S, o);
   watch_hook(L); /* finalizers may have run */
   return o;
 }
 
+void own_storage(lua_State *L, State *S, int idx) {
+  Object *o = lua_touserdata(L, idx);
+  mare_Storage *old = o->t.storage;
+  mare_Tensor t = {.dtype = MARE_U8, .numel = (int64_t)old->nbytes};
+  if (old->heap) return;
+  idx = lua_absindex(L, idx);
+  if (try_alloc(S, &t) != MARE_OK) {
+    mare_heap_trim(S->heap);
+    lua_gc(L, LUA_GCCOLLECT);
+    check_status(L, S, try_alloc(S, &t), old->nbytes);
+  }
+  if (o->t.storage != old) { /* a finalizer has done it, or closed the tensor */
+    mare_tensor_release(&t);
+    return;
+  }
+  memcpy(t.data, old->data, old->nbytes);
+  t.storage->version = old->version;
+  o->t.data = t.data + (o->t.data - old->data);
+  o->t.storage = t.storage;
+  if (o->nest) return; /* its scope closes it */
+  lua_rawgetp(L, LUA_REGISTRYINDEX, S);
+  lua_getiuservalue(L, -1, STATE_META);
+  lua_setmetatable(L, idx);
+  lua_pop(L, 1);
+}
+
+static bool is_nested(lua_State *L, const State *S, size_t nbytes) {
+  return S->scope && nbytes <= NEST_BYTES && scope_nests(L, S);
+}
+
 static Object *push_sharing(lua_State *L, State *S, const Args *a,
                             const mare_Tensor *v) {
-  Object *o = push_closed(L, S, a, v->storage->nbytes <= NEST_BYTES);
+  if (v->storage->heap == NULL) { /* nobody shares this memory */
+    Object *copy = push_open(L, S, a, false, v->dtype, v->ndim, v->shape);
+    mare_copy(&copy->t, v);
+    return copy;
+  }
+  Object *o = push_closed(L, S, a, 0, is_nested(L, S, v->storage->nbytes));
   o->t = *v;
   mare_storage_retain(v->storage);
   o->isview = true;
@@ -145,15 +204,15 @@ static Object *push_sharing(lua_State *L, State *S, const Args *a,
 
 Object *new_tensor(lua_State *L, State *S, mare_Dtype dt, int ndim,
                    const int64_t *shape) {
-  return push_open(L, S, NULL, dt, ndim, shape);
+  return push_open(L, S, NULL, false, dt, ndim, shape);
 }
 
 Object *new_like(lua_State *L, State *S, const mare_Tensor *t) {
-  return push_open(L, S, NULL, t->dtype, t->ndim, t->shape);
+  return push_open(L, S, NULL, false, t->dtype, t->ndim, t->shape);
 }
 
 Object *new_owner(lua_State *L, State *S, mare_Tensor *t) {
-  Object *o = push_closed(L, S, NULL, t->storage->capacity <= NEST_BYTES);
+  Object *o = push_closed(L, S, NULL, 0, is_nested(L, S, t->storage->capacity));
   o->t = *t;
   t->storage = NULL;
   if (S->scope) scope_add(L, S, o);
@@ -170,7 +229,18 @@ Object *new_result(lua_State *L, State *S, const Op *op, int first, int nargs,
   Object *o;
   if (dt >= MARE_NREAL) return new_tensor(L, S, dt, ndim, shape);
   read_args(L, S, &a, first, nargs);
-  o = push_open(L, S, a.taped ? &a : NULL, dt, ndim, shape);
+  o = push_open(L, S, a.taped ? &a : NULL, true, dt, ndim, shape);
+  if (a.taped) fill_node(L, S, o, op, &a);
+  return o;
+}
+
+Object *new_result_of(lua_State *L, State *S, const Op *op, int nargs, int known,
+                      Object *const *x, mare_Dtype dt, int ndim, const int64_t *shape) {
+  Args a;
+  Object *o;
+  if (dt >= MARE_NREAL) return new_tensor(L, S, dt, ndim, shape);
+  read_known(L, S, &a, nargs, known, x);
+  o = push_open(L, S, a.taped ? &a : NULL, true, dt, ndim, shape);
   if (a.taped) fill_node(L, S, o, op, &a);
   return o;
 }

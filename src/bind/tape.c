@@ -207,6 +207,28 @@ void read_args(lua_State *L, State *S, Args *a, int first, int nargs) {
   a->taped = a->grad || (dual && carrying(S));
 }
 
+/* the same of few arguments at 1 .. nargs; the tensors among them are known */
+void read_known(lua_State *L, State *S, Args *a, int nargs, int known, Object *const *x) {
+  bool grad = false, dual = false;
+  for (int i = 0; i < known; i++)
+    if (x[i]) {
+      grad |= x[i]->requires_grad;
+      dual |= x[i]->dual;
+    }
+  a->grad = grad && grad_on(S);
+  a->taped = a->grad || (dual && carrying(S));
+  if (!a->taped) return;
+  a->first = a->nslot = 1; /* the gradient's */
+  a->nargs = nargs;
+  a->arg = a->few;
+  for (int i = 0; i < nargs; i++) {
+    if (i < known && x[i])
+      a->arg[i] = (Arg){x[i], NAN, x[i]->t.storage->version, (uint16_t)++a->nslot,
+                        LUA_TUSERDATA};
+    else read_arg(L, S, &a->arg[i], 1 + i, &a->nslot);
+  }
+}
+
 /* what the arguments' tangents make of their result; they are computed by now */
 static void inherit(lua_State *L, State *S, Object *o, const Args *a, Level *level) {
   for (int i = 0; i < a->nargs && level; i++) {
@@ -252,6 +274,7 @@ void record(lua_State *L, State *S, const Op *op, int y, int nargs) {
   bool isview = o->isview;
   if (!any_wants(L, S, 1, nargs)) return;
   y = lua_absindex(L, y);
+  own_storage(L, S, y);
   new_result_view(L, S, op, 1, nargs, &o->t)->isview = isview;
   lua_replace(L, y);
 }
@@ -288,6 +311,7 @@ static int tensor_requires_grad(lua_State *L) { /* t:requires_grad([on]) -> t */
   bool on = opt_boolean(L, 2, true);
   if (!on && o->node)
     return arg_error(L, 1, "only a leaf can stop requiring a gradient; use :detach()");
+  own_storage(L, S, 1);
   o->requires_grad = on;
   lua_settop(L, 1);
   return 1;
@@ -296,6 +320,7 @@ static int tensor_requires_grad(lua_State *L) { /* t:requires_grad([on]) -> t */
 static int tensor_detach(lua_State *L) { /* shares memory, is not on the tape */
   State *S = get_state(L);
   Object *o = check_tensor(L, S, 1);
+  own_storage(L, S, 1);
   new_view(L, S, &o->t)->isview = o->isview;
   return 1;
 }
@@ -350,6 +375,8 @@ void set_grad(lua_State *L, State *S, Object *o, int idx, int value) {
   if (!mare_same_shape(&o->t, &g->t))
     user_error(L, "the grad of a tensor of shape %s has not shape %s", shape_of(L, &o->t),
                shape_of(L, &g->t));
+  own_storage(L, S, idx);
+  own_storage(L, S, value);
   lua_pushvalue(L, value);
   if (!mare_is_contiguous(&g->t) || g->t.data != g->t.storage->data) {
     Object *copy = new_like(L, S, &g->t);

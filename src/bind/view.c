@@ -83,11 +83,16 @@ static Object *push_view(lua_State *L, State *S, const Op *op, int x,
                          const mare_Tensor *v, int n, const int64_t *number) {
   Object *o = lua_touserdata(L, x), *y;
   int first = lua_gettop(L) + 1;
+  mare_Tensor to = *v;
+  ptrdiff_t at = v->data - o->t.storage->data;
   luaL_checkstack(L, n + 6, NULL);
-  if (!wants_grad(S, o)) return new_view(L, S, v);
+  own_storage(L, S, x);
+  to.storage = o->t.storage;
+  to.data = to.storage->data + at;
+  if (!wants_grad(S, o)) return new_view(L, S, &to);
   lua_pushvalue(L, x);
   for (int i = 0; i < n; i++) lua_pushinteger(L, number[i]);
-  y = new_result_view(L, S, op, first, n + 1, v);
+  y = new_result_view(L, S, op, first, n + 1, &to);
   lua_replace(L, first);
   lua_settop(L, first);
   return y;
@@ -502,6 +507,7 @@ int index_value(lua_State *L, State *S, Object *o, int key) {
   } else if (wants_grad(S, o)) {
     push_recorded(L, S, &o->t, key);
   } else {
+    own_storage(L, S, 1);
     v = resolve(L, &o->t, key);
     new_view(L, S, &v);
   }
