@@ -131,6 +131,104 @@ describe("pressure", function()
   end)
 end)
 
+-- Its elements stand in the userdata until somebody else wants them.
+describe("a small result", function()
+  local function result() return mare.tensor({ 1, 2, 3, 4 }) + 1 end
+
+  it("is no storage, and is gone when it is dropped", function()
+    local before = live()
+    local x, y = mare.ones(4):requires_grad(), nil
+    local held = mare.memory().live
+    for _ = 1, 1000 do y = x + x end
+    assert.same(held, mare.memory().live)
+    assert.same({ 2, 2, 2, 2 }, y:totable())
+    y:close()
+    assert.is_true(y:isclosed())
+    x, y = nil, nil     -- luacheck: ignore
+    assert.same(before, live())
+  end)
+
+  it("shares its elements with every view, whichever goes first", function()
+    for _, way in ipairs {
+      function(x) return x["1:4"] end, function(x) return x:reshape(2, 2):reshape(4) end,
+      function(x) return x:detach() end, function(x) return x:narrow(1, 1, 4) end,
+      function(x) return x:unsqueeze(1):squeeze(1) end,
+    } do
+      local x = result()
+      local view = way(x)
+      view:fill_(7)
+      assert.same({ 7, 7, 7, 7 }, x:totable())
+      x:add_(1)
+      x:close()
+      collectgarbage()
+      assert.same({ 8, 8, 8, 8 }, view:totable())
+    end
+    local x = result()
+    x[2]:fill_(0)
+    assert.same({ 2, 0, 4, 5 }, x:totable())
+  end)
+
+  it("can become a parameter, a gradient, a gradient to start from", function()
+    local before = live()
+    do
+      local w, g = result():requires_grad(), result()
+      local y = w * w
+      y:backward(g)
+      assert.same({ 8, 18, 32, 50 }, w.grad:totable())
+      w.grad = g
+      g:zero_()
+      assert.same({ 0, 0, 0, 0 }, w.grad:totable())
+      w.grad = nil
+      (w * 2):sum():backward()
+      assert.same({ 2, 2, 2, 2 }, w.grad:totable())
+    end
+    assert.same(before, live())
+  end)
+
+  it("keeps its version when its elements move", function()
+    local w = mare.ones(4):requires_grad()
+    local x = result()
+    local y = (w * x):sum()
+    local view = x:detach()
+    y:backward { retain = true }
+    view:add_(1)
+    fails("which was changed in place since", function() y:backward() end)
+  end)
+
+  it("made in a scope is closed by it, or kept", function()
+    local x, y, z
+    do
+      local s <close> = mare.scope()
+      x, y = result(), s:keep(result())
+      z = result()
+      s:keep(z["1:2"])
+    end
+    assert.is_true(x:isclosed() and z:isclosed())
+    y:requires_grad()
+    y:sum():backward()
+    assert.same({ 1, 1, 1, 1 }, y.grad:totable())
+  end)
+
+  it("counts where memory is limited", function()
+    mare.memory_limit(live() + 100 * MB)
+    local before = mare.memory().live
+    local x = result()
+    local counted = mare.memory().live - before
+    mare.memory_limit()
+    assert.is_true(counted >= 16 and not x:isclosed())
+  end)
+
+  it("feeds batches", function()
+    local x = mare.zeros(4, 1) + 3
+    local n = 0
+    local ds = mare.data.dataset(x)
+    x = nil     -- luacheck: ignore
+    collectgarbage()
+    for b in ds:batches { size = 2 } do n = n + b:sum():item() end
+    assert.equal(12, n)
+  end)
+end)
+
 describe("scopes", function()
   it("close what was made inside", function()
     local before = live()

@@ -11,7 +11,7 @@ local check = require "mare.check"
 local core = require "mare.core".functions
 
 local is_tensor, size, dim = core.is_tensor, core.size, core.dim
-local entropy = mare.cross_entropy
+local entropy, mean = mare.cross_entropy, mare.mean
 
 local M = {}
 
@@ -68,7 +68,7 @@ end
 -- -- options and reductions --------------------------------------------------------------
 
 local reductions = {
-  mean = function(y) return y:mean() end,
+  mean = function(y) return mean(y) end,
   sum = function(y) return y:sum() end,
   none = function(y) return y end,
 }
@@ -117,7 +117,7 @@ local function of_labels(name, weight, x, t)
 end
 
 local function finish(position, name, y, opts)
-  if not opts then return y:mean() end
+  if not opts then return mean(y) end
   if opts.weight then y = weighted(position, name, y, opts.weight) end
   return reduction(position, name, opts)(y)
 end
@@ -183,7 +183,7 @@ local function from_row(row, name)
   return function(prediction, target, opts)
     same_shape(2, name, prediction, target)
     if signs and target:eq(0):any():item() == 1 then refuse_zero(name) end
-    if not opts then return op(prediction, target):mean() end
+    if not opts then return mean(op(prediction, target)) end
     check.options(3, name, opts, known)
     local value = param and option(name, opts, param) or nil
     return finish(3, name, op(prediction, target, value), opts)
@@ -431,7 +431,7 @@ function M.multi_margin(prediction, target, opts)
   local above = mare.relu(prediction - own + margin)
   if p ~= 1 then above = above ^ p end
   local y = (above:sum(2) - margin ^ p) / size(prediction, 2) -- less the label's own term
-  if not opts then return y:mean() end
+  if not opts then return mean(y) end
   if opts.weight then y = y * of_labels("multi_margin", opts.weight, prediction, target) end
   return reduction(3, "multi_margin", opts)(y)
 end
@@ -464,7 +464,7 @@ function M.multilabel_soft_margin(prediction, target, opts)
   same_shape(2, "multilabel_soft_margin", prediction, target)
   check.options(3, "multilabel_soft_margin", opts, defaults.multilabel_soft_margin)
   local y = mare.bce_logits(prediction, target)
-  if not opts then return y:mean() end
+  if not opts then return mean(y) end
   if opts.weight then y = weighted(3, "multilabel_soft_margin", y, opts.weight) end
   return reduction(3, "multilabel_soft_margin", opts)(y:mean(2))
 end

@@ -315,6 +315,10 @@ void back_reduce_to(Back *b, const mare_Tensor *g, int ndim, const int64_t *shap
   unsigned axes = 0;
   int extra = g->ndim - ndim;
   int64_t kept[MARE_MAXDIM];
+  if (extra == 0 && memcmp(shape, g->shape, (size_t)ndim * sizeof *shape) == 0) {
+    *gx = *g;
+    return;
+  }
   for (int d = 0; d < g->ndim; d++) {
     bool summed = d < extra || (shape[d - extra] == 1 && g->shape[d] != 1);
     if (summed) axes |= 1u << d;
@@ -365,6 +369,31 @@ static mare_Tensor *place_for(Back *b, int i, const Slot *s) {
   return back_tensor(b, y->dtype, y->ndim, y->shape);
 }
 
+#define SMALL 2048 /* elements; below, flat operands go straight to the kernel */
+
+/* the elements of t, one for each of g's in the same order; or NULL */
+static char *flat(const mare_Tensor *t, const mare_Tensor *g) {
+  return t->numel == g->numel && mare_is_contiguous(t) ? t->data : NULL;
+}
+
+/* the same as row_derivative, when no walk over strides is needed */
+static bool derive_flat(const Object *o, int i, uint32_t needs, const mare_Tensor *g,
+                        mare_Tensor *out, const double *param) {
+  const mare_Row *row = o->node->op->row;
+  void *p[MARE_MAXARGS + 3] = {out->data, g->data, g->data};
+  if (g->numel > SMALL || !flat(g, g) || !flat(out, g)) return false;
+  if (needs & NEEDS_Y && (p[2] = flat(&o->t, g)) == NULL) return false;
+  for (int k = 0; k < row->nargs; k++) {
+    const Object *x = o->node->arg[k].object;
+    p[3 + k] = g->data;
+    if (needs & NEEDS(k) && (x == NULL || (p[3 + k] = flat(&x->t, g)) == NULL))
+      return false;
+  }
+  mare_row_runner(row, g->dtype)(mare_row_kernels(row)->backward[i][g->dtype],
+                                 (size_t)g->numel, 3 + row->nargs, p, param);
+  return true;
+}
+
 /* what the derivative does not read may be closed by now: g stands for it */
 void row_derivative(State *S, const Object *o, int i, const mare_Tensor *given,
                     mare_Tensor *out) {
@@ -375,13 +404,14 @@ void row_derivative(State *S, const Object *o, int i, const mare_Tensor *given,
   mare_Tensor v[MARE_MAXARGS], y = *given, g = *given;
   mare_Tensor *op[MARE_MAXARGS + 3] = {out, &g, &y};
   double buf[MARE_MAXARGS], param[MARE_MAXPARAM];
+  for (int k = 0; k < row->nparam; k++) param[k] = arg[row->nargs + k].number;
+  if (derive_flat(o, i, needs, given, out, param)) return;
   if (needs & NEEDS_Y) mare_expand(&o->t, g.ndim, g.shape, &y);
   for (int k = 0; k < row->nargs; k++) {
     if (needs & NEEDS(k)) operand(row, k, &g, &arg[k], &buf[k], &v[k]);
     else v[k] = g;
     op[3 + k] = &v[k];
   }
-  for (int k = 0; k < row->nparam; k++) param[k] = arg[row->nargs + k].number;
   mare_apply(mare_row_kernels(row)->backward[i][g.dtype], mare_row_runner(row, g.dtype),
              param, 3 + row->nargs, op);
 }

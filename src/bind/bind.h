@@ -51,7 +51,9 @@ enum { /* user values of the State: what it points to */
   STATE_NEST,   /* the tensors that have this one */
   STATE_SPIN,   /* a function in Lua, for hooks to be called in */
   STATE_ERROR,  /* what a hook has raised while the engine was at work */
-  STATE_VALUES = STATE_ERROR
+  STATE_SCOPE,  /* the scopes' metatable */
+  STATE_CLOSED, /* the same without __gc, for those that are closed */
+  STATE_VALUES = STATE_CLOSED
 };
 
 #define NEST 256          /* so many of them at a time */

@@ -183,8 +183,7 @@ static void leave_nest(const Scope *s, bool innermost) {
 static Scope *check_scope(lua_State *L) {
   Scope *s = lua_touserdata(L, 1);
   if (s == NULL || lua_rawlen(L, 1) != sizeof *s || s->self != s)
-    s = luaL_testudata(L, 1, "mare.Scope");
-  if (s == NULL) arg_error(L, 1, "scope expected, got %s", luaL_typename(L, 1));
+    arg_error(L, 1, "scope expected, got %s", luaL_typename(L, 1));
   return s;
 }
 
@@ -198,7 +197,8 @@ static int scope_new(lua_State *L) {
   s->hold = false;
   if (S->lost) promote_lost(L, S);
   s->base = S->nested;
-  luaL_setmetatable(L, "mare.Scope");
+  lua_getiuservalue(L, lua_upvalueindex(1), STATE_SCOPE);
+  lua_setmetatable(L, -2);
   lua_pushthread(L);
   lua_setiuservalue(L, -2, 1);
   s->outer = S->scope;
@@ -223,6 +223,8 @@ static int scope_close(lua_State *L) { /* s:close(), __close */
     }
   }
   leave_nest(s, innermost);
+  lua_getiuservalue(L, lua_upvalueindex(1), STATE_CLOSED);
+  lua_setmetatable(L, 1);
   return 0;
 }
 
@@ -302,12 +304,19 @@ void open_scopes(lua_State *L) { /* the State is on the top of the stack */
   static const luaL_Reg methods[] = {{"keep", scope_keep},   {"close", scope_close},
                                      {"__close", scope_close}, {"__gc", scope_gc},
                                      {NULL, NULL}};
-  luaL_newmetatable(L, "mare.Scope");
-  lua_pushvalue(L, -2);
-  luaL_setfuncs(L, methods, 1);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  for (int k = STATE_SCOPE; k <= STATE_CLOSED; k++) {
+    lua_createtable(L, 0, 6);
+    lua_pushliteral(L, "mare.Scope");
+    lua_setfield(L, -2, "__name");
+    lua_pushvalue(L, -2);
+    luaL_setfuncs(L, methods, 1);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -2, "__index");
+    lua_pushnil(L);
+    if (k == STATE_CLOSED) lua_setfield(L, -2, "__gc");
+    else lua_pop(L, 1);
+    lua_setiuservalue(L, -2, k);
+  }
 }
 
 const Function memory_functions[] = {

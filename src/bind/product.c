@@ -161,6 +161,8 @@ static void matmul_backward(Back *b, int i, mare_Tensor *gx) {
 
 /* -- linear ------------------------------------------------------------------------- */
 
+enum { LINEAR = 1 };
+
 static void check_linear(lua_State *L, Object *x, Object *w, Object *bias) {
   check_same_dtype(L, x, w, 2);
   if (x->t.ndim == 0) arg_error(L, 1, "a 0-d tensor has no columns");
@@ -177,27 +179,61 @@ static void check_linear(lua_State *L, Object *x, Object *w, Object *bias) {
               shape_of(L, &bias->t));
 }
 
-/* linear(x, w [, bias]): x (.., c), w (k, c), bias (k) -> x w' + bias (.., k) */
-static int product_linear(lua_State *L) {
-  State *S = get_state(L);
-  Object *x = check_real(L, S, 1), *w = check_real(L, S, 2), *y;
-  Object *bias = lua_isnoneornil(L, 3) ? NULL : check_real(L, S, 3);
+/* pushes the result; its arguments are at 1 .. 3 */
+static int run_linear(lua_State *L, State *S, const Op *op, Object *x, Object *w,
+                      Object *bias) {
   mare_Tensor vx, vy;
   const mare_Tensor *in = &x->t;
+  Object *y;
   int64_t shape[MARE_MAXDIM];
-  lua_settop(L, 3);
-  check_linear(L, x, w, bias);
   memcpy(shape, x->t.shape, sizeof shape);
   shape[x->t.ndim - 1] = w->t.shape[0];
   if (!as_rows(in, &vx)) {
     in = push_contiguous(L, S, in);
     as_rows(in, &vx);
   }
-  y = new_result_of(L, S, get_op(L), 3, 3, (Object *[]){x, w, bias}, x->t.dtype,
-                    x->t.ndim, shape);
+  y = new_result_of(L, S, op, 3, 3, (Object *[]){x, w, bias}, x->t.dtype, x->t.ndim,
+                    shape);
   as_rows(&y->t, &vy);
   mare_linear(&vx, &w->t, bias ? &bias->t : NULL, &vy);
   return 1;
+}
+
+/* linear(x, w [, bias]): x (.., c), w (k, c), bias (k) -> x w' + bias (.., k) */
+static int product_linear(lua_State *L) {
+  State *S = get_state(L);
+  Object *x = check_real(L, S, 1), *w = check_real(L, S, 2);
+  Object *bias = lua_isnoneornil(L, 3) ? NULL : check_real(L, S, 3);
+  lua_settop(L, 3);
+  check_linear(L, x, w, bias);
+  return run_linear(L, S, get_op(L), x, w, bias);
+}
+
+static bool is_open(const Object *o, const Object *like) {
+  return o && o->t.storage && o->t.dtype < MARE_NREAL && o->t.dtype == like->t.dtype;
+}
+
+/* are they what check_linear lets through? */
+static bool fits(const Object *x, const Object *w, const Object *bias, bool biased) {
+  return is_open(x, x) && is_open(w, x) && x->t.ndim > 0 && w->t.ndim == 2 &&
+         x->t.shape[x->t.ndim - 1] == w->t.shape[1] &&
+         (!biased || (is_open(bias, x) && bias->t.ndim == 1 &&
+                      bias->t.shape[0] == w->t.shape[0]));
+}
+
+/*
+** layer(x, w, bias or false): the same, or nothing where they do not fit; a layer says
+** in its own words what is wrong.
+*/
+static int product_layer(lua_State *L) {
+  State *S = get_state(L);
+  Object *x = test_tensor(L, S, 1), *w = test_tensor(L, S, 2), *bias;
+  bool biased = lua_toboolean(L, 3);
+  bias = biased ? test_tensor(L, S, 3) : NULL;
+  if (!fits(x, w, bias, biased)) return 0;
+  lua_settop(L, biased ? 3 : 2);
+  if (!biased) lua_pushnil(L);
+  return run_linear(L, S, &product_ops[LINEAR], x, w, bias);
 }
 
 static void rows_of(Back *b, const mare_Tensor *t, mare_Tensor *v) {
@@ -238,9 +274,10 @@ static int product_plain(lua_State *L) {
   return 1;
 }
 
-const Op product_ops[] = {
+const Op product_ops[] = { /* LINEAR is the place of linear */
     {"matmul", product_matmul, matmul_backward, NEEDS(0) | NEEDS(1), NULL},
     {"linear", product_linear, linear_backward, NEEDS(0) | NEEDS(1), NULL},
     {NULL, NULL, NULL, 0, NULL}};
 
-const Function product_functions[] = {{"matmul_plain", product_plain}, {NULL, NULL}};
+const Function product_functions[] = {
+    {"matmul_plain", product_plain}, {"layer", product_layer}, {NULL, NULL}};

@@ -134,9 +134,26 @@ static void sum_backward(Back *b, int i, mare_Tensor *gx) {
   spread(b->g, b->node, gx);
 }
 
+#define FEW 256
+
+/* of few elements all are written: what comes next need not repeat one */
+static void mean_of_few(Back *b, const mare_Tensor *x, mare_Tensor *gx) {
+  *gx = *back_tensor(b, x->dtype, x->ndim, x->shape);
+  mare_Tensor first = *gx;
+  first.numel = 1;
+  back_scale(b, b->g, 1.0 / (double)x->numel, &first);
+  size_t size = mare_sizeof[x->dtype];
+  for (int64_t k = 1; k < x->numel; k++)
+    memcpy(gx->data + (size_t)k * size, gx->data, size);
+}
+
 static void mean_backward(Back *b, int i, mare_Tensor *gx) {
   const mare_Tensor *x = &b->node->arg[i].object->t;
   int64_t n = count_reduced(x, (unsigned)b->node->arg[1].number);
+  if (b->g->numel == 1 && n == x->numel && n > 0 && n <= FEW) {
+    mean_of_few(b, x, gx);
+    return;
+  }
   mare_Tensor *t = back_tensor(b, x->dtype, b->g->ndim, b->g->shape);
   back_scale(b, b->g, 1.0 / (double)n, t);
   spread(t, b->node, gx);

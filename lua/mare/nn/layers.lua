@@ -7,7 +7,7 @@ local Module = require "mare.nn.module"
 
 local is_tensor, is_module = mare.is_tensor, Module.is_module
 local core = require "mare.core".functions
-local linear, size, reshape = mare.linear, core.size, mare.reshape
+local linear, layer, size, reshape = mare.linear, core.layer, core.size, mare.reshape
 
 local M = {}
 
@@ -138,9 +138,16 @@ M.Reshape = Module:extend("Reshape", {
 
 local linear_options = { bias = true, init = true, dtype = true }
 
--- size under the name that its errors are to show: a check of its own for tensors
--- would cost each call as much again
+-- size under the name that its errors are to show
 local Linear = size
+
+-- x did not fit: says why, or what is wrong with the weights.
+local function misfit(self, x)
+  if Linear(x, -1) ~= self.inputs then
+    refuse(self, "input has %d columns (shape %s)", size(x, -1), check.shape(x))
+  end
+  return linear(x, self.weight, self.bias or nil)
+end
 
 --- y = x w' + b: x is (..., inputs), the weight (outputs, inputs), y (..., outputs).
 -- Options: bias (true), init (an initialiser or its name), dtype ("f32").  Without init
@@ -162,10 +169,7 @@ M.Linear = Module:extend("Linear", {
     end
   end,
   forward = function(self, x)
-    if Linear(x, -1) ~= self.inputs then
-      refuse(self, "input has %d columns (shape %s)", size(x, -1), check.shape(x))
-    end
-    return linear(x, self.weight, self.bias or nil)
+    return layer(x, self.weight, self.bias) or misfit(self, x)
   end,
   describe = function(self)
     return ("Linear(%d -> %d%s)"):format(self.inputs, self.outputs, self.bias and "" or ", no bias")
