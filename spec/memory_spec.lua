@@ -185,6 +185,14 @@ describe("a small result", function()
     assert.same(before, live())
   end)
 
+  it("is copied when a derivative in Lua returns it", function()
+    local w = mare.full({ 4, 1 }, 3):requires_grad()
+    local y = w
+    for _ = 1, 1000 do y = y:cumsum(2) end     -- of one column: itself
+    y:sum():backward()
+    assert.same({ { 1 }, { 1 }, { 1 }, { 1 } }, w.grad:totable())
+  end)
+
   it("keeps its version when its elements move", function()
     local w = mare.ones(4):requires_grad()
     local x = result()

@@ -179,8 +179,10 @@ end
 local function from_row(row, name)
   local op, param, signs = row.call, row.params[1], signed[name]
   declare(name, param and { [param] = row.defaults[1] })
-  local known = defaults[name]
+  local known, loss = defaults[name], not signs and row.loss
   return function(prediction, target, opts)
+    local mean_loss = not opts and loss and loss(prediction, target)
+    if mean_loss then return mean_loss end
     same_shape(2, name, prediction, target)
     if signs and target:eq(0):any():item() == 1 then refuse_zero(name) end
     if not opts then return mean(op(prediction, target)) end

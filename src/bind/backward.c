@@ -176,12 +176,14 @@ mare_Tensor *back_tensor(Back *b, mare_Dtype dt, int ndim, const int64_t *shape)
   return t;
 }
 
-const mare_Tensor *back_contiguous(Back *b, const mare_Tensor *t) {
-  mare_Tensor *copy;
-  if (mare_is_contiguous(t)) return t;
-  copy = back_tensor(b, t->dtype, t->ndim, t->shape);
+static const mare_Tensor *back_copy(Back *b, const mare_Tensor *t) {
+  mare_Tensor *copy = back_tensor(b, t->dtype, t->ndim, t->shape);
   mare_copy(copy, t);
   return copy;
+}
+
+const mare_Tensor *back_contiguous(Back *b, const mare_Tensor *t) {
+  return mare_is_contiguous(t) ? t : back_copy(b, t);
 }
 
 void back_scale(Back *b, const mare_Tensor *g, double k, mare_Tensor *y) {
@@ -260,6 +262,7 @@ static bool own(const mare_Tensor *t) { /* nobody else sees this memory */
 /* adds c to what the argument has got so far */
 static void accumulate(Back *b, Slot *s, const mare_Tensor *c) {
   if (s->grad.storage == NULL) {
+    if (c->storage->heap == NULL) c = back_copy(b, c); /* it goes with its userdata */
     s->grad = *c;
     mare_storage_retain(c->storage);
   } else if (own(&s->grad)) {

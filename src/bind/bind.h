@@ -174,10 +174,14 @@ struct Node { /* behind its Object */
 */
 Object *new_result(lua_State *L, State *S, const Op *op, int first, int nargs,
                    mare_Dtype dt, int ndim, const int64_t *shape);
-/* The same of a few arguments at 1 .. nargs; the open tensors among them are x[0] ..
-** x[known - 1], where NULL is something else. */
+/*
+** The same of a few arguments at 1 .. nargs; the open tensors among them are x[0] ..
+** x[known - 1], where NULL is something else.  Those that follow are rest[0] and up, or
+** stand on the stack when that is NULL.
+*/
 Object *new_result_of(lua_State *L, State *S, const Op *op, int nargs, int known,
-                      Object *const *x, mare_Dtype dt, int ndim, const int64_t *shape);
+                      Object *const *x, const Arg *rest, mare_Dtype dt, int ndim,
+                      const int64_t *shape);
 /* The same for a result that shares v's storage. */
 Object *new_result_view(lua_State *L, State *S, const Op *op, int first, int nargs,
                         const mare_Tensor *v);
@@ -193,7 +197,8 @@ void leave_mode(State *S, Mode *m);
 void check_versions(lua_State *L, State *S, const Object *y);
 bool any_wants(lua_State *L, State *S, int first, int nargs);
 void read_args(lua_State *L, State *S, Args *a, int first, int nargs);
-void read_known(lua_State *L, State *S, Args *a, int nargs, int known, Object *const *x);
+void read_known(lua_State *L, State *S, Args *a, int nargs, int known, Object *const *x,
+                const Arg *rest);
 void fill_node(lua_State *L, State *S, Object *o, const Op *op, const Args *a);
 void push_arg(lua_State *L, int idx, const Arg *a); /* of the tensor at idx */
 
@@ -336,6 +341,8 @@ extern const Function object_functions[], create_functions[], memory_functions[]
     product_functions[], optim_functions[], io_functions[], linalg_functions[],
     csv_functions[], feed_functions[], files_functions[], conv_functions[],
     interrupt_functions[];
+
+int push_mean(lua_State *L); /* of all elements of the tensor at index 1 */
 
 extern const Op copy_ops[], view_ops[], product_ops[], reduce_ops[], index_ops[],
     join_ops[];

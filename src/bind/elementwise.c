@@ -198,7 +198,7 @@ static int new_row(lua_State *L) {
   if (!check_call(L, S, &c, 1)) return run_numbers(L, &c);
   settle_args(L, &c);
   y = new_result_of(L, S, op, c.row->nargs + c.row->nparam, c.row->nargs, c.operand,
-                    result_type(&c), c.ndim, c.shape);
+                    NULL, result_type(&c), c.ndim, c.shape);
   run_call(&c, &y->t);
   return 1;
 }
@@ -206,6 +206,23 @@ static int new_row(lua_State *L) {
 static int row_call(lua_State *L) { /* x:name(...) */
   void *outer = begin_call(L);
   return end_call(L, outer, new_row(L));
+}
+
+/* one open tensor and another of its shape and type? */
+static bool alike(const Object *a, const Object *b) {
+  return a && b && a->t.storage && b->t.storage && a->t.dtype == b->t.dtype &&
+         mare_same_shape(&a->t, &b->t);
+}
+
+/* loss(x, t): the mean of the row; nothing when x and t are not alike */
+static int row_loss(lua_State *L) {
+  State *S = get_state(L);
+  void *outer = begin_call(L);
+  if (!alike(test_tensor(L, S, 1), test_tensor(L, S, 2))) return end_call(L, outer, 0);
+  lua_settop(L, 2);
+  new_row(L);
+  lua_replace(L, 1);
+  return end_call(L, outer, push_mean(L));
 }
 
 /* -- into a given tensor ------------------------------------------------------------- */
@@ -362,6 +379,7 @@ static void push_row(lua_State *L, State *S, int i) {
   lua_pushlightuserdata(L, &S->rowop[i]);
   lua_setfield(L, -2, "op");
   push_closure(L, S, i, row_call, "call");
+  push_closure(L, S, i, row_loss, "loss");
   push_closure(L, S, i, row_inplace, "inplace");
   push_closure(L, S, i, row_into, "into");
 }

@@ -235,11 +235,12 @@ Object *new_result(lua_State *L, State *S, const Op *op, int first, int nargs,
 }
 
 Object *new_result_of(lua_State *L, State *S, const Op *op, int nargs, int known,
-                      Object *const *x, mare_Dtype dt, int ndim, const int64_t *shape) {
+                      Object *const *x, const Arg *rest, mare_Dtype dt, int ndim,
+                      const int64_t *shape) {
   Args a;
   Object *o;
   if (dt >= MARE_NREAL) return new_tensor(L, S, dt, ndim, shape);
-  read_known(L, S, &a, nargs, known, x);
+  read_known(L, S, &a, nargs, known, x, rest);
   o = push_open(L, S, a.taped ? &a : NULL, true, dt, ndim, shape);
   if (a.taped) fill_node(L, S, o, op, &a);
   return o;

@@ -102,7 +102,8 @@ static int product_matmul(lua_State *L) { /* a:matmul(b) */
   check_inner(L, a, b);
   as_matrices(&a->t, &b->t, &va, &vb);
   n = product_shape(L, a, b, &va, &vb, shape);
-  y = new_result_of(L, S, get_op(L), 2, 2, (Object *[]){a, b}, a->t.dtype, n, shape);
+  y = new_result_of(L, S, get_op(L), 2, 2, (Object *[]){a, b}, NULL, a->t.dtype, n,
+                    shape);
   if (vb.ndim == 2 && va.ndim > 2 && as_rows(&va, &flat) && as_rows(&y->t, &vy))
     mare_gemm(&flat, &vb, 0, &vy); /* one weight for all batches: a single product */
   else product(&va, &vb, &y->t);
@@ -192,8 +193,8 @@ static int run_linear(lua_State *L, State *S, const Op *op, Object *x, Object *w
     in = push_contiguous(L, S, in);
     as_rows(in, &vx);
   }
-  y = new_result_of(L, S, op, 3, 3, (Object *[]){x, w, bias}, x->t.dtype, x->t.ndim,
-                    shape);
+  y = new_result_of(L, S, op, 3, 3, (Object *[]){x, w, bias}, NULL, x->t.dtype,
+                    x->t.ndim, shape);
   as_rows(&y->t, &vy);
   mare_linear(&vx, &w->t, bias ? &bias->t : NULL, &vy);
   return 1;

@@ -65,15 +65,35 @@ static void set_argument(lua_State *L, int idx, int kind, double v) {
   lua_replace(L, idx);
 }
 
-/*
-** Reduces the tensor at index 1; dims are at 2, keepdim at 3, the parameter at 4.
-** Leaves the stack as the tape wants it, with the result on top.
-*/
+/* a number or a boolean as set_argument would leave it on the stack */
+static Arg plain(int kind, double v) {
+  bool whole = kind == LUA_TNUMBER && v == floor(v) && fabs(v) < 1e9;
+  return (Arg){.number = v, .kind = (uint8_t)(kind + whole)};
+}
+
+/* pushes x, at index 1, reduced over these dimensions */
+static int run_reduction(lua_State *L, State *S, const Op *op, const Rule *rule,
+                         Object *x, unsigned axes, bool keep, double param) {
+  const Arg rest[] = {plain(LUA_TNUMBER, axes), plain(LUA_TBOOLEAN, keep),
+                      plain(LUA_TNUMBER, param)};
+  int64_t shape[MARE_MAXDIM];
+  mare_Status st;
+  Object *y;
+  kept_shape(&x->t, axes, shape);
+  y = new_result_of(L, S, op, 4, 1, &x, rest, result_type(rule->result, x->t.dtype),
+                    x->t.ndim, shape);
+  st = mare_reduce(S->heap, rule->reduction, axes, param, &x->t, &y->t);
+  if (relieve(L, S, st))
+    st = mare_reduce(S->heap, rule->reduction, axes, param, &x->t, &y->t);
+  check_status(L, S, st, 0);
+  if (!keep) drop(&y->t, axes);
+  return 1;
+}
+
+/* Reduces the tensor at index 1; dims are at 2, keepdim at 3, the parameter at 4. */
 static int reduce(lua_State *L, const Op *op, const Rule *rule, double param) {
   State *S = get_state(L);
-  Object *x = rule->real ? check_real(L, S, 1) : check_tensor(L, S, 1), *y;
-  mare_Status st;
-  int64_t shape[MARE_MAXDIM];
+  Object *x = rule->real ? check_real(L, S, 1) : check_tensor(L, S, 1);
   unsigned axes = check_axes(L, 2, x->t.ndim);
   bool keep = opt_boolean(L, 3, false);
   bool index = rule->result == INDEX;
@@ -81,18 +101,13 @@ static int reduce(lua_State *L, const Op *op, const Rule *rule, double param) {
     return arg_error(L, 2, "one dimension expected");
   if (rule->nonempty && count_reduced(&x->t, axes) == 0)
     return arg_error(L, 1, "nothing to choose from: shape %s", shape_of(L, &x->t));
-  lua_settop(L, 4);
-  set_argument(L, 2, LUA_TNUMBER, axes);
-  set_argument(L, 3, LUA_TBOOLEAN, keep);
-  set_argument(L, 4, LUA_TNUMBER, param);
-  kept_shape(&x->t, axes, shape);
-  y = new_result(L, S, op, 1, 4, result_type(rule->result, x->t.dtype), x->t.ndim, shape);
-  st = mare_reduce(S->heap, rule->reduction, axes, param, &x->t, &y->t);
-  if (relieve(L, S, st))
-    st = mare_reduce(S->heap, rule->reduction, axes, param, &x->t, &y->t);
-  check_status(L, S, st, 0);
-  if (!keep) drop(&y->t, axes);
-  return 1;
+  return run_reduction(L, S, op, rule, x, axes, keep, param);
+}
+
+int push_mean(lua_State *L) {
+  Object *x = lua_touserdata(L, 1);
+  return run_reduction(L, x->state, &reduce_ops[MARE_MEAN], &rules[MARE_MEAN], x,
+                       (1u << x->t.ndim) - 1, false, 0);
 }
 
 static int reduce_plain(lua_State *L) { /* x:sum([dims [, keepdim]]) */

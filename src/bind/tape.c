@@ -207,8 +207,9 @@ void read_args(lua_State *L, State *S, Args *a, int first, int nargs) {
   a->taped = a->grad || (dual && carrying(S));
 }
 
-/* the same of few arguments at 1 .. nargs; the tensors among them are known */
-void read_known(lua_State *L, State *S, Args *a, int nargs, int known, Object *const *x) {
+/* the same of few arguments at 1 .. nargs; see new_result_of */
+void read_known(lua_State *L, State *S, Args *a, int nargs, int known, Object *const *x,
+                const Arg *rest) {
   bool grad = false, dual = false;
   for (int i = 0; i < known; i++)
     if (x[i]) {
@@ -225,6 +226,7 @@ void read_known(lua_State *L, State *S, Args *a, int nargs, int known, Object *c
     if (i < known && x[i])
       a->arg[i] = (Arg){x[i], NAN, x[i]->t.storage->version, (uint16_t)++a->nslot,
                         LUA_TUSERDATA};
+    else if (rest) a->arg[i] = rest[i - known];
     else read_arg(L, S, &a->arg[i], 1 + i, &a->nslot);
   }
 }

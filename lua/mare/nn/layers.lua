@@ -7,7 +7,7 @@ local Module = require "mare.nn.module"
 
 local is_tensor, is_module = mare.is_tensor, Module.is_module
 local core = require "mare.core".functions
-local linear, layer, size, reshape = mare.linear, core.layer, core.size, mare.reshape
+local linear, fitted, size, reshape = mare.linear, core.layer, core.size, mare.reshape
 
 local M = {}
 
@@ -169,7 +169,7 @@ M.Linear = Module:extend("Linear", {
     end
   end,
   forward = function(self, x)
-    return layer(x, self.weight, self.bias) or misfit(self, x)
+    return fitted(x, self.weight, self.bias) or misfit(self, x)
   end,
   describe = function(self)
     return ("Linear(%d -> %d%s)"):format(self.inputs, self.outputs, self.bias and "" or ", no bias")
