@@ -198,6 +198,7 @@ describe("a small result", function()
     local x = w * 1
     ;(times(2)(x) + times(3)(x) + times(4)(x)):sum():backward()
     assert.same({ 9, 9, 9, 9 }, w.grad:totable())
+    assert.equal(200, #junk)
   end)
 
   it("keeps its version when its elements move", function()
