@@ -555,9 +555,11 @@ static void set_buffers(Walk *w) {
 }
 
 static void apply_strided(const Job *j) {
-  mare_Tensor copy[MAXOPS], *op[MAXOPS] = {copy};
+  mare_Tensor copy[MAXOPS], *op[MAXOPS];
   Walk w = {.kernel = j->kernel, .run = j->run, .param = j->param, .nop = j->nop};
-  for (int k = 0; k < j->nop; k++) *(op[k] = &copy[k]) = *j->op[k];
+  int k = 0;
+  do *(op[k] = &copy[k]) = *j->op[k];
+  while (++k < j->nop);
   set_dims(&w, op);
   if (!j->copies || !set_turns(&w)) set_buffers(&w);
   mare_parallel((w.ntile + w.share - 1) / w.share, w.turns ? turn_piece : walk_piece, &w);
