@@ -667,8 +667,6 @@ end
 --- For methods of estimators: the option weights, f64 (n), not negative, or nil.
 M.weights = check_weights
 
---- For methods of lazy estimators: refuses values of x that are not finite.
-
 --- Is v an estimator?
 function M.is_estimator(v)
   local class = type(v) == "table" and rawget(v, "class")
