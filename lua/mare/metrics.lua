@@ -281,22 +281,21 @@ M.f1 = class_metric "f1"
 
 -- -- probabilities ------------------------------------------------------------------------
 
--- A Lua list of booleans: is row i of the positive class?  u8 masks count as they are;
--- of labels 1 and 2, 2 is positive.
+-- A u8 mask (n): is row i of the positive class?  u8 masks count as they are; of labels 1 and
+-- 2, 2 is positive.
 local function positives(position, name, t)
   t = tensor(position, name, t)
   if not is_integer(t) or t:dim() ~= 1 then
     check.argument(position, name, "labels 1 and 2 or a u8 mask (n) expected, got %s of shape %s",
       t.dtype, check.shape(t))
+  elseif t.dtype == "u8" then
+    return t:eq(1)
   end
-  local list, mask = t:totable(), t.dtype == "u8"
-  for i, v in ipairs(list) do
-    if not mask and v ~= 1 and v ~= 2 then
-      check.argument(position, name, "labels 1 and 2 expected, got %d", v)
-    end
-    list[i] = v == (mask and 1 or 2)
+  local strange = t:masked_select(t:ne(1):logical_and(t:ne(2)))
+  if strange:numel() > 0 then
+    check.argument(position, name, "labels 1 and 2 expected, got %d", strange[1]:item())
   end
-  return list
+  return t:eq(2)
 end
 
 local function rows_match(name, p, t)
@@ -315,11 +314,8 @@ function M.log_loss(probability, target)
   if p:dim() == 1 then
     local truth = positives(2, "log_loss", target)
     rows_match("log_loss", p, target)
-    local sum = 0
-    for i, v in ipairs(p:totable()) do
-      sum = sum - math.log(math.max(truth[i] and v or 1 - v, 1e-15))
-    end
-    return sum / #truth
+    p = p:to "f64"
+    return -mare.where(truth, p, 1 - p):clamp(1e-15, math.huge):log():mean():item()
   elseif p:dim() ~= 2 then
     check.argument(1, "log_loss", "probabilities (n, classes) expected, got shape %s",
       check.shape(p))
@@ -329,30 +325,27 @@ function M.log_loss(probability, target)
   return -p:gather(2, t:unsqueeze(2)):clamp(1e-15, 1):log():mean():item()
 end
 
--- The area from scores and booleans: the ranks of the positive ones, ties shared.
+-- The area from scores (n) and a mask (n): each positive one wins against the negative ones
+-- below it, and half against those of its own score.  nil when only one class occurs.
 local function area(scores, positive)
-  local order, n = {}, #scores
-  for i = 1, n do order[i] = i end
-  table.sort(order, function(a, b) return scores[a] < scores[b] end)
-  local ranks, count, i = 0, 0, 1
-  while i <= n do
-    local j = i
-    while j < n and scores[order[j + 1]] == scores[order[i]] do j = j + 1 end
-    for k = i, j do
-      if positive[order[k]] then ranks, count = ranks + (i + j) / 2, count + 1 end
-    end
-    i = j + 1
+  local _ <close> = mare.scope()
+  local odd = scores:ne(scores)
+  if odd:any():item() == 1 then
+    check.argument(1, "roc_auc", "score %d is nan", odd:argmax():item())
   end
-  if count == 0 or count == n then return nil end
-  return (ranks - count * (count + 1) / 2) / (count * (n - count))
-end
-
-local function finite_scores(t)
-  local list = t:totable()
-  for i, v in ipairs(list) do
-    if v ~= v then check.argument(1, "roc_auc", "score %d is nan", i) end
-  end
-  return list
+  local s, order = scores:to "f64":sort(1)
+  local up = positive:to "f64":index_select(1, order):cumsum(1)
+  local n, total = s:size(1), up[-1]:item()
+  if total == 0 or total == n then return nil end
+  local last = mare.ones({ n }, "u8") -- of a run of one score
+  last:narrow(1, 1, n - 1):copy_(s:narrow(1, 1, n - 1):ne(s:narrow(1, 2, n - 1)))
+  local down = mare.arange(1, n, "f64") - up
+  up, down = up:masked_select(last), down:masked_select(last)
+  local zero, runs = mare.zeros({ 1 }, "f64"), up:size(1)
+  local up_before = mare.cat({ zero, up:narrow(1, 1, runs - 1) }, 1)
+  local down_before = mare.cat({ zero, down:narrow(1, 1, runs - 1) }, 1)
+  local won = ((up - up_before) * (down + down_before)):sum():item() / 2
+  return won / (total * (n - total))
 end
 
 --- The area under the ROC curve: the probability that a positive one scores above a
@@ -364,7 +357,7 @@ function M.roc_auc(scores, target)
   if s:dim() == 1 then
     local truth = positives(2, "roc_auc", target)
     rows_match("roc_auc", s, target)
-    local value = area(finite_scores(s), truth)
+    local value = area(s, truth)
     if not value then check.argument(2, "roc_auc", "only one class occurs") end
     return value
   elseif s:dim() ~= 2 then
@@ -373,16 +366,13 @@ function M.roc_auc(scores, target)
   end
   local t = labels(2, "roc_auc", target)
   rows_match("roc_auc", s, t)
-  local truth, sum, classes = t:totable(), 0, 0
-  for _, label in ipairs(truth) do
-    if label < 1 or label > s:size(2) then
-      check.argument(2, "roc_auc", "label %d; scores are of %d classes", label, s:size(2))
-    end
+  if t:min():item() < 1 or t:max():item() > s:size(2) then
+    check.argument(2, "roc_auc", "label %d; scores are of %d classes",
+      t:masked_select(t:lt(1):logical_or(t:gt(s:size(2))))[1]:item(), s:size(2))
   end
+  local sum, classes = 0, 0
   for c = 1, s:size(2) do
-    local positive = {}
-    for i, label in ipairs(truth) do positive[i] = label == c end
-    local value = area(finite_scores(s:select(2, c)), positive)
+    local value = area(s:select(2, c), t:eq(c))
     if value then sum, classes = sum + value, classes + 1 end
   end
   if classes == 0 then check.argument(2, "roc_auc", "only one class occurs") end
