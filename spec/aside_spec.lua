@@ -78,7 +78,7 @@ local long = {
     end
   end,
   eigvalsh = function()
-    local a = spd(800)
+    local a = spd(1100)
     return function() return linalg.eigvalsh(a) end
   end,
   svd = function()
