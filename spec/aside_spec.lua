@@ -56,61 +56,72 @@ local function spd(n)
   return a:matmul(a:t()) + n * mare.eye(n)
 end
 
---- Each makes its operands and gives a function that takes 0.1 s or more.
+--- Each makes operands of the size n and gives a function of them.
 local long = {
-  inv = function()
-    local a = spd(1500)
+  inv = function(n)
+    local a = spd(n)
     return function() return linalg.inv(a) end
   end,
-  solve = function()
-    local a, b = spd(1500), mare.randn(1500, 500)
+  solve = function(n)
+    local a, b = spd(n), mare.randn(n, n // 3)
     return function() return linalg.solve(a, b) end
   end,
-  slogdet = function()
-    local a = mare.randn(2000, 2000)
+  slogdet = function(n)
+    local a = mare.randn(n, n)
     return function() return (select(2, linalg.slogdet(a))) end
   end,
-  eigh = function()
-    local a = spd(600):to "f64"
+  eigh = function(n)
+    local a = spd(n):to "f64"
     return function()
       local w, v = linalg.eigh(a)
       return mare.cat({ w, v:reshape(-1) }, 1)
     end
   end,
-  eigvalsh = function()
-    local a = spd(1100)
+  eigvalsh = function(n)
+    local a = spd(n)
     return function() return linalg.eigvalsh(a) end
   end,
-  svd = function()
-    local a = mare.randn(500, 400)
+  svd = function(n)
+    local a = mare.randn(n, n * 4 // 5)
     return function()
       local u, s, vh = linalg.svd(a)
       return mare.cat({ u:reshape(-1), s, vh:reshape(-1) }, 1)
     end
   end,
-  svdvals = function()
-    local a = mare.randn(600, 700)
+  svdvals = function(n)
+    local a = mare.randn(n, n + 100)
     return function() return linalg.svdvals(a) end
   end,
-  qr = function()
-    local a = mare.randn(1100, 900)
+  qr = function(n)
+    local a = mare.randn(n, n * 4 // 5)
     return function()
       local q, r = linalg.qr(a)
       return mare.cat({ q, r }, 1)
     end
   end,
-  lstsq = function()
-    local a, b = mare.randn(1500, 500), mare.randn(1500, 3)
+  lstsq = function(n)
+    local a, b = mare.randn(3 * n, n), mare.randn(3 * n, 3)
     return function() return linalg.lstsq(a, b) end
   end,
 }
 
+--- A call that takes 0.15 s or more here, and the bytes of what it gives.
+local function long_call(make)
+  local n = 400
+  while true do
+    mare.seed(1)
+    local f = make(n)
+    local start = mare.clock()
+    local bytes = f():tobytes()
+    if mare.clock() - start > 0.15 or n > 3000 then return f, bytes end
+    n = n * 13 // 10
+  end
+end
+
 describe("a long call of", function()
   for name, make in pairs(long) do
     it(name .. " asks, ends when told to, and gives the same afterwards", function()
-      mare.seed(1)
-      local f = make()
-      local want = f():tobytes()
+      local f, want = long_call(make)
       local before = live()
       local part = least(0.6, function() return silence(f) end)
       demand(part < 0.7, "%.0f %% of it was silent", part * 100)
@@ -144,7 +155,7 @@ describe("a long call of", function()
 end)
 
 describe("work that was left", function()
-  local a = spd(1100)
+  local a = spd(1500)
   local want = linalg.inv(a):tobytes()
 
   local function leave() return (interrupted(2, function() linalg.inv(a) end)) end
