@@ -28,7 +28,8 @@ return {
   rng_state = { "key, counter of the random numbers; given, they are restored.", args = "([key, counter])" },
   is_tensor = { "Is v a tensor?  `mare.is_tensor(3) --> false`", args = "(v)" },
   memory = { "{ live =, peak =, scratch =, cached =, limit = } in bytes: in tensors now and at " ..
-    "most, in working memory, in free blocks that are kept, and what the three may be together.",
+    "most, in working memory, in free blocks that are kept, and what the three may be together. " ..
+    "Without a limit results of at most 128 bytes lie in Lua's memory and are not counted.",
     args = "()" },
   memory_limit = { "An allocation that would bring tensors and working memory past so many bytes is " ..
     "an error from now on, after a collection; free blocks are given back before. nil: no limit. " ..
