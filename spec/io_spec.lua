@@ -3,6 +3,7 @@
 
 local mare = require "mare"
 local support = require "spec.support"
+local demand = support.demand
 
 local here = "io_spec.lua:"
 
@@ -439,6 +440,57 @@ describe("a file", function()
     assert.equal(("nil\t%s: File too large\n"):format(path), run:read "a")
     assert.equal("old", read(path))
     assert.equal("", io.popen("ls " .. path .. ".* 2>/dev/null"):read "a")
+  end)
+
+  local function beside(path)
+    local list = {}
+    for name in io.popen("ls " .. path .. ".* 2>/dev/null"):lines() do list[#list + 1] = name end
+    return list
+  end
+
+  it("removes what a killed writer to the same path left, and nothing else", function()
+    local path = fresh()
+    local others = { ".0123456789~", ".01234567~", ".012345678", ".01234567g~", "x.012345678~" }
+    for i, ending in ipairs(others) do
+      others[i] = path .. ending
+      paths[#paths + 1] = others[i]
+      assert(io.open(others[i], "w")):close()
+    end
+    local script = write(([[
+      local mare = require "mare"
+      mare.save(%q, { w = mare.ones(100000) })]]):format(path))
+    os.execute(("{ (ulimit -f 8; exec lua5.4 %s); } >/dev/null 2>&1"):format(script))
+    demand(#beside(path) == 5, "no file was left: %s", table.concat(beside(path), " "))
+    assert(mare.save(path .. "y", { w = mare.ones(3) }))
+    paths[#paths + 1] = path .. "y"
+    assert.equal(5, #beside(path))
+    assert(mare.save(path, { w = mare.ones(3) }))
+    assert.equal(4, #beside(path))
+    for _, name in ipairs(others) do demand(exists(name), "%s is gone", name) end
+  end)
+
+  it("leaves alone what another process is writing to the same path", function()
+    local path, list, ok = fresh(), nil, nil
+    local script = write(([[
+      local mare = require "mare"
+      assert(mare.save(%q, { w = mare.ones(3) }))]]):format(path))
+    local x = mare.zeros(24000000)
+    for _ = 1, 20 do
+      debug.sethook(function()
+        if debug.getinfo(2, "S").source ~= "=mare" then return end
+        debug.sethook()
+        assert(os.execute("lua5.4 " .. script))
+        list = beside(path)
+      end, "", 1000)
+      ok = mare.save(path, { w = x })
+      debug.sethook()
+      if list then break end
+    end
+    demand(list, "the hook was never called")
+    assert.is_true(ok)
+    assert.equal(1, #list)
+    assert.equal(24000000, mare.load(path, { mmap = true }).w:numel())
+    assert.same({}, beside(path))
   end)
 end)
 

@@ -3,6 +3,7 @@
 */
 #include "bytes.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -349,7 +351,56 @@ static mare_Status sink_fail(mare_Sink *s, mare_Status st, const char *fmt, ...)
   return st;
 }
 
-/* a name beside the target that nobody else has; umask applies as to any new file */
+/*
+** The bytes go to a file beside the target, `target.` and nine hexadecimal digits and `~`,
+** that its writer holds a lock on.  The lock ends with the process, so that the next
+** writer to the same target can tell what to remove.
+*/
+
+#define DIGITS 9
+
+/* the folder of a path; copy has room for the path */
+static const char *folder_of(const char *path, char *copy) {
+  const char *slash = strrchr(path, '/');
+  size_t n = slash ? (size_t)(slash - path) : 0;
+  memcpy(copy, path, n);
+  copy[n] = '\0';
+  return n ? copy : slash ? "/" : ".";
+}
+
+/* is it the name of a temporary file for the target of this name? */
+static bool is_temporary(const char *name, const char *target, size_t n) {
+  return strncmp(name, target, n) == 0 && name[n] == '.' &&
+         strspn(name + n + 1, "0123456789abcdef") == DIGITS &&
+         strcmp(name + n + 1 + DIGITS, "~") == 0;
+}
+
+/* removes the file unless its writer lives */
+static void remove_dead(int folder, const char *name) {
+  int fd = openat(folder, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return;
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) unlinkat(folder, name, 0);
+  close(fd);
+}
+
+/* removes what writers to the same target left when they were killed */
+static void remove_leftovers(const mare_Sink *s) {
+  const char *slash = strrchr(s->target, '/'), *name = slash ? slash + 1 : s->target;
+  DIR *folder = opendir(folder_of(s->target, s->temporary));
+  struct dirent *e;
+  if (folder == NULL) return;
+  while ((e = readdir(folder)) != NULL && !mare_stopping())
+    if (is_temporary(e->d_name, name, strlen(name))) remove_dead(dirfd(folder), e->d_name);
+  closedir(folder);
+}
+
+/* false: another writer took it for a leftover before it had its lock */
+static bool lock_temporary(const mare_Sink *s) {
+  if (flock(s->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return false;
+  return access(s->temporary, F_OK) == 0;
+}
+
+/* a name that nobody else has; umask applies as to any new file */
 static mare_Status open_temporary(mare_Sink *s, size_t size) {
   struct timespec t;
   for (int i = 0; i < 100; i++) {
@@ -357,8 +408,10 @@ static mare_Status open_temporary(mare_Sink *s, size_t size) {
     snprintf(s->temporary, size, "%s.%06lx%03x~", s->target,
              ((unsigned long)t.tv_nsec ^ (unsigned long)getpid() << 8) & 0xffffff, i);
     s->fd = open(s->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (s->fd >= 0) return MARE_OK;
-    if (errno != EEXIST) break;
+    if (s->fd < 0 && errno != EEXIST) break;
+    if (s->fd >= 0 && lock_temporary(s)) return MARE_OK;
+    if (s->fd >= 0) close(s->fd);
+    s->fd = -1;
   }
   return sink_fail(s, MARE_IO, "%s", strerror(errno));
 }
@@ -383,6 +436,7 @@ static mare_Status open_sink(mare_Sink *s) {
   size = strlen(s->target) + 16;
   s->temporary = mare_scratch(s->heap, size);
   if (s->temporary == NULL) return sink_fail(s, MARE_NOMEM, "not enough memory");
+  remove_leftovers(s);
   status = open_temporary(s, size);
   if (status == MARE_OK && exists && fchmod(s->fd, st.st_mode & 07777) != 0)
     errno = 0; /* then the mode of a new file will do */
@@ -413,30 +467,23 @@ mare_Status mare_sink_write(mare_Sink *s, const void *bytes, size_t n) {
   return MARE_OK;
 }
 
-/* the new name is on the disk too once its directory is; where that can be asked for */
-static void sync_directory(const char *path, char *copy) {
-  const char *slash = strrchr(path, '/');
-  size_t n = slash ? (size_t)(slash - path) : 0;
-  int fd;
-  memcpy(copy, path, n);
-  copy[n] = '\0';
-  fd = open(n ? copy : slash ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+/* the new name is on the disk too once its folder is; where that can be asked for */
+static void sync_folder(const char *path, char *copy) {
+  int fd = open(folder_of(path, copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return;
   fsync(fd);
   close(fd);
 }
 
+/* closed, and so unlocked, only under its own name: nobody takes it for a leftover */
 mare_Status mare_sink_commit(mare_Sink *s) {
-  int fd = s->fd;
-  if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
+  if (fsync(s->fd) != 0 && errno != EINVAL && errno != EROFS)
     return sink_fail(s, MARE_IO, "%s", strerror(errno));
+  if (rename(s->temporary, s->target) != 0)
+    return sink_fail(s, MARE_IO, "%s", strerror(errno));
+  close(s->fd);
   s->fd = -1;
-  if (close(fd) != 0 || rename(s->temporary, s->target) != 0) {
-    int e = errno;
-    unlink(s->temporary);
-    return sink_fail(s, MARE_IO, "%s", strerror(e));
-  }
-  sync_directory(s->target, s->temporary);
+  sync_folder(s->target, s->temporary);
   return MARE_OK;
 }
 
