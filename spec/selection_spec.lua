@@ -60,7 +60,22 @@ describe("cross_validate", function()
     bad("bad argument #3 to 'cross_validate' (GaussianClassifier needs y)", classifier(), x)
     bad("unknown option 'fold'; known: folds", classifier(), x, y, { fold = 3 })
     bad("whole number of at least 2 expected, got 1", classifier(), x, y, { folds = 1 })
-    bad("got 'acc'", classifier(), x, y, { scoring = "acc" })
+    local known = "; known: accuracy, average_precision, brier, f1, log_loss, mae, mse, ndcg, precision, " ..
+      "r2, recall, roc_auc, top_k)"
+    local expected = "bad argument #4 to 'cross_validate' (scoring: function(model, x, y) or a metric " ..
+      "expected, got "
+    for _, name in ipairs { "acc", "confusion", "roc_curve", "stream" } do
+      bad(expected .. "'" .. name .. "'" .. known, classifier(), x, y, { scoring = name })
+      bad(expected .. "'" .. name .. "'" .. known, classifier(), x, y, { scoring = { name, 3 } })
+    end
+    bad(expected .. "number" .. known, classifier(), x, y, { scoring = 3 })
+    bad(expected .. "nil" .. known, classifier(), x, y, { scoring = {} })
+    for _, name in ipairs { "accuracy", "log_loss", "roc_auc", "top_k" } do
+      bad("(scoring: '" .. name .. "' is for classifiers, not for Ridge)", models.Ridge(), x, y:to "f64",
+        { scoring = name })
+    end
+    bad("'top_k' (whole number of at least 1 expected, got 0)", classifier(), x, y,
+      { scoring = { "top_k", 0 } })
     bad("table of options expected, got number", classifier(), x, y, 5)
   end)
 
@@ -77,6 +92,27 @@ describe("cross_validate", function()
       { stratify = false, scoring = "log_loss" })
     assert.is_false(ok)
     assert.truthy(message:find("no row that the model was fitted to has the label 9", 1, true), message)
+  end)
+
+  it("counts the labels among the k best, and takes what else a metric does", function()
+    local function scores(m, labels, scoring)
+      return models.cross_validate(m, x, labels, { folds = 3, scoring = scoring }).scores
+    end
+    local weak = classifier { covariance = "diagonal", shrinkage = 0.99 }
+    local function among(k)
+      return function(m, rows, t) return mare.metrics.top_k(m:predict_proba(rows), t, k) end
+    end
+    for k = 1, 3 do assert.same(scores(weak, y, among(k)), scores(weak, y * 7 - 9, { "top_k", k })) end
+    assert.same(scores(weak, y), scores(weak, y, { "top_k", 1 }))
+    assert.is_true(scores(weak, y, { "top_k", 1 })[1] < 1)
+    assert.same({ 1, 1, 1 }, scores(weak, y, "top_k"))
+    local two = y:gt(1):to "i64" + 1
+    for _, m in ipairs { models.LinearSVM(), models.OneVsRest { estimator = models.LinearSVM() }, weak } do
+      assert.same(scores(m, two), scores(m, two, { "top_k", 1 })) -- without probabilities, too
+      assert.same(scores(m, y), scores(m, y, { "top_k", 1 }))
+    end
+    local function micro(m, rows, t) return mare.metrics.f1(m:predict(rows), t, { average = "micro" }) end
+    assert.same(scores(weak, y, micro), scores(weak, y, { "f1", { average = "micro" } }))
   end)
 
   it("scores ranks and probabilities by what the metric judges", function()

@@ -44,9 +44,15 @@ end
 
 local lower_is_better = { mse = true, mae = true, log_loss = true, brier = true }
 
--- What these metrics judge; the others take what predict gives.
-local guesses = { log_loss = "predict_proba", brier = "predict_proba", roc_auc = "decision",
-  average_precision = "decision" }
+-- What metrics judge: what this method of a model gives.
+local guesses = {
+  accuracy = "predict", precision = "predict", recall = "predict", f1 = "predict",
+  top_k = "decision", roc_auc = "decision", average_precision = "decision",
+  log_loss = "predict_proba", brier = "predict_proba",
+  mse = "predict", mae = "predict", r2 = "predict", ndcg = "predict",
+}
+
+local of_numbers = { mse = true, mae = true, r2 = true, ndcg = true } -- the others: of classes
 
 -- Labels (n) as positions among some classes, which is what metrics take; of a label that is
 -- none of these an error.
@@ -75,21 +81,42 @@ local function judged(name, model, guess, y, by_label)
   return codes_of(name, classes, guess), codes_of(name, classes, y)
 end
 
--- A function (model, x, y) -> number, the higher the better, from what was asked for.
-local function scorer(name, position, scoring)
-  if scoring == nil then return function(model, x, y) return model:score(x, y) end end
-  if type(scoring) == "function" then return scoring end
-  local metric = type(scoring) == "string" and mare.metrics[scoring]
-  if not metric then
-    check.argument(position, name, "scoring: a metric's name or function(model, x, y) expected, " ..
-      "got %s", type(scoring) == "string" and "'" .. scoring .. "'" or type(scoring))
+-- What a metric judges, in the shape that it takes.
+local function guess_of(metric, model, x)
+  local guess = model[guesses[metric]](model, x)
+  if metric == "brier" then return guess:select(2, 2) end
+  if metric == "top_k" and guess:dim() == 1 then return mare.stack({ -guess, guess }, 2) end
+  return guess
+end
+
+-- The name of a metric and what it takes besides, from "f1" or { "top_k", 3 }.
+local function metric_of(name, position, model, scoring)
+  local metric, args = scoring, {}
+  if type(scoring) == "table" then
+    metric, args = scoring[1], table.move(scoring, 2, #scoring, 1, {})
   end
-  local lower, method = lower_is_better[scoring], guesses[scoring] or "predict"
-  return function(model, x, y)
-    local guess = model[method](model, x)
-    if scoring == "brier" then guess = guess:select(2, 2) end
-    local value = metric(judged(name, model, guess, y, method == "predict"))
-    return lower and -value or value
+  if guesses[metric] == nil then
+    check.argument(position, name, "scoring: function(model, x, y) or a metric expected, got %s; " ..
+      "known: %s", type(metric) == "string" and "'" .. metric .. "'" or type(metric),
+      check.names(guesses))
+  elseif not of_numbers[metric] and not model.decision then
+    check.argument(position, name, "scoring: '%s' is for classifiers, not for %s", metric,
+      model.class.name)
+  end
+  return metric, args
+end
+
+-- A function (model, x, y) -> number, the higher the better, from what was asked for.
+local function scorer(name, position, model, opts)
+  local scoring = type(opts) == "table" and opts.scoring or nil
+  if scoring == nil then return function(m, x, y) return m:score(x, y) end end
+  if type(scoring) == "function" then return scoring end
+  local metric, args = metric_of(name, position, model, scoring)
+  return function(m, x, y)
+    local guess, target = judged(name, m, guess_of(metric, m, x), y,
+      guesses[metric] == "predict")
+    local value = mare.metrics[metric](guess, target, table.unpack(args))
+    return lower_is_better[metric] and -value or value
   end
 end
 
@@ -130,8 +157,10 @@ end
 --- How well an estimator does on rows that it was not fitted to: the rows are dealt out into
 -- folds (5), and each fold is judged by a copy fitted to the others.  Returns { scores, mean,
 -- std, train_scores, train_mean }.  Options: folds; stratify (true for classifiers); shuffle
--- (true); seed (0); scoring: a name of mare.metrics or function(model, x, y), the estimator's
--- own score unless given; of mse, mae, log_loss and brier it is the negative: higher is better.
+-- (true); seed (0); scoring: a metric, such as "f1" or { "top_k", 3 }, or function(model, x, y),
+-- the estimator's own score unless given.  Metrics of classes: accuracy, precision, recall, f1,
+-- top_k, roc_auc, average_precision, log_loss, brier; of numbers: mse, mae, r2, ndcg.  Of mse,
+-- mae, log_loss and brier it is the negative: higher is better.
 -- ```
 -- local cv = mare.models.cross_validate(mare.models.Ridge { lambda = 1 }, x, y)
 -- print(cv.mean, cv.std)
@@ -139,7 +168,7 @@ end
 -- Stone 1974, Cross-validatory choice and assessment of statistical predictions.
 function M.cross_validate(model, x, y, opts)
   check_model("cross_validate", model)
-  local score = scorer("cross_validate", 4, type(opts) == "table" and opts.scoring or nil)
+  local score = scorer("cross_validate", 4, model, opts)
   opts = options("cross_validate", 4, opts)
   local scores, own = fold_scores(model, dataset("cross_validate", 2, model, x, y), opts, score)
   local mean, std = mean_and_std(scores)
@@ -189,7 +218,7 @@ local function ranked(score) return score == score and score or -math.huge end -
 -- ```
 function M.grid_search(model, grid, x, y, opts)
   check_model("grid_search", model)
-  local score = scorer("grid_search", 5, type(opts) == "table" and opts.scoring or nil)
+  local score = scorer("grid_search", 5, model, opts)
   opts = options("grid_search", 5, opts)
   local list = combinations(grid)
   for _, settings in ipairs(list) do model:clone(settings) end -- misspelt ones before any work
@@ -234,7 +263,7 @@ end
 -- `local curve = mare.models.learning_curve(mare.models.NaiveBayes(), x, y)`
 function M.learning_curve(model, x, y, opts)
   check_model("learning_curve", model)
-  local score = scorer("learning_curve", 4, type(opts) == "table" and opts.scoring or nil)
+  local score = scorer("learning_curve", 4, model, opts)
   opts = options("learning_curve", 4, opts, { sizes = true })
   local ds = dataset("learning_curve", 2, model, x, y)
   local fewest = #ds - (#ds + opts.folds - 1) // opts.folds
