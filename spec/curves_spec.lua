@@ -65,6 +65,44 @@ describe("curves", function()
     assert.near(0.37585150935254874, metrics.ndcg(scores, relevance, 2), 1e-12)
   end)
 
+  it("take scores and labels of two classes alike, all of them", function()
+    local names = { "roc_auc", "log_loss", "average_precision", "brier", "roc_curve",
+      "precision_recall_curve", "calibration_curve" }
+    local function values(name, target)
+      local list = table.pack(metrics[name](s, target))
+      for i, v in ipairs(list) do list[i] = mare.is_tensor(v) and v:totable() or v end
+      return list
+    end
+    local low = y:min():item()
+    local mask = y:ne(low)
+    for _, name in ipairs(names) do
+      local wanted = values(name, mask)
+      for _, pair in ipairs { { 1, 2 }, { 0, 1 }, { -1, 1 }, { 7, 90 } } do
+        local labels = mare.where(mask, mare.full({ 12 }, pair[2], "i64"), mare.full({ 12 }, pair[1], "i64"))
+        assert.same(wanted, values(name, labels))
+        if pair[1] >= 1 then assert.same(wanted, values(name, labels:to "u8")) end
+      end
+      local function bad(text, ...)
+        local args = { ... }
+        support.fails("curves_spec.lua", function() return (metrics[name](table.unpack(args))) end,
+          text:format(name))
+      end
+      bad("bad argument #2 to '%s' (labels of two classes expected, got more)", s, mare.arange(1, 12, "i64"))
+      bad("bad argument #2 to '%s' (labels of two classes expected, got only 0; 1 and 2 or a u8 mask " ..
+        "say which class it is)", s, mare.zeros({ 12 }, "i64"))
+      bad("bad argument #2 to '%s' (11 labels for 12 scores)", s, y:narrow(1, 1, 11))
+      bad("bad argument #2 to '%s' (labels or a u8 mask (n) expected, got f64 of shape 12)", s, s)
+      bad("bad argument #2 to '%s' (tensor expected, got nil)", s)
+      bad("bad argument #1 to '%s' (score 1 is nan)", s * (0 / 0), y)
+      bad("bad argument #1 to '%s' (scores (n) ", mare.zeros(0), mare.zeros({ 0 }, "i64"))
+    end
+    for label = 1, 2 do -- one class alone is the same as a mask of it
+      local labels = mare.full({ 12 }, label, "i64")
+      assert.equal(metrics.brier(s, labels:eq(2)), metrics.brier(s, labels))
+      assert.equal(metrics.log_loss(s, labels:eq(2)), metrics.log_loss(s, labels))
+    end
+  end)
+
   it("refuse what they cannot measure", function()
     local function bad(text, f, ...)
       local args = { ... }
@@ -74,7 +112,7 @@ describe("curves", function()
     bad("'roc_curve' (11 labels for 12 scores)", metrics.roc_curve, s, y:narrow(1, 1, 11))
     bad("labels of two classes expected, got more", metrics.roc_curve, s, mare.arange(1, 12, "i64"))
     bad("labels or a u8 mask (n) expected, got f64", metrics.roc_curve, s, s)
-    bad("a score is nan", metrics.average_precision, s * (0 / 0), y)
+    bad("score 1 is nan", metrics.average_precision, s * (0 / 0), y)
     bad("no positive one occurs", metrics.average_precision, s, y:eq(7))
     bad("probabilities between 0 and 1 expected", metrics.calibration_curve, s * 2, y)
     bad("relevances are finite and not negative", metrics.ndcg, s, -s)

@@ -150,8 +150,8 @@ describe("metrics refuse", function()
       mare.rand(3, 2), labels { 0, 1, 1 })
     refuses("bad argument #1 to 'roc_auc' (score 2 is nan)", metrics.roc_auc,
       mare.tensor { 1, 0 / 0 }, labels { 1, 2 })
-    refuses("bad argument #2 to 'log_loss' (labels 1 and 2 expected, got 3)", metrics.log_loss,
-      mare.rand(2), labels { 1, 3 })
+    refuses("bad argument #2 to 'log_loss' (labels of two classes expected, got more)",
+      metrics.log_loss, mare.rand(3), labels { 1, 2, 3 })
     refuses("bad argument #2 to 'top_k' (3 labels for 2 rows)", metrics.top_k, mare.rand(2, 3),
       labels { 1, 2, 3 })
   end)

@@ -3,32 +3,14 @@
 
 local mare = require "mare"
 local check = require "mare.check"
+local of_two_classes = require "mare.truth".scored
 
 local M = {}
 
--- Scores (n) as f64 and truths (n) as f64 of 0 and 1: u8 masks as they are; of labels 1 and 2
--- (or any two whole numbers), the larger is positive.
+-- Scores (n) as f64 and truths (n) as f64 of 0 and 1.
 local function scored(name, scores, target)
-  local s = check.tensor(1, name, scores):detach()
-  local t = check.tensor(2, name, target):detach()
-  if s:dim() ~= 1 or s:numel() == 0 then
-    check.argument(1, name, "scores (n) expected, got shape %s", check.shape(s))
-  elseif t.dtype ~= "i64" and t.dtype ~= "u8" or t:dim() ~= 1 then
-    check.argument(2, name, "labels or a u8 mask (n) expected, got %s of shape %s", t.dtype,
-      check.shape(t))
-  elseif t:size(1) ~= s:size(1) then
-    check.argument(2, name, "%d labels for %d scores", t:size(1), s:size(1))
-  end
-  s = s:to "f64"
-  if s:ne(s):any():item() == 1 then check.argument(1, name, "a score is nan") end
-  if t.dtype == "i64" then
-    local low, high = t:min():item(), t:max():item()
-    if t:eq(low):logical_or(t:eq(high)):all():item() == 0 then
-      check.argument(2, name, "labels of two classes expected, got more")
-    end
-    t = t:eq(low < high and high or 2) -- of 1 and 2, when only one of them occurs
-  end
-  return s, t:ne(0):to "f64"
+  local s, positive = of_two_classes(name, scores, target)
+  return s, positive:to "f64"
 end
 
 -- For each distinct score, from the highest: the score, and how many positive and negative ones

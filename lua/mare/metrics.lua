@@ -5,6 +5,7 @@
 
 local mare = require "mare"
 local check = require "mare.check"
+local scored = require "mare.truth".scored
 local count_text = require "mare.progress".count
 
 local is_tensor = mare.is_tensor
@@ -281,23 +282,6 @@ M.f1 = class_metric "f1"
 
 -- -- probabilities ------------------------------------------------------------------------
 
--- A u8 mask (n): is row i of the positive class?  u8 masks count as they are; of labels 1 and
--- 2, 2 is positive.
-local function positives(position, name, t)
-  t = tensor(position, name, t)
-  if not is_integer(t) or t:dim() ~= 1 then
-    check.argument(position, name, "labels 1 and 2 or a u8 mask (n) expected, got %s of shape %s",
-      t.dtype, check.shape(t))
-  elseif t.dtype == "u8" then
-    return t:eq(1)
-  end
-  local strange = t:masked_select(t:ne(1):logical_and(t:ne(2)))
-  if strange:numel() > 0 then
-    check.argument(position, name, "labels 1 and 2 expected, got %d", strange[1]:item())
-  end
-  return t:eq(2)
-end
-
 local function rows_match(name, p, t)
   if p:size(1) ~= t:size(1) then
     check.argument(2, name, "%d labels for %d rows", t:size(1), p:size(1))
@@ -307,15 +291,14 @@ local function rows_match(name, p, t)
 end
 
 --- The mean of -log p(true class): probabilities are (n, classes), or (n) for the
--- second of two classes.  Probabilities below 1e-15 count as that.
+-- second of two classes, with labels as for roc_auc.  Probabilities below 1e-15 count as that.
 -- `metrics.log_loss(model(x):softmax(2), labels)`
 function M.log_loss(probability, target)
   local p = tensor(1, "log_loss", probability):to "f64"
   if p:dim() == 1 then
-    local truth = positives(2, "log_loss", target)
-    rows_match("log_loss", p, target)
-    p = p:to "f64"
-    return -mare.where(truth, p, 1 - p):clamp(1e-15, math.huge):log():mean():item()
+    local positive
+    p, positive = scored("log_loss", p, target)
+    return -mare.where(positive, p, 1 - p):clamp(1e-15, math.huge):log():mean():item()
   elseif p:dim() ~= 2 then
     check.argument(1, "log_loss", "probabilities (n, classes) expected, got shape %s",
       check.shape(p))
@@ -349,15 +332,14 @@ local function area(scores, positive)
 end
 
 --- The area under the ROC curve: the probability that a positive one scores above a
--- negative one.  Scores are (n) with labels 1, 2 (2 is positive) or a u8 mask; or (n,
--- classes) with labels, each class against the rest, averaged over the classes that occur.
+-- negative one.  Scores are (n) with a u8 mask or with labels 1 and 2 or any two whole
+-- numbers, the larger being positive; or (n, classes) with labels, each class against the
+-- rest, averaged over the classes that occur.
 -- `metrics.roc_auc(scores, labels)`
 function M.roc_auc(scores, target)
   local s = tensor(1, "roc_auc", scores)
   if s:dim() == 1 then
-    local truth = positives(2, "roc_auc", target)
-    rows_match("roc_auc", s, target)
-    local value = area(s, truth)
+    local value = area(scored("roc_auc", s, target))
     if not value then check.argument(2, "roc_auc", "only one class occurs") end
     return value
   elseif s:dim() ~= 2 then
