@@ -96,9 +96,9 @@ local function metric_of(name, position, model, scoring)
     metric, args = scoring[1], table.move(scoring, 2, #scoring, 1, {})
   end
   if guesses[metric] == nil then
-    check.argument(position, name, "scoring: function(model, x, y) or a metric expected, got %s; " ..
-      "known: %s", type(metric) == "string" and "'" .. metric .. "'" or type(metric),
-      check.names(guesses))
+    check.argument(position, name,
+      "scoring: function(model, x, y) or a metric expected, got %s; known: %s",
+      type(metric) == "string" and "'" .. metric .. "'" or type(metric), check.names(guesses))
   elseif not of_numbers[metric] and not model.decision then
     check.argument(position, name, "scoring: '%s' is for classifiers, not for %s", metric,
       model.class.name)
