@@ -352,9 +352,9 @@ static mare_Status sink_fail(mare_Sink *s, mare_Status st, const char *fmt, ...)
 }
 
 /*
-** The bytes go to a file beside the target, `target.` and nine hexadecimal digits and `~`,
-** that its writer holds a lock on.  The lock ends with the process, so that the next
-** writer to the same target can tell what to remove.
+** The bytes go to a file beside the target, named as it with "." and nine hexadecimal
+** digits and "~" behind, that its writer holds a lock on.  The lock ends with the process,
+** so that the next writer to the same target can tell what to remove.
 */
 
 #define DIGITS 9
@@ -390,7 +390,8 @@ static void remove_leftovers(const mare_Sink *s) {
   struct dirent *e;
   if (folder == NULL) return;
   while ((e = readdir(folder)) != NULL && !mare_stopping())
-    if (is_temporary(e->d_name, name, strlen(name))) remove_dead(dirfd(folder), e->d_name);
+    if (is_temporary(e->d_name, name, strlen(name)))
+      remove_dead(dirfd(folder), e->d_name);
   closedir(folder);
 }
 
