@@ -353,8 +353,8 @@ static mare_Status sink_fail(mare_Sink *s, mare_Status st, const char *fmt, ...)
 
 /*
 ** The bytes go to a file beside the target, named as it with "." and nine hexadecimal
-** digits and "~" behind, that its writer holds a lock on.  The lock ends with the process,
-** so that the next writer to the same target can tell what to remove.
+** digits and "~" behind, that its writer holds a lock on.  The lock ends with the
+** process, so that the next writer to the same target can tell what to remove.
 */
 
 #define DIGITS 9
