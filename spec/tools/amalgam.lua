@@ -37,7 +37,8 @@ for w in ([[auto break case char const continue default do double else enum exte
   keywords[w] = true
 end
 
--- The tokens that stand in a .c, .inc.c or .def file of ours, macros expanded.
+-- The tokens that stand in a .c, .inc.c or .def file of ours, macros expanded.  clang is told not
+-- to be itself: gcc, which may build the file too, sees more names.
 local function tokens(file, targets)
   local list, ours = {}, false
   local flags = (read(file):match 'GCC target%("([^"]*)"' or ""):gsub("[^,]+,?", function(flag)
@@ -46,7 +47,7 @@ local function tokens(file, targets)
   local only = read(file):match "^/%*.-%*/\n#ifdef (MARE_OMIT_%u+)"
   if not targets then flags = "" end
   if only then flags = flags .. " -D" .. only end
-  for line in output(("%s%s -E %s"):format(compiler, flags, file)):gmatch "[^\n]+" do
+  for line in output(("%s%s -U__clang__ -E %s"):format(compiler, flags, file)):gmatch "[^\n]+" do
     local from = line:match '^# %d+ "([^"]*)"'
     if from then
       ours = from:find "^src/" and (not from:find "%.h$" or from:find "elementary%.h$")

@@ -1,6 +1,7 @@
 -- amalgam_check.lua DIR CORE FLAGS -- builds mare.c of DIR in its four variants with gcc and, where
 -- it is installed, clang, one line each; runs them, and compares bits with CORE, the build of many
--- files (only gcc made that one).  Prints one line for each; fails when one of them does.
+-- files (only gcc made that one).  mare.c has the same bytes if clang's preprocessor helps to
+-- make it.  Prints one line for each; fails when one of them does.
 
 local dir, normal, flags = arg[1], arg[2], arg[3]
 local LIBS = "-lblis -lz -lm -lpthread -ldl"
@@ -97,5 +98,12 @@ for _, compiler in ipairs { "gcc", "clang" } do
       if not ok then failed = failed + 1 end
     end
   end
+end
+
+if run "command -v clang" then
+  local other = dir .. "/other"
+  local ok, text = run(("make -s amalgam CC=clang B=%s && cmp %s/mare.c %s/amalgam/mare.c"):format(other, dir, other))
+  print(("clang %-10s %s"):format("made", ok and "good" or "BAD: " .. text))
+  if not ok then failed = failed + 1 end
 end
 os.exit(failed == 0)
