@@ -235,8 +235,8 @@ describe("a data set", function()
     bad(function() data.dataset(x, mare.ones(3)) end, "3 rows of targets for 4 rows of inputs")
     bad(function() data.dataset(x, y, { names = {} }) end, "unknown option 'names'; known: classes")
     bad(function() ds:batches { siez = 3 } end,
-      "#1 to 'batches' (unknown option 'siez'; known: drop_last, epoch, prefetch, seed, shuffle, size, "
-        .. "skip)")
+      "#1 to 'batches' (unknown option 'siez'; did you mean 'size'? known: drop_last, epoch, prefetch, seed, shuffle, "
+        .. "size, skip)")
     bad(function() ds:batches { size = 0 } end, "whole number of at least 1 expected, got 0")
     bad(function() ds:batches { size = 1.5 } end, "got 1.5")
     bad(function() ds:batches { seed = "a" } end, "seed is an integer, not a")

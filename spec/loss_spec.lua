@@ -297,7 +297,7 @@ describe("losses refuse", function()
   end)
 
   it("unknown options and reductions, and name the known ones", function()
-    refuses("bad argument #3 to 'mse' (unknown option 'reductoin'; known: reduction, weight)",
+    refuses("bad argument #3 to 'mse' (unknown option 'reductoin'; did you mean 'reduction'? known: reduction, weight)",
       loss.mse, a, a, { reductoin = "sum" })
     refuses("bad argument #3 to 'huber' (unknown option 'd'; known: delta, reduction, weight)",
       loss.huber, a, a, { d = 1 })

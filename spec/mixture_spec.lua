@@ -183,7 +183,8 @@ end)
 
 describe("GaussianMixture refuses", function()
   it("senseless settings", function()
-    fails("covariance: unknown value 'ful'; known: full, shared, diagonal, spherical", G, { covariance = "ful" })
+    fails("covariance: unknown value 'ful'; did you mean 'full'? known: full, shared, diagonal, spherical",
+      G, { covariance = "ful" })
     fails("init: unknown value 'zero'; known: kmeans, random", G, { init = "zero" })
     fails("init: matrix (rows, columns) expected", G, { init = mare.zeros(3) })
     fails("did you mean 'restarts'?", G, { restart = 3 })

@@ -4,7 +4,8 @@ local mare = require "mare"
 local estimators = require "spec.estimators"
 local models = mare.models
 local estimator = require "mare.models.estimator"
-local settings = require "mare.models.settings"
+local check = require "mare.check"
+local near = require "mare.near"
 
 local fails = estimators.fails
 
@@ -97,9 +98,9 @@ describe("settings", function()
   end)
 
   it("suggest what is near", function()
-    assert.equal("covariance", settings.nearest("covarience", { "priors", "covariance" }))
-    assert.equal("alpha", settings.nearest("aplha", { "alpha" }))
-    assert.is_nil(settings.nearest("epsilon", { "alpha", "beta" }))
+    assert.equal("covariance", near.nearest("covarience", { "priors", "covariance" }))
+    assert.equal("alpha", near.nearest("aplha", { "alpha" }))
+    assert.is_nil(near.nearest("epsilon", { "alpha", "beta" }))
   end)
 end)
 
@@ -198,7 +199,7 @@ describe("inputs", function()
     fails("5 labels for 6 rows", m.fit, m, x, { 1, 2, 3, 4, 5 })
     fails("one label a row (n) expected, got shape 6x1", m.fit, m, x, mare.ones({ 6, 1 }, "i64"))
     fails("all labels are 4; NearestMean needs at least two classes", m.fit, m, x, { 4, 4, 4, 4, 4, 4 })
-    fails("unknown option 'weight'; known: classes, weights", m.fit, m, x, y, { weight = {} })
+    fails("unknown option 'weight'; did you mean 'weights'? known: classes, weights", m.fit, m, x, y, { weight = {} })
     fails("weights: shape 2 for 6 rows", m.fit, m, x, y, { weights = { 1, 2 } })
     local function weighted(...) m:fit(x, y, { weights = ... }) end
     fails("weights are finite and not negative; #6 is -1", weighted, { 1, 1, 1, 1, 1, -1 })
@@ -358,7 +359,7 @@ describe("words", function()
 
   it("name the estimators there are", function()
     fails("did you mean 'Nearestt'", function()
-      return require "mare.check".fail(settings.unknown("estimator", "Nearest", { "Nearestt" }))
+      return check.fail(check.unknown("estimator", "Nearest", { "Nearestt" }))
     end)
     fails("mare.models: unknown estimator 'Nothing'", function() return models.Nothing end)
     assert.is_nil(models.nothing)

@@ -234,7 +234,7 @@ describe("state", function()
       m.load_state, m, { weight = mare.zeros(2, 3), bias = 3 })
     refuses("bad argument #1 to 'load_state' (table of tensors expected, got nil)",
       m.load_state, m)
-    refuses("bad argument #2 to 'load_state' (unknown option 'strcit'; known: strict)",
+    refuses("bad argument #2 to 'load_state' (unknown option 'strcit'; did you mean 'strict'? known: strict)",
       m.load_state, m, {}, { strcit = true })
     assert.same(before, m.weight:totable())
     local missing, unexpected = m:load_state(state, { strict = false })
@@ -261,7 +261,7 @@ describe("state", function()
       .. "(missing: a.bias, a.weight, b.bias, b.weight; "
       .. "unexpected: 1.bias, 1.weight, 2.a.bias, 2.a.weight, 2.b.bias, 2.b.weight)",
       nn.load, Pair(), path)
-    refuses("bad argument #3 to 'load' (unknown option 'strcit'; known: strict)",
+    refuses("bad argument #3 to 'load' (unknown option 'strcit'; did you mean 'strict'? known: strict)",
       nn.load, b, path, { strcit = true })
     os.remove(path)
     local none, message = nn.load(b, path)
@@ -397,7 +397,7 @@ describe("Linear", function()
       nn.Linear, 0, 3)
     refuses("bad argument #2 to 'Linear' (whole number of at least 1 expected, got string)",
       nn.Linear, 3, "4")
-    refuses("bad argument #3 to 'Linear' (unknown option 'bais'; known: bias, dtype, init)",
+    refuses("bad argument #3 to 'Linear' (unknown option 'bais'; did you mean 'bias'? known: bias, dtype, init)",
       nn.Linear, 3, 4, { bais = false })
     refuses("bad argument #3 to 'Linear' (unknown init 'xavier'; known: constant, "
       .. "kaiming_normal, kaiming_uniform, lecun_normal, normal, ones, orthogonal, "
@@ -612,7 +612,7 @@ describe("activations", function()
     assert.equal(0.2, nn.LeakyReLU(0.2).slope)
     refuses("bad argument #1 to 'ReLU' (it has no parameters)", nn.ReLU, 1)
     refuses("bad argument #2 to 'LeakyReLU' (1 parameter at most)", nn.LeakyReLU, 1, 2)
-    refuses("bad argument #1 to 'LeakyReLU' (unknown option 'slop'; known: slope)",
+    refuses("bad argument #1 to 'LeakyReLU' (unknown option 'slop'; did you mean 'slope'? known: slope)",
       nn.LeakyReLU, { slop = 1 })
     refuses("bad argument #1 to 'LeakyReLU' (number expected, got string)", nn.LeakyReLU, "a")
     refuses("bad argument #1 to 'relu' (tensor or number expected, got string)", nn.ReLU(), "a")

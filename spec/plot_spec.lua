@@ -325,7 +325,7 @@ describe("plot refuses", function()
 
   it("what it cannot draw", function()
     bad("bad argument #2 to 'line' (2 values of y for 3 of x)", plot.line, { 1, 2, 3 }, { 1, 2 })
-    bad("unknown option 'titel'; known: labels, marks, title", plot.line, { 1 }, { titel = "x" })
+    bad("unknown option 'titel'; did you mean 'title'? known: labels, marks, title", plot.line, { 1 }, { titel = "x" })
     bad("title: string expected, got number", plot.line, { 1 }, { title = 3 })
     bad("labels: a list expected, got number", plot.line, { 1 }, { labels = 3 })
     bad("the function returned a string, not a number", plot.function_steps, function() return "a" end)

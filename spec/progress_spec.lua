@@ -101,7 +101,7 @@ describe("progress", function()
       assert.is_false(ok)
       assert.equal(want, text:match "progress_spec.lua:%d+: (.*)$")
     end
-    refuses("bad argument #1 to 'progress.new' (unknown option 'step'; known: clock, columns, "
+    refuses("bad argument #1 to 'progress.new' (unknown option 'step'; did you mean 'steps'? known: clock, columns, "
       .. "epochs, every, live, out, steps, unit)", { step = 3 })
     refuses("bad argument #1 to 'progress.new' (whole number of at least 1 expected, got nil)",
       { epochs = 3 })

@@ -263,6 +263,19 @@ for _, kind in ipairs(kinds) do
       end)
     end)
 
+    it("shows the line of a mistake, and what was meant", function()
+      session(function(t)
+        t:enter("mare.nn.Relu()", "did you mean mare.nn.ReLU?")
+        t:enter("randm(3)", "did you mean mare.rand")
+        t:enter("optimizer = mare.optim.sgd({ mare.ones(2):requires_grad() }, { lr = 1 })", "> ")
+        t:enter("optimizer.step()", ":1: an optimizer expected before the name")
+        t:enter("mare.data.iris().x.sum()", "bad argument #1 to 'sum'")
+        t:enter("mare.data.csv { string = 'a\\n1\\n' }.names()", "called with a colon")
+        t:enter("select('#', nil, nil)", "2\n")
+        assert.equal(0, t:leave())
+      end)
+    end)
+
     it("ends an endless loop, twice, also of a coroutine, and a line being typed", function()
       session(function(t)
         for _ = 1, 2 do

@@ -58,7 +58,7 @@ describe("cross_validate", function()
     end
     bad("bad argument #1 to 'cross_validate' (estimator expected, got table)", {}, x, y)
     bad("bad argument #3 to 'cross_validate' (GaussianClassifier needs y)", classifier(), x)
-    bad("unknown option 'fold'; known: folds", classifier(), x, y, { fold = 3 })
+    bad("unknown option 'fold'; did you mean 'folds'? known: folds", classifier(), x, y, { fold = 3 })
     bad("whole number of at least 2 expected, got 1", classifier(), x, y, { folds = 1 })
     local known = "; known: accuracy, average_precision, brier, f1, log_loss, mae, mse, ndcg, precision, " ..
       "r2, recall, roc_auc, top_k)"

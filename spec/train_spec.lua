@@ -269,7 +269,7 @@ describe("train.fit", function()
       support.fails("train_spec.lua", function() train.fit(m or model, options(model, more)) end, text)
     end
     bad("bad argument #1 to 'fit' (module expected, got number)", {}, 3)
-    bad("unknown option 'epoch'; known: accumulate, batch", { epoch = 3 })
+    bad("unknown option 'epoch'; did you mean 'epochs'? known: accumulate, batch", { epoch = 3 })
     bad("epochs: whole number of at least 1 expected, got 0", { epochs = 0 })
     bad("batch: whole number of at least 1 expected, got 1.5", { batch = 1.5 })
     bad("loss: function(prediction, target) expected, got string", { loss = "mse" })

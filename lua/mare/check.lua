@@ -4,6 +4,7 @@
 local M = {}
 
 local core = require "mare.core".functions
+local near = require "mare.near"
 local raise = core.fail
 
 -- so that a part loaded by itself knows too which files are not the user's
@@ -29,10 +30,14 @@ function M.shape(t)
   return #size > 0 and table.concat(size, "x") or "scalar"
 end
 
---- What a value is, for messages: "f32 tensor", "closed tensor", "number" ...
+--- What a value is, for messages: "f32 tensor", "closed tensor", "number", "mare.Frame" ...
 function M.kind(v)
-  if not core.is_tensor(v) then return type(v) end
-  return core.isclosed(v) and "closed tensor" or v.dtype .. " tensor"
+  if core.is_tensor(v) then
+    return core.isclosed(v) and "closed tensor" or v.dtype .. " tensor"
+  end
+  local meta = getmetatable(v)
+  local name = type(v) ~= "string" and type(meta) == "table" and rawget(meta, "__name")
+  return type(name) == "string" and name or type(v)
 end
 
 --- A value as messages show it: a number, a boolean or a string itself ("nan" for 0/0,
@@ -43,12 +48,23 @@ function M.text(v)
   return (kind == "string" or kind == "boolean" or kind == "nil") and tostring(v) or M.kind(v)
 end
 
---- The names of a table's keys in order: "a, b, c".
-function M.names(t)
+local function sorted_keys(t)
   local list = {}
   for k in pairs(t) do list[#list + 1] = M.text(k) end
   table.sort(list)
-  return table.concat(list, ", ")
+  return list
+end
+
+--- The names of a table's keys in order: "a, b, c".
+function M.names(t) return table.concat(sorted_keys(t), ", ") end
+
+--- "unknown WHAT 'x'; did you mean 'y'? known: ..." for a list of names, or a table whose
+-- keys they are.
+function M.unknown(what, name, known)
+  local names = #known > 0 and known or sorted_keys(known)
+  local meant = type(name) == "string" and near.nearest(name, names)
+  return ("unknown %s '%s'; %sknown: %s"):format(what, M.text(name),
+    meant and ("did you mean '%s'? "):format(meant) or "", table.concat(names, ", "))
 end
 
 --- Refuses unknown options.  known is a set { name = anything but nil }.
@@ -60,9 +76,14 @@ function M.options(position, name, opts, known)
   end
   for k in pairs(opts) do
     if known[k] == nil then
-      M.argument(position, name, "unknown option '%s'; known: %s", M.text(k), M.names(known))
+      M.argument(position, name, "%s", M.unknown("option", k, known))
     end
   end
+end
+
+--- Refuses opt.step() where opt:step() was meant: self is no what, call what to write.
+function M.method(what, self, call)
+  M.fail("%s expected before the name, got %s: write %s", what, M.kind(self), call)
 end
 
 --- A tensor, open.
@@ -122,7 +143,7 @@ end
 function M.callable(position, name, f)
   local meta = getmetatable(f)
   if type(f) ~= "function" and not (type(meta) == "table" and meta.__call) then
-    M.argument(position, name, "function expected, got %s", f == nil and "no value" or type(f))
+    M.argument(position, name, "function expected, got %s", f == nil and "no value" or M.kind(f))
   end
 end
 

@@ -1,6 +1,7 @@
 -- help.lua -- mare.help "adam": what is documented about a name, as text.
 
 local check = require "mare.check"
+local near = require "mare.near"
 
 local M = {}
 
@@ -37,24 +38,6 @@ local function find(name)
   return table.move(ending, 1, #ending, #exact + 1, exact)
 end
 
--- How many letters must change, come, go or be exchanged to make b of a.
-local function distance(a, b)
-  local rows = { [0] = {} }
-  for j = 0, #b do rows[0][j] = j end
-  for i = 1, #a do
-    rows[i] = { [0] = i }
-    for j = 1, #b do
-      local cost = a:byte(i) == b:byte(j) and 0 or 1
-      local best = math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + cost)
-      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
-        best = math.min(best, rows[i - 2][j - 2] + 1)
-      end
-      rows[i][j] = best
-    end
-  end
-  return rows[#a][#b]
-end
-
 -- methods after the functions of the same name
 local function by_rank(a, b)
   if a.rank ~= b.rank then return a.rank < b.rank end
@@ -66,7 +49,7 @@ function M.nearest(name)
   local wanted, ranked, seen = last(plain(name)), {}, {}
   for _, entry in ipairs(index()) do
     local own = entry.name:lower()
-    local rank = distance(wanted, own)
+    local rank = near.distance(wanted, own)
     if #wanted > 2 and own:find(wanted, 1, true) then rank = math.min(rank, 1) end
     ranked[#ranked + 1] = { rank = rank, path = entry.path, name = entry.name }
   end
@@ -78,6 +61,23 @@ function M.nearest(name)
     seen[r.name] = true
   end
   return list
+end
+
+--- The documented name that was probably meant by one that is none, or nil: one beside it,
+-- where holder is a part, otherwise one of a method.
+-- `help.meant("Relu", "nn") --> "mare.nn.ReLU"`
+function M.meant(name, holder)
+  local part = holder == "mare" and holder or "mare." .. holder:gsub("^mare%.", "")
+  local beside, methods = {}, {}
+  for _, entry in ipairs(index()) do
+    local above = entry.path:match "^(.*)[.:]"
+    local list = above == part and beside or not above:find "^mare" and methods or {}
+    list[entry.name] = entry.path
+  end
+  local paths, names = next(beside) and beside or methods, {}
+  for known in pairs(paths) do names[#names + 1] = known end
+  table.sort(names)
+  return paths[near.nearest(name, names)]
 end
 
 -- -- texts ----------------------------------------------------------------------------------

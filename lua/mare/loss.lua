@@ -76,8 +76,7 @@ local reductions = {
 local function reduction(position, name, opts)
   local reduce = reductions[opts.reduction or "mean"]
   if not reduce then
-    check.argument(position, name, "unknown reduction '%s'; known: %s", check.text(opts.reduction),
-      check.names(reductions))
+    check.argument(position, name, "%s", check.unknown("reduction", opts.reduction, reductions))
   end
   return reduce
 end

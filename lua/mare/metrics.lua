@@ -240,8 +240,7 @@ local function class_options(position, name, opts)
   check.options(position, name, opts, { average = true, classes = true, positive = true })
   opts = opts or {}
   if not averages[opts.average or "macro"] then
-    check.argument(position, name, "unknown average '%s'; known: %s", check.text(opts.average),
-      check.names(averages))
+    check.argument(position, name, "%s", check.unknown("average", opts.average, averages))
   end
   return opts
 end

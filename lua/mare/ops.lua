@@ -18,6 +18,7 @@
 
 local core = require "mare.core"
 local check = require "mare.check"
+local near = require "mare.near"
 
 local M = {
   ops = {},     -- name -> function that records on the tape
@@ -447,6 +448,34 @@ for event, name in pairs {
 end
 meta.__len = core.functions.len
 meta.__tostring = function(t) return require "mare.print" (t) end
+
+local function unordered()
+  check.fail("tensors are not compared by < and >: x:lt(y), x:gt(y) ... give masks, x:item() " ..
+    "the number of a tensor that has one")
+end
+meta.__lt, meta.__le = unordered, unordered
+
+function meta.__concat()
+  check.fail("a tensor is not joined by ..: x:item() is the number of a tensor that has one, " ..
+    "tostring(x) its text")
+end
+
+-- the words of other libraries
+local elsewhere = {
+  view = "reshape", T = "t", mm = "matmul", bmm = "matmul", numpy = "totable",
+  tolist = "totable", type = "to", astype = "to", float = "to", double = "to", long = "to",
+  ndim = "dim", copy = "clone",
+}
+
+-- Ends the message for a field that a tensor has not.
+local function meant(name)
+  local names = { "shape", "dtype", "grad", "is_tracked" }
+  for method in pairs(methods) do names[#names + 1] = method end
+  table.sort(names)
+  local found = elsewhere[name] or near.nearest(name, names)
+  return found and ("; did you mean '%s'?"):format(found) or ""
+end
+setmetatable(methods, { __meant = meant })
 
 -- what scopes close needs no finalizer; no other difference is to be seen
 for event, f in pairs(meta) do

@@ -120,8 +120,7 @@ local function group_options(row, entry, opts, where)
   known.params = true
   for k, v in pairs(entry) do
     if known[k] == nil then
-      check.argument(1, row.name, "%sunknown option '%s'; known: %s", where, check.text(k),
-        check.names(known))
+      check.argument(1, row.name, "%s%s", where, check.unknown("option", k, known))
     end
     if k ~= "params" then own[k] = v end
   end
@@ -170,6 +169,7 @@ end
 --- One update of every parameter that has a gradient; an error when none has.  A rate
 -- given as a function is called with the number of the step, from 1.
 function Optimizer:step()
+  if self == nil then check.method("an optimizer", self, "opt:step()") end
   local steps, groups = self.steps + 1, self.groups
   for i = 1, #groups do
     local group = groups[i]
@@ -186,6 +186,7 @@ end
 
 --- Forgets the gradients of all parameters.
 function Optimizer:zero_grad()
+  if self == nil then check.method("an optimizer", self, "opt:zero_grad()") end
   local groups = self.groups
   for i = 1, #groups do zero_grad(groups[i][handle]) end
 end

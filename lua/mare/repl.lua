@@ -80,6 +80,18 @@ local function frames(self, level)
   end
 end
 
+-- What may help beyond Lua's own message; line is the user's.
+local function hint(message, line)
+  if message:find "nil value %(local 'self'%)" then
+    return "\n  a method is called with a colon: x:name()"
+  end
+  local name = message:match "attempt to call a nil value %(%a+ '([%a_][%w_]*)'%)"
+  if not name then return "" end
+  local holder = line and line:match("([%a_][%w_.]*)[.:]" .. name) or "mare"
+  local ok, meant = pcall(function() return mare.help.meant(name, holder) end)
+  return ok and meant and ("\n  did you mean %s?"):format(meant) or ""
+end
+
 local MOST = 8
 
 -- The user's line, what went wrong there, and what called it.
@@ -104,7 +116,8 @@ local function handler(self)
     local text = type(problem) == "string" and problem or show.text(problem)
     if text:find "interrupted!$" then text = "interrupted!" end
     local ok, list = pcall(frames, self, 3)
-    return { text = report(text, ok and list or {}) }
+    list = ok and list or {}
+    return { text = report(text, list) .. hint(text, list[1] and list[1].line) }
   end
 end
 

@@ -179,8 +179,7 @@ function M.cyclic(low, high, half, opts)
   local factor = check.number(4, "cyclic", opts and opts.factor, 1, 0, nil, "factor")
   local scale = cyclic_scale[mode]
   if not scale then
-    check.argument(4, "cyclic", "unknown mode '%s'; known: %s", check.text(mode),
-      check.names(cyclic_scale))
+    check.argument(4, "cyclic", "%s", check.unknown("mode", mode, cyclic_scale))
   end
   return made("cyclic", function(step)
     local t = step - 1

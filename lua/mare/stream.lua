@@ -224,8 +224,7 @@ function Stream:value(name)
   if not found then
     local names = {}
     for _, e in ipairs(self.entries) do names[e.name] = true end
-    check.argument(1, "value", "unknown metric '%s'; known: %s", check.text(name),
-      check.names(names))
+    check.argument(1, "value", "%s", check.unknown("metric", name, names))
   end
   return out[name]
 end

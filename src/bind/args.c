@@ -213,40 +213,41 @@ mare_Dtype check_dtype_name(lua_State *L, int arg) {
   return MARE_F32;
 }
 
-int check_dim(lua_State *L, int arg, int ndim) {
-  int64_t d = check_integer(L, arg);
-  if (d < 0) d += ndim + 1;
+const char *counted_from(int64_t i) { return i == 0 ? "; it counts from 1" : ""; }
+
+static int as_dim(lua_State *L, int arg, lua_Integer given, int ndim) {
+  lua_Integer d = given < 0 ? given + ndim + 1 : given;
   if (d < 1 || d > ndim)
-    arg_error(L, arg, "dimension %I is out of range for %d dimension%s",
-              (LUAI_UACINT)lua_tointeger(L, arg), ndim, ndim == 1 ? "" : "s");
+    arg_error(L, arg, "dimension %I is out of range for %d dimension%s%s",
+              (LUAI_UACINT)given, ndim, ndim == 1 ? "" : "s", counted_from(given));
   return (int)d - 1;
+}
+
+int check_dim(lua_State *L, int arg, int ndim) {
+  return as_dim(L, arg, check_integer(L, arg), ndim);
 }
 
 int64_t check_index(lua_State *L, int arg, int64_t size) {
   int64_t i = check_integer(L, arg);
   if (i < 0) i += size + 1;
   if (i < 1 || i > size)
-    arg_error(L, arg, "index %I is out of range for size %I",
-              (LUAI_UACINT)lua_tointeger(L, arg), (LUAI_UACINT)size);
+    arg_error(L, arg, "index %I is out of range for size %I%s",
+              (LUAI_UACINT)lua_tointeger(L, arg), (LUAI_UACINT)size,
+              counted_from(lua_tointeger(L, arg)));
   return i - 1;
 }
 
 /* the number on the top of the stack as a dimension; arg is named in errors */
 static int table_dim(lua_State *L, int arg, int ndim) {
   int exact;
-  lua_Integer given = lua_tointegerx(L, -1, &exact), d = given;
+  lua_Integer d = lua_tointegerx(L, -1, &exact);
   if (!exact || lua_type(L, -1) != LUA_TNUMBER)
     arg_error(L, arg, "dimensions must be integers");
-  if (d < 0) d += ndim + 1;
-  if (d < 1 || d > ndim)
-    arg_error(L, arg, "dimension %I is out of range for %d dimensions",
-              (LUAI_UACINT)given, ndim);
   lua_pop(L, 1);
-  return (int)d - 1;
+  return as_dim(L, arg, d, ndim);
 }
 
-/* refuses { dim = 1 }: a table with names alone is no list, though it looks empty */
-static void check_list(lua_State *L, int arg) {
+void check_list(lua_State *L, int arg) {
   if (lua_rawlen(L, arg) > 0) return;
   lua_pushnil(L);
   if (lua_next(L, arg))

@@ -313,6 +313,12 @@ bool opt_boolean(lua_State *L, int arg, bool def);
 mare_Dtype check_dtype_name(lua_State *L, int arg);
 /* 1-based or negative to 0-based */
 int check_dim(lua_State *L, int arg, int ndim);
+
+/* refuses { dim = 1 }: a table with names alone is no list, though it looks empty */
+void check_list(lua_State *L, int arg);
+
+/* for messages about a position out of range: what to know where it is 0 */
+const char *counted_from(int64_t given);
 int64_t check_index(lua_State *L, int arg, int64_t size);  /* the same for positions */
 /* none: all; a number or a table */
 unsigned check_axes(lua_State *L, int arg, int ndim);

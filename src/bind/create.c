@@ -55,8 +55,10 @@ static void store_entry(lua_State *L, mare_Tensor *t, int arg, const int64_t *at
     return;
   }
   if (lua_type(L, -1) != LUA_TNUMBER) {
-    const char *got = type_of(L, get_state(L), lua_gettop(L));
-    const char *what = lua_pushfstring(L, "number expected, got %s", got);
+    State *S = get_state(L);
+    const char *join = test_tensor(L, S, -1) ? "; mare.stack joins tensors" : "";
+    const char *got = type_of(L, S, lua_gettop(L));
+    const char *what = lua_pushfstring(L, "number expected, got %s%s", got, join);
     bad_entry(L, arg, at, depth, what);
   }
   if (t->dtype < MARE_NREAL) {
@@ -95,6 +97,8 @@ static void fill_table(lua_State *L, mare_Tensor *t, int arg, int64_t *at, int d
 static int create_tensor(lua_State *L) { /* tensor(v [, dtype]) */
   State *S = get_state(L);
   int64_t shape[MARE_MAXDIM], at[MARE_MAXDIM];
+  if (lua_type(L, 1) == LUA_TNUMBER && lua_type(L, 2) == LUA_TNUMBER)
+    return arg_error(L, 1, "several values are given in a table: { 1, 2, 3 }");
   mare_Dtype dt = opt_dtype(L, 2);
   Object *o;
   lua_settop(L, 2);
@@ -112,8 +116,9 @@ static int create_tensor(lua_State *L) { /* tensor(v [, dtype]) */
     lua_pop(L, 1);
     return 1;
   }
-  if (!lua_istable(L, 1))
+  if (!lua_istable(L, 1) || (lua_rawlen(L, 1) == 0 && lua_getmetatable(L, 1)))
     return arg_error(L, 1, "number or table expected, got %s", type_of(L, S, 1));
+  check_list(L, 1);
   int ndim = table_shape(L, 1, shape);
   o = new_tensor(L, S, dt, ndim, shape);
   lua_pushvalue(L, 1);

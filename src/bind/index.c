@@ -14,8 +14,8 @@ static Object *check_positions(lua_State *L, State *S, int arg, int64_t limit) {
   Object *index = check_dtype(L, S, arg, MARE_I64);
   int64_t bad;
   if (!mare_index_check(&index->t, limit, &bad))
-    arg_error(L, arg, "index %I is out of range for size %I", (LUAI_UACINT)bad,
-              (LUAI_UACINT)limit);
+    arg_error(L, arg, "index %I is out of range for size %I%s", (LUAI_UACINT)bad,
+              (LUAI_UACINT)limit, counted_from(bad));
   return index;
 }
 

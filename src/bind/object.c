@@ -421,11 +421,19 @@ static const struct {
 } fields[] = {{"shape", get_shape}, {"dtype", get_dtype}, {"grad", get_grad},
               {"is_tracked", get_requires}, {NULL, NULL}};
 
+/* "; did you mean 'shape'?" for the key at 2: what the methods' metatable knows to say */
+static const char *meant(lua_State *L) {
+  if (luaL_getmetafield(L, lua_upvalueindex(2), "__meant") == LUA_TNIL) return "";
+  lua_pushvalue(L, 2);
+  lua_call(L, 1, 1);
+  return lua_tostring(L, -1);
+}
+
 static int get_field(lua_State *L, State *S, Object *o) {
   const char *key = lua_tostring(L, 2);
   for (int i = 0; fields[i].name; i++)
     if (strcmp(key, fields[i].name) == 0) return fields[i].get(L, S, o);
-  return user_error(L, "a tensor has no field or method '%s'", key);
+  return user_error(L, "a tensor has no field or method '%s'%s", key, meant(L));
 }
 
 /* other strings are indices, "1:2, -1" */

@@ -416,8 +416,9 @@ static int parse_key(lua_State *L, int key, Range *r) {
 static int64_t position(lua_State *L, const mare_Tensor *t, int dim, int64_t i) {
   int64_t size = t->shape[dim], p = i < 0 ? i + size + 1 : i;
   if (p < 1 || p > size)
-    user_error(L, "index %I is out of range for size %I of dimension %d (shape %s)",
-               (LUAI_UACINT)i, (LUAI_UACINT)size, dim + 1, shape_of(L, t));
+    user_error(L, "index %I is out of range for size %I of dimension %d (shape %s)%s",
+               (LUAI_UACINT)i, (LUAI_UACINT)size, dim + 1, shape_of(L, t),
+               counted_from(i));
   return p - 1;
 }
 
@@ -550,8 +551,9 @@ void assign_value(lua_State *L, State *S, Object *o, int key, int value) {
     return;
   }
   if (x == NULL && lua_type(L, value) != LUA_TNUMBER)
-    user_error(L, "number or tensor expected as the new value, got %s",
-               type_of(L, S, value));
+    user_error(L, "number or tensor expected as the new value, got %s%s",
+               type_of(L, S, value),
+               lua_istable(L, value) ? "; mare.tensor makes one of a table" : "");
   check_writable(L, S, o, 1);
   if (index) {
     assign_rows(L, S, o, check_tensor(L, S, key), value);

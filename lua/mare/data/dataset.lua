@@ -13,12 +13,16 @@ local sampling = require "mare.data.sampling"
 
 local M = {}
 
-local Dataset = {}
+local Dataset = { __name = "mare.Dataset" }
 
 local function make(x, y, rows, about)
   return setmetatable({ source = x, target = y, rows = rows, classes = about.classes,
     features = about.features, weights = about.weights, augmentation = about.augmentation,
     shard_rank = about.rank or 0, shards = about.shards or 1 }, Dataset)
+end
+
+local function check_self(self, call)
+  if not M.is_dataset(self) then check.method("a data set", self, "data:" .. call) end
 end
 
 -- -- making ---------------------------------------------------------------------------
@@ -321,6 +325,7 @@ end
 -- Options: stratify (every label in the same proportion), shuffle (true), seed.
 -- `local train, test = ds:split(0.8, { stratify = true, seed = 1 })`
 function Dataset:split(size, opts)
+  check_self(self, "split(0.8)")
   opts = check_order(2, "split", opts, { stratify = true })
   local n = #self
   local count = first_part(size, n)
@@ -350,6 +355,7 @@ end
 -- Options: stratify, shuffle (true), seed.
 -- `for train, test in ds:kfold(5, { seed = 1 }) do ... end`
 function Dataset:kfold(k, opts)
+  check_self(self, "kfold(5)")
   opts = check_order(2, "kfold", opts, { stratify = true })
   local n = #self
   k = check.count(1, "kfold", k, 2)
@@ -462,6 +468,7 @@ end
 -- Those of a shard have a weight: see shard.
 -- `for x, y in train:batches { size = 128, shuffle = true } do ... end`
 function Dataset:batches(opts)
+  check_self(self, "batches { size = 32 }")
   opts = check_order(1, "batches", opts, { size = true, drop_last = true, epoch = true,
     skip = true, prefetch = true })
   local size = check.count(1, "batches", opts.size or 32, nil, "size")

@@ -11,7 +11,7 @@ local core = require "mare.core".functions
 local check = require "mare.check"
 local column = require "mare.data.column"
 local csv = require "mare.data.csv"
-local settings = require "mare.models.settings"
+local near = require "mare.near"
 
 local M = {}
 
@@ -116,10 +116,10 @@ local function unknown(self, name)
     return ("name of a column expected, got %s"):format(check.kind(name))
   end
   local names = self[PARTS].names
-  if #names <= MANY then return settings.unknown("column", name, names) end
-  local near = settings.nearest(name, names)
+  if #names <= MANY then return check.unknown("column", name, names) end
+  local meant = near.nearest(name, names)
   return ("unknown column '%s'%s; the frame has %d columns"):format(name,
-    near and (", did you mean '%s'?"):format(near) or "", #names)
+    meant and (", did you mean '%s'?"):format(meant) or "", #names)
 end
 
 -- The column of this name; otherwise an error.
@@ -471,8 +471,7 @@ local function tensor_options(position, fname, opts, known)
   check.options(position, fname, opts, known)
   opts = opts or {}
   if opts.dtype ~= nil and not dtypes[opts.dtype] then
-    check.argument(position, fname, "unknown type '%s'; known: %s", check.text(opts.dtype),
-      check.names(dtypes))
+    check.argument(position, fname, "%s", check.unknown("type", opts.dtype, dtypes))
   end
   return opts
 end

@@ -4,7 +4,6 @@
 local core = require "mare.core".functions
 local check = require "mare.check"
 local column = require "mare.data.column"
-local settings = require "mare.models.settings"
 
 return function(Frame, tools)
   local PARTS, make, build = tools.PARTS, tools.make, tools.build
@@ -111,7 +110,7 @@ return function(Frame, tools)
     end
     if type(how) == "string" and not computed[how] and not carried[how] then
       check.argument(1, fname, "%s; a string for a column is given as { name = \"%s\" }",
-        settings.unknown("way to fill", how, ways), how)
+        check.unknown("way to fill", how, ways), how)
     elseif type(how) ~= "string" and type(how) ~= "number" then
       check.argument(1, fname, "a way to fill, a number or a table of columns expected, got %s",
         check.kind(how))

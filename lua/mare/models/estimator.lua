@@ -307,6 +307,10 @@ local fit_options = {
   plain = { weights = true },
 }
 
+local function check_self(self, call)
+  if not M.is_estimator(self) then check.method("an estimator", self, "model:" .. call) end
+end
+
 local function gather(self, name, x, y, opts, before)
   local class = self.class
   local plain = class.kind == "plain"
@@ -348,6 +352,7 @@ end
 -- wrong the error leaves what was learned before as it was.
 -- `local m = mare.models.NaiveBayes():fit(train.x, train.y)`
 function Base:fit(x, y, opts)
+  check_self(self, "fit(x, y)")
   if self.class.kind == "plain" then y, opts = nil, y end
   return learn(self, lasting(function()
     local data = gather(self, "fit", x, y, opts)
@@ -355,7 +360,7 @@ function Base:fit(x, y, opts)
       check.argument(2, "fit", "all labels are %d; %s needs at least two classes",
         data.classes[1]:item(), self.class.name)
     end
-    return finish(data, self.class.fit(self, data), data.cache)
+    return finish(data, self.class.learn(self, data), data.cache)
   end))
 end
 
@@ -363,6 +368,7 @@ end
 -- meet new labels; those that may come can be announced by classes = { ... }.
 -- `for x, y in batches do m:partial_fit(x, y) end`
 function Base:partial_fit(x, y, opts)
+  check_self(self, "partial_fit(x, y)")
   local class = self.class
   if not class.partial then
     check.fail("%s has no partial_fit: it needs all rows at once", class.name)
@@ -520,6 +526,7 @@ end
 --- The labels (n, i64) of rows x (n, d).  With the setting threshold, the second of two
 -- classes is chosen where its probability is above that.
 function Classifier:predict(x)
+  check_self(self, "predict(x)")
   return self:run("predict", x, function(rows, learned)
     return predict(self, "predict", rows, learned)
   end)
@@ -527,6 +534,7 @@ end
 
 --- The probabilities (n, K) of the classes, in the order of m.classes.
 function Classifier:predict_proba(x)
+  check_self(self, "predict_proba(x)")
   need_probabilities(self, "predict_proba")
   return self:run("predict_proba", x, function(rows, learned)
     return numbers("predict_proba", scores_of(self, "predict_proba", rows, learned):softmax(2))
@@ -554,6 +562,7 @@ end
 
 --- The part of the rows of x that predict gives the label y.  Option: weights (n).
 function Classifier:score(x, y, opts)
+  check_self(self, "score(x, y)")
   opts = check_options(3, "score", opts, { weights = true })
   return self:run("score", x, function(rows, learned)
     local n = rows:size(1)
@@ -576,6 +585,7 @@ end
 
 --- The predictions of rows x (n, d), of x's type: (n), or (n, k) for k targets.
 function Regressor:predict(x)
+  check_self(self, "predict(x)")
   return self:run("predict", x, function(rows, learned)
     return predictions_of(self, "predict", rows, learned)
   end)
@@ -598,6 +608,7 @@ end
 --- The coefficient of determination: 1 is perfect, 0 no better than the mean of y, the
 -- average over several targets.  Option: weights (n).
 function Regressor:score(x, y, opts)
+  check_self(self, "score(x, y)")
   opts = check_options(3, "score", opts, { weights = true })
   return self:run("score", x, function(rows, learned)
     local prediction = predictions_of(self, "score", rows, learned)
@@ -642,6 +653,12 @@ local function names_of(...)
   return list
 end
 
+-- KMeans:fit(x) where KMeans{}:fit(x) was meant.
+local function refuse_class(class)
+  check.fail("%s is a class; its settings, which may be none, make an estimator of it: " ..
+    "%s { ... }:fit(...)", class.name, class.name)
+end
+
 --- Makes an estimator's class of its description: a table that is called with settings.
 function M.define(class)
   class.learned = class.learned or {}
@@ -660,6 +677,7 @@ function M.define(class)
       return v
     end,
   }
+  class.learn, class.fit = class.fit, function() refuse_class(class) end
   M.kinds[class.name] = class
   return setmetatable(class, { __call = new })
 end

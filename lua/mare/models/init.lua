@@ -9,7 +9,6 @@
 local hold = require "mare.core".functions.hold
 local check = require "mare.check"
 local store = require "mare.models.store"
-local settings = require "mare.models.settings"
 
 local M = {}
 
@@ -59,7 +58,7 @@ function M.load(from)
   if not name then return nil, tree end
   local estimator = require "mare.models.estimator"
   local class = part(name) or estimator.kinds[name]
-  if not class then return nil, settings.unknown("estimator", name, names()) end
+  if not class then return nil, check.unknown("estimator", name, names()) end
   local model, message = estimator.restore(class, tree)
   if not model then return nil, ("%s: %s"):format(name, message) end
   return model
@@ -73,7 +72,7 @@ return setmetatable(M, {
     local class = tools[name] and require "mare.models.selection"[name] or part(name)
     if class == nil then
       if type(name) == "string" and name:find "^%u" then
-        check.fail("mare.models: %s", settings.unknown("estimator", name, names()))
+        check.fail("mare.models: %s", check.unknown("estimator", name, names()))
       end
       return nil
     end

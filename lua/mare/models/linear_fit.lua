@@ -10,7 +10,6 @@
 local core = require "mare.core".functions
 local check = require "mare.check"
 local linear = require "mare.models.linear_classifier"
-local settings_of = require "mare.models.settings"
 local solvers = require "mare.models.linear_solvers"
 
 local M = {}
@@ -36,7 +35,7 @@ local function solver_check(names)
     for _, name in ipairs(all) do
       if v == name then return v end
     end
-    return nil, settings_of.unknown("solver", v, all)
+    return nil, check.unknown("solver", v, all)
   end
 end
 

@@ -22,7 +22,7 @@ local function check_covariance(v)
   for _, kind in ipairs(kinds) do
     if v == kind then return v end
   end
-  return nil, ("unknown value '%s'; known: %s"):format(check.text(v), table.concat(kinds, ", "))
+  return nil, check.unknown("value", v, kinds)
 end
 
 local function check_init(v)

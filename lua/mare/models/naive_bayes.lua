@@ -7,7 +7,6 @@ local mare_core = require "mare.core"
 local check = require "mare.check"
 local bayes = require "mare.models.bayes"
 local estimator = require "mare.models.estimator"
-local settings_of = require "mare.models.settings"
 
 local core, routines, ops = mare_core.functions, mare_core.routines, mare_core.ops
 
@@ -259,7 +258,7 @@ local function check_kind(v)
   local list = type(v) == "table" and v or { v }
   if #list == 0 then return nil, "a kind, or a list of one for each column, expected" end
   for _, name in ipairs(list) do
-    if not kinds[name] then return nil, settings_of.unknown("kind", name, kind_names) end
+    if not kinds[name] then return nil, check.unknown("kind", name, kind_names) end
     if name == "complement" and #list > 1 then
       return nil, "complement does not go together with other kinds"
     end

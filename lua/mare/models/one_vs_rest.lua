@@ -261,8 +261,7 @@ end
 -- `for x, y in batches do m:partial_fit(x, y, { classes = { 1, 2, 3 } }) end`
 function methods:partial_fit(x, y, opts)
   if not estimator.is_estimator(self) then
-    check.argument(1, "partial_fit", "estimator expected before the name, got %s: write " ..
-      "model:partial_fit(x, y)", check.kind(self))
+    check.method("an estimator", self, "model:partial_fit(x, y)")
   end
   opts = opts or {}
   check.options(3, "partial_fit", opts, { weights = true, classes = true })

@@ -14,52 +14,13 @@ local check = require "mare.check"
 
 local M = {}
 
--- -- suggestions ----------------------------------------------------------------------
-
--- The number of letters to insert, drop, change or swap to make b of a.
-local function distance(a, b)
-  local before, row = {}, {}
-  for j = 0, #b do row[j] = j end
-  for i = 1, #a do
-    local last = row
-    row = { [0] = i }
-    for j = 1, #b do
-      local same = a:byte(i) == b:byte(j)
-      row[j] = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same and 0 or 1))
-      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
-        row[j] = math.min(row[j], before[j - 2] + 1)
-      end
-    end
-    before = last
-  end
-  return row[#b]
-end
-
---- The name that was probably meant, or nil: at most a third of its letters differ.
--- `settings.nearest("covarience", { "covariance", "priors" }) --> "covariance"`
-function M.nearest(name, names)
-  local best, least
-  for _, known in ipairs(names) do
-    local d = distance(name:lower(), known:lower())
-    if (not least or d < least) and d <= math.max(1, #known // 3) then best, least = known, d end
-  end
-  return best
-end
-
---- "unknown WHAT 'x'; did you mean 'y'? known: ..." for a list of names.
-function M.unknown(what, name, names)
-  local near = type(name) == "string" and M.nearest(name, names)
-  return ("unknown %s '%s'; %sknown: %s"):format(what, check.text(name),
-    near and ("did you mean '%s'? "):format(near) or "", table.concat(names, ", "))
-end
-
 -- -- values ---------------------------------------------------------------------------
 
 local function one_of(row, v)
   for _, known in ipairs(row.one_of) do
     if known == v then return v end
   end
-  return nil, M.unknown("value", v, row.one_of)
+  return nil, check.unknown("value", v, row.one_of)
 end
 
 local function range(row)
@@ -126,7 +87,7 @@ function M.resolve(owner, rows, given)
   end
   for name in pairs(given or {}) do
     if not known[name] then
-      check.argument(1, owner, "%s", M.unknown("setting", name, names_of(rows)))
+      check.argument(1, owner, "%s", check.unknown("setting", name, names_of(rows)))
     end
   end
   return out

@@ -62,7 +62,7 @@ local function parameters(self, name, shape, outputs, fan, opts)
   local fill = opts.init or init.uniform(bound)
   if type(fill) == "string" then
     if not init[fill] then
-      check.argument(4, name, "unknown init '%s'; known: %s", fill, check.names(init))
+      check.argument(4, name, "%s", check.unknown("init", fill, init))
     end
     fill = init[fill]
   end

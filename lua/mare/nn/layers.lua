@@ -26,7 +26,7 @@ end
 local function parameter(name, shape, dtype, fill)
   if type(fill) == "string" then
     if not rawget(init, fill) then      -- gain is none
-      check.argument(3, name, "unknown init '%s'; known: %s", fill, check.names(init))
+      check.argument(3, name, "%s", check.unknown("init", fill, init))
     end
     fill = init[fill]
   end
@@ -67,6 +67,9 @@ M.Sequential = Module:extend("Sequential", {
     end
   end,
   forward = function(self, x)
+    if x == nil and not is_module(self) then
+      check.method("a module", self, "model:forward(x), or model(x)")
+    end
     for i = 1, #self do x = self[i](x) end
     return x
   end,

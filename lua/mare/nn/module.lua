@@ -125,7 +125,7 @@ end
 
 local function check_self(self)
   if not is_module(self) then
-    check.fail("a module expected before the name, got %s: write model:name(...)", type(self))
+    check.method("a module", self, "model:name(...)")
   end
 end
 

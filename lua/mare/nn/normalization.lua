@@ -15,6 +15,12 @@ local function check_input(layer, x)
   if not is_tensor(x) then refuse(layer, "tensor expected, got %s", type(x)) end
 end
 
+-- An input of another shape than the layer works on, which is described as "(n, %d)".
+local function refuse_shape(layer, x, form, ...)
+  refuse(layer, "input of shape %s; %s expected", is_tensor(x) and check.shape(x) or check.kind(x),
+    form:format(...))
+end
+
 local function affine(self, shape, opts)
   local dtype = opts.dtype or "f32"
   self.weight, self.bias = false, false
@@ -41,7 +47,8 @@ end
 
 local batch_options = { eps = true, momentum = true, affine = true, track = true, dtype = true }
 
-local function batch_norm(name, dims)
+-- form: the inputs it takes, as messages describe them
+local function batch_norm(name, dims, form)
   return Module:extend(name, {
     init = function(self, features, opts)
       self.features = check.count(1, name, features)
@@ -58,7 +65,7 @@ local function batch_norm(name, dims)
     end,
     forward = function(self, x)
       if not is_tensor(x) or not dims[x:dim()] or x:size(2) ~= self.features then
-        refuse(self, "input of shape %s", is_tensor(x) and check.shape(x) or type(x))
+        refuse_shape(self, x, form, self.features, self.features)
       end
       local mean, var
       if self.training or not self.running_mean then
@@ -90,10 +97,11 @@ end
 -- then times weight plus bias; running means and variances are kept and used in evaluation.
 -- BatchNorm1d(features, { eps = 1e-5, momentum = 0.1, affine = true, track = true, dtype }).
 -- Ioffe and Szegedy 2015.
-M.BatchNorm1d = batch_norm("BatchNorm1d", { [2] = true, [3] = true })
+M.BatchNorm1d = batch_norm("BatchNorm1d", { [2] = true, [3] = true },
+  "(n, %d) or (n, %d, length)")
 
 --- The same for images (n, c, h, w).
-M.BatchNorm2d = batch_norm("BatchNorm2d", { [4] = true })
+M.BatchNorm2d = batch_norm("BatchNorm2d", { [4] = true }, "(n, %d, height, width)")
 
 -- -- over the features ----------------------------------------------------------------------
 
@@ -110,7 +118,7 @@ local function check_trailing(layer, x, shape)
   for i = 1, #shape do
     local d = is_tensor(x) and x:dim() - #shape + i or 0
     if d < 1 or x:size(d) ~= shape[i] then
-      refuse(layer, "input of shape %s", is_tensor(x) and check.shape(x) or type(x))
+      refuse_shape(layer, x, "(..., %s)", table.concat(shape, ", "))
     end
     dims[i] = d
   end
@@ -171,7 +179,7 @@ M.GroupNorm = Module:extend("GroupNorm", {
   end,
   forward = function(self, x)
     if not is_tensor(x) or x:dim() < 2 or x:size(2) ~= self.channels then
-      refuse(self, "input of shape %s", is_tensor(x) and check.shape(x) or type(x))
+      refuse_shape(self, x, "(n, %d, ...)", self.channels)
     end
     local g = x:reshape(x:size(1), self.groups, -1)
     g = g - g:mean(3, true)
@@ -192,7 +200,7 @@ M.Dropout2d = Module:extend("Dropout2d", {
   forward = function(self, x)
     if not self.training or self.p == 0 then return x end
     if not is_tensor(x) or x:dim() < 3 then
-      refuse(self, "input of shape %s", is_tensor(x) and check.shape(x) or type(x))
+      refuse_shape(self, x, "(n, channels, ...) of 3 dimensions or more")
     end
     local shape, keep = { x:size(1), x:size(2) }, 1 - self.p
     for d = 3, x:dim() do shape[d] = 1 end

@@ -103,7 +103,8 @@ local function cell(base)
     end,
     forward = function(self, x, state)
       if not is_tensor(x) or x:dim() ~= 2 or x:size(2) ~= self.inputs then
-        refuse(self, "input of shape %s", is_tensor(x) and check.shape(x) or type(x))
+        refuse(self, "input (n, %d) expected, got shape %s", self.inputs,
+          is_tensor(x) and check.shape(x) or type(x))
       end
       state = state == nil and zeros(kind, x:size(1), self.hidden, x.dtype)
         or open_state(self, kind, state, { x:size(1), self.hidden })

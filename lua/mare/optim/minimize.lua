@@ -22,8 +22,7 @@ local function find(name, options)
   local method = options.method == nil and "lbfgs" or options.method
   local entry = type(method) == "string" and methods.find(method)
   if not entry then
-    check.argument(3, name, "unknown method '%s'; known: %s", check.text(method),
-      check.names(methods.names()))
+    check.argument(3, name, "%s", check.unknown("method", method, methods.names()))
   end
   return entry, method
 end

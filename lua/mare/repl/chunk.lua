@@ -170,10 +170,14 @@ local function unfinished(message)
   return message:find "near <eof>$" ~= nil and not message:find "unfinished string near <eof>$"
 end
 
+-- Before an expression.  With something to close its call is no tail call: errors find the
+-- command on the stack.
+local RETURN = "local __ <close> = nil return "
+
 --- Compiles a command: a function and whether it is an expression; or nil, a message and
 -- whether more lines may complete it.
 function M.compile(text, name, session)
-  local f, first = load("return " .. text, name, "t", session.env)
+  local f, first = load(RETURN .. text, name, "t", session.env)
   if f then return f, true end
   local lifted, names = M.lift(text)
   local message

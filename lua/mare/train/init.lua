@@ -59,14 +59,17 @@ local function check_run(model, opts)
     check.argument(1, "fit", "module expected, got %s", check.kind(model))
   end
   if opts == nil then check.argument(2, "fit", "table of options expected, got nothing") end
+  if mare.data.is_dataset(opts) then
+    check.argument(2, "fit", "table of options expected, got a data set: write { data = ... }")
+  end
   check.options(2, "fit", opts, known)
   if opts.data == nil then check.argument(2, "fit", "data is missing") end
   if not callable(opts.loss) then
-    check.argument(2, "fit", "loss: function(prediction, target) expected, got %s",
-      check.kind(opts.loss))
+    check.argument(2, "fit", "loss: function(prediction, target) expected, got %s; " ..
+      "mare.loss.mse is one", check.kind(opts.loss))
   elseif not mare.optim.is_optimizer(opts.optimizer) then
-    check.argument(2, "fit", "optimizer: one of mare.optim expected, got %s",
-      check.kind(opts.optimizer))
+    check.argument(2, "fit", "optimizer: one of mare.optim expected, got %s; " ..
+      "mare.optim.adam(model:parameters()) is one", check.kind(opts.optimizer))
   end
 end
 
