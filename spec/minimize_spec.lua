@@ -415,6 +415,21 @@ describe("searches", function()
     demand(near(x, 2, 1e-7), "a plain number: %.17g", x)
   end)
 
+  it("Nelder and Mead move a corner in Lua code of one length, for any number of variables", function()
+    local function sphere(p) return p:square():sum() end
+    local function instructions(n, steps)
+      local count = 0
+      debug.sethook(function() count = count + 1 end, "", 100)
+      local _, _, trace = optim.nelder_mead(sphere, mare.linspace(-1, 2, n, "f64"), { steps = steps })
+      debug.sethook()
+      demand(trace.evaluations <= n + 1 + 2 * steps, "%d calls: the simplex has shrunk", trace.evaluations)
+      return 100 * count
+    end
+    local function of_a_step(n) return (instructions(n, 600) - instructions(n, 200)) / 400 end
+    local few, many = of_a_step(8), of_a_step(128)
+    demand(many < 2 * few, "%g instructions for 128 variables, %g for 8", many, few)
+  end)
+
   it("CMA-ES solves Rosenbrock's function in 2 and 10 dimensions", function()
     local x, f, trace = optim.cma_es(rosenbrock, f64 { -1.2, 1 }, { seed = 1 })
     all_near(x, 1, 1e-6, "x")

@@ -3,7 +3,8 @@
 -- and Han 2012, Implementing the Nelder-Mead simplex algorithm with adaptive parameters).
 --
 -- The corners are rows of one tensor, sorted by index; f may be infinite or nan, which
--- counts as infinite.
+-- counts as infinite.  A step that moves one corner takes O(n): the sum of the corners and
+-- their order are kept up to date.
 
 local core = require "mare.core".functions
 local descent = require "mare.optim.descent"
@@ -33,11 +34,11 @@ local function corners(run, x, options)
   return X
 end
 
--- s: corners X, their values f, order: corner indices from best to worst
+-- s: corners X, their values f, order: corner indices from best to worst, sum: of all corners,
+-- summed anew after as many moves as there are corners, as each rounds it.
 local function new_state(run, x, options)
   local n = x:numel()
-  local s = { run = run, n = n, X = corners(run, x, options), f = {}, order = {},
-    weights = core.empty({ n + 1 }, x.dtype) }
+  local s = { run = run, n = n, X = corners(run, x, options), f = {}, order = {}, moves = 0 }
   if run.lo then clip(s.X, run.lo, run.hi) end
   for i = 1, n + 1 do
     s.f[i] = i == 1 and run:check_start(run:value(s.X[1]), true) or value(run, s.X[i])
@@ -56,20 +57,40 @@ local function sort(s)
   end)
 end
 
--- The point centre + t (centre - worst), and f there.
-local function try(s, t)
-  local worst = s.order[s.n + 1]
-  s.weights:fill_((1 + t) / s.n)
-  s.weights[worst] = -t
-  local x = s.weights:matmul(s.X)
+-- Moves the last corner of the order, whose value is new, to its place.
+local function insert(s)
+  local f, order = s.f, s.order
+  local new = table.remove(order)
+  local low, high = 1, s.n + 1 -- its place is one of these
+  while low < high do
+    local middle = (low + high) // 2
+    local old = order[middle]
+    if f[old] < f[new] or f[old] == f[new] and old < new then low = middle + 1
+    else high = middle end
+  end
+  table.insert(order, low, new)
+end
+
+-- The mean of all corners but the worst.
+local function centre(s)
+  if s.moves == 0 then s.sum = s.X:sum(1) end
+  s.moves = (s.moves + 1) % (s.n + 1)
+  return (s.sum - s.X[s.order[s.n + 1]]) / s.n
+end
+
+-- The point c + t (c - worst), and f there.
+local function try(s, c, t)
+  local x = c:lerp(s.X[s.order[s.n + 1]], -t)
   if s.run.lo then clip(x, s.run.lo, s.run.hi) end
   return x, value(s.run, x)
 end
 
 local function replace(s, x, f)
   local worst = s.order[s.n + 1]
+  s.sum:add_(x - s.X[worst])
   s.X[worst] = x
   s.f[worst] = f
+  insert(s)
 end
 
 local function shrink(s)
@@ -80,23 +101,26 @@ local function shrink(s)
   for i = 1, s.n + 1 do
     if i ~= best then s.f[i] = value(s.run, s.X[i]) end
   end
+  s.moves = 0
+  sort(s)
 end
 
 local function step(s)
   local f, order = s.f, s.order
   local best, second, worst = f[order[1]], f[order[s.n]], f[order[s.n + 1]]
-  local xr, fr = try(s, 1)
+  local c = centre(s)
+  local xr, fr = try(s, c, 1)
   if fr < best then
-    local xe, fe = try(s, s.expand)
+    local xe, fe = try(s, c, s.expand)
     if fe < fr then return replace(s, xe, fe) end
     return replace(s, xr, fr)
   elseif fr < second then
     return replace(s, xr, fr)
   elseif fr < worst then
-    local xc, fc = try(s, s.contract)
+    local xc, fc = try(s, c, s.contract)
     if fc <= fr then return replace(s, xc, fc) end
   else
-    local xc, fc = try(s, -s.contract)
+    local xc, fc = try(s, c, -s.contract)
     if fc < worst then return replace(s, xc, fc) end
   end
   shrink(s)
@@ -120,7 +144,6 @@ function M.run(run, x, options)
   while not reason do
     local before = s.X[s.order[1]]:clone()
     step(s)
-    sort(s)
     run.steps = run.steps + 1
     local best = s.order[1]
     reason = run:note(s.X[best], s.f[best], nil, (s.X[best] - before):norm():item())
