@@ -459,7 +459,7 @@ describe("a file", function()
     local script = write(([[
       local mare = require "mare"
       mare.save(%q, { w = mare.ones(100000) })]]):format(path))
-    os.execute(("{ (ulimit -f 8; exec lua5.4 %s); } >/dev/null 2>&1"):format(script))
+    os.execute(("{ (ulimit -f 8; exec lua5.4 %s); true; } >/dev/null 2>&1"):format(script))
     demand(#beside(path) == 5, "no file was left: %s", table.concat(beside(path), " "))
     assert(mare.save(path .. "y", { w = mare.ones(3) }))
     paths[#paths + 1] = path .. "y"
@@ -477,7 +477,7 @@ describe("a file", function()
     local x = mare.zeros(24000000)
     for _ = 1, 20 do
       debug.sethook(function()
-        if debug.getinfo(2, "S").source ~= "=mare" then return end
+        if debug.getinfo(2, "S").source ~= "=mare" or #beside(path) == 0 then return end
         debug.sethook()
         assert(os.execute("lua5.4 " .. script))
         list = beside(path)

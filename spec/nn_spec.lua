@@ -391,8 +391,9 @@ describe("Linear", function()
     refuses("Linear(784 -> 256): input has 100 columns (shape 32x100)", model,
       mare.rand(32, 10, 10))
     refuses("bad argument #1 to 'Linear' (tensor expected, got number)", m, 3)
-    refuses("bad argument #2 to 'linear' (element types f64 and f32 do not mix; "
-      .. "convert one with :to)", m, mare.rand({ 2, 784 }, "f64"))
+    refuses("Linear(784 -> 256): input is f64, weights are f32; convert it with :to", m,
+      mare.rand({ 2, 784 }, "f64"))
+    refuses("Linear(784 -> 256): input is a scalar", m, mare.tensor(1))
     refuses("bad argument #1 to 'Linear' (whole number of at least 1 expected, got 0)",
       nn.Linear, 0, 3)
     refuses("bad argument #2 to 'Linear' (whole number of at least 1 expected, got string)",

@@ -83,6 +83,7 @@ describe("progress", function()
   end)
 
   it("writes durations and counts for people", function()
+    assert.equal("?", progress.duration(1e300))
     assert.equal("12ms", progress.duration(0.0123))
     assert.equal("8.3s", progress.duration(8.31))
     assert.equal("1m00s", progress.duration(59.96))

@@ -124,6 +124,17 @@ function M.list(position, name, list, dtype, option)
   M.argument(position, name, "%s%s", option and option .. ": " or "", why)
 end
 
+--- Returns f(...); what a function inside f refuses is refused as this argument of 'name'.
+function M.within(position, name, f, ...)
+  local results = table.pack(pcall(f, ...))
+  if results[1] then return table.unpack(results, 2, results.n) end
+  local message = tostring(results[2])
+  local inner, why = message:match "bad argument #%d+ to '([%w_]+)' %((.*)%)$"
+  if not inner then inner, why = message:match "calling '([%w_]+)' on bad self %((.*)%)$" end
+  if inner == nil or inner == name then error(results[2], 0) end
+  M.argument(position, name, "%s", why)
+end
+
 --- A dimension of n, 1-based or from the end, as 1..n.
 function M.dimension(position, name, dim, n)
   local d = math.tointeger(dim)

@@ -329,6 +329,7 @@ function M.gradcheck(fn, x, options)
     return t:detach():clone()
   end, x)
   if x == nil then check.argument(2, "gradcheck", "f64 tensors expected, got no value") end
+  tree.variables(x, "gradcheck")
   local y = fn(copy)
   if not is_tensor(y) then check_scalar(y, "gradcheck") end
   local weight = f.rand(y.shape, "f64"):add_(0.5)

@@ -441,6 +441,11 @@ local function matrix_norm(x, ord, dims, keepdim)
   return y:unsqueeze(math.min(d1, d2)):unsqueeze(math.max(d1, d2))
 end
 
+local function unknown_norm(name, ord)
+  check.argument(2, name, "unknown norm of matrices: %s; known: fro, nuc, 1, -1, 2, -2,"
+    .. " math.huge, -math.huge", check.text(ord))
+end
+
 -- what is measured: a vector's or a matrix's norm, and along which dimensions
 local function kind_of_norm(x, ord, dims)
   local n = #x.shape
@@ -468,10 +473,7 @@ function M.norm(x, ord, dims, keepdim)
   check.tensor(1, "norm", x)
   local kind, along = kind_of_norm(x, ord, dims)
   if kind == "matrix" then
-    if matrix_norms[ord] == nil then
-      check.argument(2, "norm", "unknown norm of matrices: %s; known: fro, nuc, 1, -1, 2, -2,"
-        .. " math.huge, -math.huge", check.text(ord))
-    end
+    if matrix_norms[ord] == nil then unknown_norm("norm", ord) end
     return matrix_norm(x, ord, along, keepdim)
   end
   if ord ~= nil and type(ord) ~= "number" then
@@ -485,11 +487,13 @@ end
 -- its inverse; infinity for a singular matrix where p is 2.  For 2 a may be of any shape.
 function M.cond(a, p)
   check.tensor(1, "cond", a)
+  if p ~= nil and matrix_norms[p] == nil then unknown_norm("cond", p) end
   if p == nil or p == 2 then
-    local s = M.svdvals(a)
+    local s = check.within(1, "cond", M.svdvals, a)
     return s:max({-1}) / s:min({-1})
   end
-  return M.norm(a, p, {-2, -1}) * M.norm(M.inv(a), p, {-2, -1})
+  local inverse = check.within(1, "cond", M.inv, a)
+  return M.norm(a, p, {-2, -1}) * M.norm(inverse, p, {-2, -1})
 end
 
 --- linalg.matrix_rank(a [, rcond]): how many singular values exceed rcond (see pinv)

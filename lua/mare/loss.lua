@@ -218,6 +218,15 @@ function M.bce(prediction, target, opts)
   return bce(prediction, target, opts)
 end
 
+local msle = M.msle
+
+--- The mean of (log(1 + x) - log(1 + t))^2, for x and t above -1.
+-- `loss.msle(mare.tensor { 1, 3 }, mare.tensor { 0, 1 })`
+function M.msle(prediction, target, opts)
+  check.real(1, "msle", prediction)
+  return msle(prediction, target, opts)
+end
+
 declare "half_mse"
 --- Half the mean squared error: its derivative is the error itself, divided by n.
 -- Formula: sum (x - t)^2 / (2 n)
@@ -328,6 +337,12 @@ local function as_rows(name, x, target)
       check.kind(target))
   end
   if n == 1 then
+    if target.dtype == "i64" and target:numel() ~= 1 then
+      check.argument(2, name, "one label for the scores of one row expected, got shape %s",
+        check.shape(target))
+    elseif target.dtype ~= "i64" then
+      same_shape(2, name, x, target)
+    end
     return x:reshape(1, -1), target:reshape(target.dtype == "i64" and { 1 } or { 1, shape[1] })
   end
   local classes, order = shape[2], { 1 }
@@ -444,6 +459,7 @@ declare "multilabel_margin"
 -- `loss.multilabel_margin(scores, mask)`
 function M.multilabel_margin(prediction, target, opts)
   matrix(1, "multilabel_margin", prediction)
+  check.real(1, "multilabel_margin", prediction)
   if not core.same_shape(prediction, target) then
     differ(2, "multilabel_margin", prediction, target)
   end
@@ -518,15 +534,18 @@ end
 
 -- The sum of f over a tensor, the tensors of a list, or the parameters of a module.
 local function total(name, params, f)
-  if is_tensor(params) then return f(check.tensor(1, name, params)) end
+  if is_tensor(params) then return f(check.real(1, name, params)) end
   if type(params) ~= "table" then
     check.argument(1, name, "tensor, list of tensors or module expected, got %s", type(params))
+  end
+  if rawget(params, "__index") == params then
+    check.argument(1, name, "tensor, list of tensors or module expected, got a class")
   end
   local list = params.parameters and params:parameters() or params
   if #list == 0 then check.argument(1, name, "no tensors") end
   local sum
   for _, p in ipairs(list) do
-    local part = f(check.tensor(1, name, p))
+    local part = f(check.real(1, name, p))
     sum = sum and sum + part or part
   end
   return sum

@@ -289,6 +289,12 @@ local function rows_match(name, p, t)
   end
 end
 
+local function check_range(name, t, classes)
+  if t:min():item() >= 1 and t:max():item() <= classes then return end
+  check.argument(2, name, "label %d; scores are of %d classes",
+    t:masked_select(t:lt(1):logical_or(t:gt(classes)))[1]:item(), classes)
+end
+
 --- The mean of -log p(true class): probabilities are (n, classes), or (n) for the
 -- second of two classes, with labels as for roc_auc.  Probabilities below 1e-15 count as that.
 -- `metrics.log_loss(model(x):softmax(2), labels)`
@@ -304,6 +310,7 @@ function M.log_loss(probability, target)
   end
   local t = labels(2, "log_loss", target)
   rows_match("log_loss", p, t)
+  check_range("log_loss", t, p:size(2))
   return -p:gather(2, t:unsqueeze(2)):clamp(1e-15, 1):log():mean():item()
 end
 
@@ -347,10 +354,7 @@ function M.roc_auc(scores, target)
   end
   local t = labels(2, "roc_auc", target)
   rows_match("roc_auc", s, t)
-  if t:min():item() < 1 or t:max():item() > s:size(2) then
-    check.argument(2, "roc_auc", "label %d; scores are of %d classes",
-      t:masked_select(t:lt(1):logical_or(t:gt(s:size(2))))[1]:item(), s:size(2))
-  end
+  check_range("roc_auc", t, s:size(2))
   local sum, classes = 0, 0
   for c = 1, s:size(2) do
     local value = area(s:select(2, c), t:eq(c))

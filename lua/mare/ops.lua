@@ -257,6 +257,11 @@ end
 function ops.dot(a, b)
   check_vectors("dot", a, b)
   if #a ~= #b then check.argument(2, "dot", "sizes %d and %d differ", #a, #b) end
+  check.real(1, "dot", a)
+  if a.dtype ~= b.dtype then
+    check.argument(2, "dot", "element types %s and %s do not mix; convert one with :to", a.dtype,
+      b.dtype)
+  end
   return ops.matmul(a, b)
 end
 

@@ -28,7 +28,7 @@ end
 --- A time in seconds as text: "12ms", "8.3s", "2m05s", "1h02m".
 function M.duration(s)
   s = check.number(1, "duration", s ~= s and math.huge or s)
-  if s ~= s or s == math.huge then return "?" end
+  if s ~= s or s >= 2 ^ 53 then return "?" end
   if s < 0.9995 then return ("%.0fms"):format(1000 * s) end
   if s < 59.95 then return ("%.1fs"):format(s) end
   s = math.floor(s + 0.5)

@@ -21,7 +21,7 @@ end
 
 -- A number stands for a constant schedule.
 local function as_schedule(position, name, f)
-  if type(f) == "number" then return M.constant(f) end
+  if type(f) == "number" then return M.constant(check.number(position, name, f)) end
   if not is_schedule(f) then
     check.argument(position, name, "schedule or number expected, got %s", type(f))
   end

@@ -28,32 +28,32 @@ end
 -- -- making ---------------------------------------------------------------------------
 
 -- i: the place of t in a list
-local function check_rows(position, t, i)
+local function check_rows(position, name, t, i)
   if not core.is_tensor(t) then
     local meta = type(t) == "table" and getmetatable(t)
-    check.argument(position, "dataset", "tensor or list of tensors expected, got %s%s",
+    check.argument(position, name, "tensor or list of tensors expected, got %s%s",
       meta and meta.__name == "mare.Frame" and "a frame; see f:dataset(inputs, target)" or
       type(t) == "table" and next(t) == nil and "an empty table" or type(t),
       i and " at " .. i or "")
   elseif t:isclosed() then
-    check.argument(position, "dataset", "the tensor is closed")
+    check.argument(position, name, "the tensor is closed")
   elseif t:dim() < 1 then
-    check.argument(position, "dataset", "tensor with rows expected, got a scalar")
+    check.argument(position, name, "tensor with rows expected, got a scalar")
   end
   return t:iscontiguous() and t:detach() or t:contiguous():detach()
 end
 
 -- A tensor, or a list of tensors with one number of rows; and that number.
-local function check_source(position, v)
+local function check_source(position, name, v)
   if core.is_tensor(v) or type(v) ~= "table" or M.is_dataset(v) or v[1] == nil then
-    v = check_rows(position, v)
+    v = check_rows(position, name, v)
     return v, v:size(1)
   end
   local list = {}
   for i, t in ipairs(v) do
-    list[i] = check_rows(position, t, i)
+    list[i] = check_rows(position, name, t, i)
     if list[i]:size(1) ~= list[1]:size(1) then
-      check.argument(position, "dataset", "tensor %d has %d rows, the first %d", i,
+      check.argument(position, name, "tensor %d has %d rows, the first %d", i,
         list[i]:size(1), list[1]:size(1))
     end
   end
@@ -62,8 +62,8 @@ end
 
 local function new(x, y, opts)
   local n, count
-  x, n = check_source(1, x)
-  if y ~= nil then y, count = check_source(2, y) end
+  x, n = check_source(1, "dataset", x)
+  if y ~= nil then y, count = check_source(2, "dataset", y) end
   if y and count ~= n then
     check.argument(2, "dataset", "%d rows of targets for %d rows of inputs", count, n)
   end
@@ -147,11 +147,9 @@ end
 --- A data set with other inputs for the same rows, x (n, ...), and the same targets.
 -- `ds:with_inputs(scale:transform(ds.x))`
 function Dataset:with_inputs(x)
-  if x == nil or check.kind(x) == "closed tensor" then
-    check.argument(1, "with_inputs", "tensor or list of tensors expected, got %s", check.kind(x))
-  end
-  if core.is_tensor(x) and x:dim() > 0 and x:size(1) ~= #self then
-    check.argument(1, "with_inputs", "%d rows of inputs for %d rows", x:size(1), #self)
+  local _, n = check_source(1, "with_inputs", x)
+  if n ~= #self then
+    check.argument(1, "with_inputs", "%d rows of inputs for %d rows", n, #self)
   end
   local out = M.new(x, self.y, { classes = self.classes, features = self.features })
   out.weights, out.augmentation = self.weights, self.augmentation

@@ -261,7 +261,7 @@ local function lag_list(lags, n)
     end
     for i = 1, lags do list[i] = i end
     return list
-  elseif type(lags) ~= "table" or #lags == 0 then
+  elseif type(lags) ~= "table" or rawlen(lags) == 0 then
     check.argument(2, "lags", "a number of lags or a list of them expected, got %s",
       type(lags) == "table" and "an empty list" or check.kind(lags))
   end

@@ -132,13 +132,13 @@ end
 -- A list of names from names or lists of them, all of which are there.
 local function names_of(self, position, fname, list)
   if type(list) ~= "table" then list = { list } end
+  if rawlen(list) == 0 then check.argument(position, fname, "no column is named") end
   local seen = {}
   for _, name in ipairs(list) do
     need(self, position, fname, name)
     if seen[name] then check.argument(position, fname, "'%s' stands there twice", name) end
     seen[name] = true
   end
-  if #list == 0 then check.argument(position, fname, "no column is named") end
   return list, seen
 end
 

@@ -64,8 +64,8 @@ local function whole_numbers(position, name, list, what)
         type(v) == "number" and check.text(v) or check.kind(v))
     end
   end
-  if #list == 0 then check.argument(position, name, "there are no %s", what) end
-  return core.tensor(list, "i64")
+  if rawlen(list) == 0 then check.argument(position, name, "there are no %s", what) end
+  return check.list(position, name, list, "i64")
 end
 
 -- The labels as i64 and the classes, ascending.

@@ -102,8 +102,8 @@ end
 M.PReLU = Module:extend("PReLU", {
   init = function(self, count, start, dtype)
     self.channels = check.count(1, "PReLU", count or 1)
-    self.weight = mare.full({ self.channels }, check.number(2, "PReLU", start, 0.25),
-      dtype or "f32"):requires_grad()
+    self.weight = check.within(3, "PReLU", mare.full, { self.channels },
+      check.number(2, "PReLU", start, 0.25), dtype or "f32"):requires_grad()
   end,
   forward = function(self, x)
     tensor_input(self, x)

@@ -13,6 +13,14 @@ local function refuse(layer, message, ...)
   check.fail("%s: %s", layer:describe(), message:format(...))
 end
 
+local function check_heads(layer, name, width, heads)
+  layer.width = check.count(1, name, width)
+  if width % check.count(2, name, heads) ~= 0 then
+    check.argument(2, name, "width %d is no multiple of %d heads", width, heads)
+  end
+  return heads
+end
+
 local function check_sequence(layer, x, width, what)
   if not is_tensor(x) or x:dim() ~= 3 or x:size(3) ~= width then
     refuse(layer, "%s (n, time, %d) expected, got shape %s", what, width,
@@ -79,10 +87,7 @@ end
 M.MultiheadAttention = Module:extend("MultiheadAttention", {
   init = function(self, width, heads, opts)
     local name = "MultiheadAttention"
-    self.width, self.heads = check.count(1, name, width), check.count(2, name, heads)
-    if width % heads ~= 0 then
-      check.argument(2, name, "width %d is no multiple of %d heads", width, heads)
-    end
+    self.heads = check_heads(self, name, width, heads)
     check.options(3, name, opts, { dropout = true, bias = true, dtype = true })
     opts = opts or {}
     self.dropout = check.number(3, name, opts.dropout, 0, 0, 1, "dropout")
@@ -132,7 +137,7 @@ local encoder_options = { hidden = true, dropout = true, activation = true, norm
 M.TransformerEncoderLayer = Module:extend("TransformerEncoderLayer", {
   init = function(self, width, heads, opts)
     local name = "TransformerEncoderLayer"
-    self.width = check.count(1, name, width)
+    check_heads(self, name, width, heads)
     check.options(3, name, opts, encoder_options)
     opts = opts or {}
     local p = check.number(3, name, opts.dropout, 0.1, 0, 1, "dropout")
@@ -173,10 +178,12 @@ M.SinusoidalPositions = Module:extend("SinusoidalPositions", {
     self.width = check.count(1, "SinusoidalPositions", width)
     self.longest = check.count(2, "SinusoidalPositions", longest or 5000)
     local time = mare.arange(0, self.longest - 1, "f64"):unsqueeze(2)
-    local rate = (mare.arange(0, width - 1, 2, "f64") * (-math.log(10000) / width)):exp()
+    local places = check.within(1, "SinusoidalPositions", mare.arange, 0, width - 1, 2, "f64")
+    local rate = (places * (-math.log(10000) / width)):exp()
     local angles = time * rate
     local both = mare.stack({ angles:sin(), angles:cos() }, 3):reshape(self.longest, -1)
-    self._table = both:narrow(2, 1, width):to(dtype or "f32")
+    both = both:narrow(2, 1, width)
+    self._table = check.within(3, "SinusoidalPositions", both.to, both, dtype or "f32")
   end,
   forward = function(self, x)
     check_sequence(self, x, self.width, "input")
@@ -193,7 +200,8 @@ M.LearnedPositions = Module:extend("LearnedPositions", {
   init = function(self, width, longest, dtype)
     self.width = check.count(1, "LearnedPositions", width)
     self.longest = check.count(2, "LearnedPositions", longest)
-    self.weight = mare.randn({ longest, width }, dtype or "f32"):mul_(0.02):requires_grad()
+    self.weight = check.within(3, "LearnedPositions", mare.randn, { longest, width },
+      dtype or "f32"):mul_(0.02):requires_grad()
   end,
   forward = function(self, x)
     check_sequence(self, x, self.width, "input")

@@ -25,7 +25,7 @@ local function initialiser(name, fill)
       check.argument(1, name, "f32 or f64 tensor expected, got %s", t.dtype)
     end
     local args, n = { ... }, select("#", ...)
-    mare.no_grad(function() fill(t, table.unpack(args, 1, n)) end)
+    check.within(1, name, mare.no_grad, function() fill(t, table.unpack(args, 1, n)) end)
     return t
   end
   M[name] = function(first, ...)

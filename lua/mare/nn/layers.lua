@@ -141,13 +141,15 @@ M.Reshape = Module:extend("Reshape", {
 
 local linear_options = { bias = true, init = true, dtype = true }
 
--- size under the name that its errors are to show
-local Linear = size
-
 -- x did not fit: says why, or what is wrong with the weights.
 local function misfit(self, x)
-  if Linear(x, -1) ~= self.inputs then
+  check.tensor(1, "Linear", x)
+  if x:dim() == 0 then
+    refuse(self, "input is a scalar")
+  elseif size(x, -1) ~= self.inputs then
     refuse(self, "input has %d columns (shape %s)", size(x, -1), check.shape(x))
+  elseif x.dtype ~= self.weight.dtype then
+    refuse(self, "input is %s, weights are %s; convert it with :to", x.dtype, self.weight.dtype)
   end
   return linear(x, self.weight, self.bias or nil)
 end

@@ -108,8 +108,9 @@ M.BatchNorm2d = batch_norm("BatchNorm2d", { [4] = true }, "(n, %d, height, width
 local function trailing(name, shape)
   if type(shape) ~= "table" then shape = { check.count(1, name, shape) } end
   if #shape == 0 then check.argument(1, name, "the list of dimensions is empty") end
-  for i, n in ipairs(shape) do check.count(1, name, n or i) end
-  return shape
+  local sizes = {}
+  for i = 1, #shape do sizes[i] = check.count(1, name, shape[i]) end
+  return sizes
 end
 
 -- The last dimensions of x, which are those of shape; the mean over them is asked for.

@@ -45,6 +45,9 @@ end
 
 -- The parameters of one cell as fields of `at`.
 local function parameters(at, inputs, hidden, gates, opts)
+  if hidden > math.maxinteger // gates then
+    check.fail("a tensor of %d x %d rows does not fit into memory", gates, hidden)
+  end
   local dtype, bound = opts.dtype or "f32", 1 / math.sqrt(hidden)
   local fill = init.uniform(bound)
   local function new(shape)

@@ -336,7 +336,7 @@ local function grid_of(name, f, opts)
     rows[r] = {}
     for c, x in ipairs(xs) do
       local v = f(x, y)
-      if mare.is_tensor(v) then v = v:item() end
+      if mare.is_tensor(v) and v:numel() == 1 then v = v:item() end
       if type(v) ~= "number" then
         check.argument(1, name, "the function returned a %s, not a number", check.kind(v))
       end
@@ -498,7 +498,7 @@ function M.function_steps(f, steps, opts)
   if opts.x then lo, hi = interval(3, "function_steps", opts, "x") end
   local function value(x)
     local v = f(x)
-    if mare.is_tensor(v) then v = v:item() end
+    if mare.is_tensor(v) and v:numel() == 1 then v = v:item() end
     if type(v) ~= "number" then
       check.argument(1, "function_steps", "the function returned a %s, not a number", check.kind(v))
     end
@@ -529,6 +529,9 @@ function M.activation(name, opts)
   if opts.x then lo, hi = interval(2, "activation", opts, "x") end
   local x = mare.linspace(lo, hi, 400, "f64"):requires_grad()
   local y = op(x)
+  if not mare.is_tensor(y) or check.shape(y) ~= check.shape(x) then
+    check.argument(1, "activation", "'%s' does not work element by element", name)
+  end
   y:sum():backward()
   local more = { title = opts.title or name, labels = { name, "derivative" } }
   for k, v in pairs(opts) do

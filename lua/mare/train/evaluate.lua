@@ -111,7 +111,11 @@ local function outputs(name, model, data, size)
   if mare.data.is_dataset(data) then data = data:plain() end
   for x, y in M.batches(name, data, { size = size }) do
     local piece <close> = mare.scope()
-    predictions[#predictions + 1] = piece:keep(model(x))
+    local prediction = model(x)
+    if mare.is_tensor(prediction) and prediction:dim() == 0 then
+      check.argument(1, name, "the model returned a scalar, not a row for each input")
+    end
+    predictions[#predictions + 1] = piece:keep(prediction)
     targets[#predictions], rows[#predictions] = y, M.rows_of(x)
   end
   if #predictions == 0 then check.argument(2, name, "the data have no rows") end
@@ -144,7 +148,7 @@ function M.predict(model, data, batch)
   check_model("predict", model)
   batch = check.count(3, "predict", batch or 1000)
   if mare.is_tensor(data) or type(data) == "table" and mare.is_tensor(data[1]) then
-    data = mare.data.dataset(data)
+    data = check.within(2, "predict", mare.data.dataset, data)
   end
   return quietly(model, function()
     return together((outputs("predict", model, data, batch)))
