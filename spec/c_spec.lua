@@ -6,7 +6,7 @@ local mare = require "mare"
 local json = require "mare.json"
 local support = require "spec.support"
 
-local nn, demand = mare.nn, support.demand
+local nn, demand, bytes_of = mare.nn, support.demand, support.read
 local module = assert(package.searchpath("mare.core", package.cpath))
 local programs = module:gsub("mare/core%.so$", "c/")
 local folder = os.tmpname()
@@ -16,18 +16,7 @@ os.execute("mkdir -p " .. folder)
 teardown(function() os.execute("rm -r " .. folder) end)
 
 local function write(name, bytes)
-  local path = folder .. "/" .. name
-  local f = assert(io.open(path, "wb"))
-  f:write(bytes)
-  f:close()
-  return path
-end
-
-local function bytes_of(path)
-  local f = assert(io.open(path, "rb"))
-  local bytes = f:read "a"
-  f:close()
-  return bytes
+  return support.write(folder .. "/" .. name, bytes)
 end
 
 --- The answers of spec/c/run.c to a list of commands.

@@ -13,10 +13,7 @@ local function write(bytes, ending)
   os.remove(path)
   path = path .. (ending or ".csv")
   paths[#paths + 1] = path
-  local f = assert(io.open(path, "wb"))
-  f:write(bytes)
-  f:close()
-  return path
+  return support.write(path, bytes)
 end
 
 after_each(function()

@@ -3,17 +3,10 @@
 
 local support = require "spec.support"
 
-local demand, run, build = support.demand, support.run, support.build
+local demand, run, build, read = support.demand, support.run, support.build, support.read
 local cc = os.getenv "CC" or "cc"
 local folder = os.tmpname()
 os.remove(folder)
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read "a"
-  file:close()
-  return text
-end
 
 -- The line of the header comment that calls the compiler, with this build and this machine.
 local function line_of(source)
@@ -29,11 +22,7 @@ local function host(script)
 end
 
 local function with_script(text)
-  local path = folder .. "/script.lua"
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
-  return host(path)
+  return host(support.write(folder .. "/script.lua", text))
 end
 
 describe("examples/embed", function()

@@ -50,6 +50,17 @@ function M.near_all(tolerance, got, expected)
   demand(off < tolerance, "off by %g", off)
 end
 
+--- bytes() is the same string with one thread and with four, on any number of cores.
+function M.same_bits(bytes)
+  local threads = mare.threads()
+  mare.threads(4)
+  local many = bytes()
+  mare.threads(1)
+  local one = bytes()
+  mare.threads(threads)
+  demand(one == many, "four threads give other bits than one")
+end
+
 --- A fitted model has the weight, bias, predictions and score of a fixture.
 function M.agrees(tolerance, m, x, y, want)
   M.near_all(tolerance, m.weight, want.weight)

@@ -272,12 +272,7 @@ describe("GaussianClassifier", function()
       local m = G { reg = 0.1 }:fit(x, y)
       return m.covariances:tobytes() .. m:predict_proba(x):tobytes()
     end
-    local threads = mare.threads()
-    local many = bytes()
-    mare.threads(1)
-    local one = bytes()
-    mare.threads(threads)
-    assert.is_true(one == many)
+    estimators.same_bits(bytes)
   end)
 end)
 

@@ -3,7 +3,7 @@
 
 local mare = require "mare"
 local support = require "spec.support"
-local demand = support.demand
+local demand, read = support.demand, support.read
 
 local here = "io_spec.lua:"
 
@@ -23,18 +23,7 @@ after_each(function()
 end)
 
 local function write(bytes, ending)
-  local path = fresh(ending)
-  local f = assert(io.open(path, "wb"))
-  f:write(bytes)
-  f:close()
-  return path
-end
-
-local function read(path)
-  local f = assert(io.open(path, "rb"))
-  local bytes = f:read "a"
-  f:close()
-  return bytes
+  return support.write(fresh(ending), bytes)
 end
 
 local function exists(path)

@@ -153,12 +153,7 @@ describe("KMeans", function()
     mare.seed(6)
     local x = mare.randn(5000, 70)
     local function bytes() return K { k = 7, seed = 1, restarts = 2 }:fit(x).centers:tobytes() end
-    local threads = mare.threads()
-    local many = bytes()
-    mare.threads(1)
-    local one = bytes()
-    mare.threads(threads)
-    assert.is_true(one == many)
+    estimators.same_bits(bytes)
   end)
 
   it("lives longer than the scope it was made in", function()

@@ -172,12 +172,7 @@ describe("GaussianMixture", function()
     mare.seed(6)
     local x = mare.randn(5000, 70)
     local function bytes() return G { k = 2, seed = 1, steps = 3 }:fit(x).covariances:tobytes() end
-    local threads = mare.threads()
-    local many = bytes()
-    mare.threads(1)
-    local one = bytes()
-    mare.threads(threads)
-    assert.is_true(one == many)
+    estimators.same_bits(bytes)
   end)
 end)
 

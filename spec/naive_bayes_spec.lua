@@ -223,12 +223,7 @@ describe("NaiveBayes", function()
       local m = NB():fit(big, labels)
       return m.means:tobytes() .. m.variances:tobytes() .. m:predict_proba(big):tobytes()
     end
-    local threads = mare.threads()
-    local many = bytes()
-    mare.threads(1)
-    local one = bytes()
-    mare.threads(threads)
-    assert.is_true(one == many)
+    estimators.same_bits(bytes)
   end)
 end)
 

@@ -143,12 +143,7 @@ describe("PCA", function()
     mare.seed(6)
     local x = mare.randn(20000, 300)
     local function bytes() return P { components = 5, seed = 1 }:fit(x).components:tobytes() end
-    local threads = mare.threads()
-    local many = bytes()
-    mare.threads(1)
-    local one = bytes()
-    mare.threads(threads)
-    assert.is_true(one == many)
+    estimators.same_bits(bytes)
   end)
 end)
 

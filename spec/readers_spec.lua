@@ -16,10 +16,7 @@ end)
 after_each(function() os.execute("rm -r " .. dir) end)
 
 local function write(name, bytes)
-  local f = assert(io.open(dir .. "/" .. name, "wb"))
-  f:write(bytes)
-  f:close()
-  return dir .. "/" .. name
+  return support.write(dir .. "/" .. name, bytes)
 end
 
 local function same_tensor(a, b)
@@ -42,9 +39,9 @@ end
 
 local function python(text, ...)
   local script = write("script.py", text)
-  local run = io.popen(("cd %s && %s %s %s 2>&1"):format(dir, PYTHON, script, table.concat({ ... }, " ")))
-  local said = run:read "a"
-  assert.truthy(run:close(), said)
+  local said, ok = support.run(("cd %s && %s %s %s"):format(dir, PYTHON, script,
+    table.concat({ ... }, " ")))
+  assert.truthy(ok, said)
   return said
 end
 

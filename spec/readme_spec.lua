@@ -3,10 +3,7 @@
 
 local support = require "spec.support"
 
-local function read(path)
-  local file <close> = assert(io.open(path))
-  return file:read "a"
-end
+local read = support.read
 
 local readme = read "README.md"
 

@@ -6,34 +6,11 @@ local mare = require "mare"
 local support = require "spec.support"
 
 local flat, same, demand = support.flat, support.same, support.demand
+local count, positions, offset = support.count, support.positions, support.offset
 local unpack = table.unpack
 
 local random = support.sequence(23)
 local function int(lo, hi) return lo + math.floor(random() * (hi - lo + 1)) end
-
-local function count(shape)
-  local n = 1
-  for _, s in ipairs(shape) do n = n * s end
-  return n
-end
-
-local function positions(shape, f)
-  local p = {}
-  local function loop(d)
-    if d > #shape then return f(p) end
-    for i = 1, shape[d] do
-      p[d] = i
-      loop(d + 1)
-    end
-  end
-  loop(1)
-end
-
-local function offset(shape, p)
-  local k = 0
-  for d = 1, #shape do k = k * shape[d] + p[d] - 1 end
-  return k + 1
-end
 
 local function random_shape(least)
   local shape = {}

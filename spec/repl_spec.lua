@@ -6,14 +6,10 @@ local show = require "mare.repl.show"
 local mare = require "mare"
 local terminal = require "spec.terminal"
 
+local run = require "spec.support".run
+
 local lua = os.getenv "LUA" or "lua5.4"
 local has_readline = pcall(function() return require "readline".handler_install end)
-
-local function run(command)
-  local pipe = assert(io.popen(command .. " 2>&1"))
-  local text = pipe:read "a"
-  return text, pipe:close()
-end
 
 -- -- locals --------------------------------------------------------------------------------------
 
@@ -160,7 +156,7 @@ describe("mare", function()
     assert.equal(("Maré %s (Lua 5.4)\n"):format(mare.version), (run "rocks/mare --version"))
     assert.truthy(run "rocks/mare --help":find "^usage: mare ")
     local text, ok = run "rocks/mare --nonsense"
-    assert.is_nil(ok)
+    assert.is_false(ok)
     assert.truthy(text:find "unknown option '%-%-nonsense'")
   end)
 
@@ -172,7 +168,7 @@ describe("mare", function()
     file:close()
     assert.equal("true\ta\ta\n", (run("rocks/mare " .. path .. " a")))
     local text, ok = run("rocks/mare " .. path .. " a b")
-    assert.is_nil(ok)
+    assert.is_false(ok)
     assert.truthy(text:find("mare:   local function f() error 'on purpose' end\n", 1, true), text)
     assert.truthy(text:find(":2: on purpose", 1, true), text)
     assert.truthy(text:find("called from .-:3: if arg%[2%] then f%(%) end"), text)

@@ -3,12 +3,9 @@
 local mare = require "mare"
 local support = require "spec.support"
 
-local release = ("rocks/mare-%s-1.rockspec"):format(mare.version)
+local read = support.read
 
-local function read(path)
-  local file <close> = assert(io.open(path))
-  return file:read "a"
-end
+local release = ("rocks/mare-%s-1.rockspec"):format(mare.version)
 
 -- The fields of a rockspec; it sees no global, as in luarocks.
 local function load_rockspec(path)

@@ -15,11 +15,7 @@ end)
 teardown(function() os.execute("rm -r " .. folder) end)
 
 local function write(name, text)
-  local path = ("%s/%s_spec.lua"):format(folder, name)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
-  return path
+  return support.write(("%s/%s_spec.lua"):format(folder, name), text)
 end
 
 local function exists(path)
@@ -39,9 +35,7 @@ local function run(texts)
   local files = {}
   for name, text in pairs(texts) do files[#files + 1] = write(name, text) end
   table.sort(files)
-  local pipe = io.popen(command(files))
-  local said = pipe:read "a"
-  return said, pipe:close() == true
+  return support.run(command(files))
 end
 
 local good = "it('is right', function() end)\nit('is right again', function() end)\n"

@@ -23,6 +23,33 @@ function M.tensor(list, dtype, shape)
   return shape and t:reshape(shape) or t
 end
 
+--- The number of elements of a shape.
+function M.count(shape)
+  local n = 1
+  for _, s in ipairs(shape) do n = n * s end
+  return n
+end
+
+--- Calls f(position) for the positions of a shape in row-major order.
+function M.positions(shape, f)
+  local p = {}
+  local function loop(d)
+    if d > #shape then return f(p) end
+    for i = 1, shape[d] do
+      p[d] = i
+      loop(d + 1)
+    end
+  end
+  loop(1)
+end
+
+--- The place of a position in the row-major list of a shape's elements, from 1.
+function M.offset(shape, p)
+  local k = 0
+  for d = 1, #shape do k = k * shape[d] + p[d] - 1 end
+  return k + 1
+end
+
 --- A function that gives the same sequence of numbers in lo..hi on every run.
 function M.sequence(seed)
   local state = seed * 2654435761 & 0xffffffff
@@ -83,6 +110,19 @@ function M.run(command)
   local pipe = io.popen("{ " .. command .. "; } 2>&1")
   local text = pipe:read "a"
   return text, pipe:close() == true
+end
+
+--- The bytes of a file.
+function M.read(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read "a"
+end
+
+--- Writes a file; returns its path.
+function M.write(path, bytes)
+  local file <close> = assert(io.open(path, "wb"))
+  assert(file:write(bytes))
+  return path
 end
 
 --- Where the build is that is tested.

@@ -6,6 +6,7 @@ local mare = require "mare"
 local support = require "spec.support"
 
 local flat, demand, same = support.flat, support.demand, support.same
+local count, positions, offset = support.count, support.positions, support.offset
 local unpack = table.unpack
 
 local random = support.sequence(11)
@@ -13,12 +14,6 @@ local function int(lo, hi) return lo + math.floor(random() * (hi - lo + 1)) end
 local function pick(t) return t[int(1, #t)] end
 
 -- -- the model: a view is a shape and, in row-major order, the places of a shared array ------
-
-local function count(shape)
-  local n = 1
-  for _, s in ipairs(shape) do n = n * s end
-  return n
-end
 
 local function model_of(shape)
   local m = {shape = shape, at = {}, memory = {}}
@@ -30,25 +25,6 @@ local function values(m)
   local v = {}
   for i, place in ipairs(m.at) do v[i] = m.memory[place] end
   return v
-end
-
--- calls f(position) for the positions of a shape in row-major order
-local function positions(shape, f)
-  local p = {}
-  local function loop(d)
-    if d > #shape then return f(p) end
-    for i = 1, shape[d] do
-      p[d] = i
-      loop(d + 1)
-    end
-  end
-  loop(1)
-end
-
-local function offset(shape, p)
-  local k = 0
-  for d = 1, #shape do k = k * shape[d] + p[d] - 1 end
-  return k + 1
 end
 
 -- the view of m with this shape whose element p is m's element at(p)

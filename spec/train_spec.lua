@@ -4,6 +4,7 @@ local mare = require "mare"
 local support = require "spec.support"
 
 local nn, train, demand = mare.nn, mare.train, support.demand
+local bytes = support.read
 
 local folder = os.tmpname()
 os.remove(folder)
@@ -541,13 +542,6 @@ local function shell(command)
   local pipe = io.popen("ASAN_OPTIONS=detect_leaks=0 sh -c '" .. command .. "' 2>&1")
   local text = pipe:read "a"
   pipe:close()
-  return text
-end
-
-local function bytes(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read "a"
-  file:close()
   return text
 end
 

@@ -69,7 +69,9 @@ local function frames(self, level)
   local list = {}
   while true do
     local info = debug.getinfo(level, "Slf")
-    if not info or info.func == core.interruptible then return list end
+    if not info or info.func == core.interruptible or info.func == M.main then
+      return list
+    end
     local users = self.sources[info.source]
       or info.source:find "^@" and info.source:sub(1, #own) ~= own
     if users and info.currentline > 0 then
@@ -358,9 +360,17 @@ local function run_code(self, code)
   return ok or fail_with(problem)
 end
 
+-- The script of a path, or standard input, whose text errors are to find.
+local function script(self, path)
+  if path ~= "-" then return loadfile(path) end
+  local text = io.read "a":gsub("^#[^\n]*", "")
+  self.sources["=stdin"] = text
+  return load(text, "=stdin")
+end
+
 local function run_script(self, args, at)
   local path = args[at]
-  local f, message = loadfile(path ~= "-" and path or nil)
+  local f, message = script(self, path)
   if not f then return fail_with(message) end
   _G.arg = shift(args, at)
   local ok, problem = xpcall(f, handler(self), table.unpack(args, at + 1))
