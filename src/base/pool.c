@@ -50,6 +50,7 @@ typedef struct Slot {
   atomic_int core;                /* where its caller is */
   atomic_int nrange;
   atomic_bool stop;               /* its caller has been told to */
+  atomic_bool later;              /* it has time */
   _Alignas(128) _Atomic int64_t done; /* pieces that ran */
   Range range[MAXRANGES];
 } Slot;
@@ -62,6 +63,7 @@ static atomic_bool ready;               /* they were started, as far as possible
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* alive, starting */
 static bool alive[MAXTHREADS];
 static bool hooked; /* the children of forks are cared for */
+static atomic_uint forks; /* that led to this process */
 static _Thread_local bool inside; /* this thread runs a piece, or is a worker */
 static _Thread_local Slot *job;   /* the one that it has pieces of */
 _Thread_local mare_Watch mare_watch;
@@ -157,13 +159,19 @@ static int64_t claim(Range *r, bool own) {
   return -1;
 }
 
+/* runs one piece of a range, if one can be claimed */
+static bool run_one(Slot *s, Range *r, bool own) {
+  int64_t i = claim(r, own);
+  if (i < 0) return false;
+  adopt(s->mode);
+  if (!mare_stopping()) s->run(s->ctx, s->base + i);
+  return true;
+}
+
 /* runs what can be claimed of one range; true if that was anything */
 static bool empty(Slot *s, Range *r, bool own) {
-  int64_t i, n = 0;
-  for (; (i = claim(r, own)) >= 0; n++) {
-    adopt(s->mode);
-    if (!mare_stopping()) s->run(s->ctx, s->base + i);
-  }
+  int64_t n = 0;
+  while (run_one(s, r, own)) n++;
   if (n > 0) atomic_fetch_add_explicit(&s->done, n, memory_order_release);
   return n > 0;
 }
@@ -176,6 +184,18 @@ static bool work(Slot *s, int thread) {
   for (int i = 0; i < n; i++)
     any |= empty(s, &s->range[(thread + i) % n], i == 0 && thread < n);
   job = NULL;
+  return any;
+}
+
+/* runs one piece of one job that has time */
+static bool work_a_little(Slot *s, int thread) {
+  int n = atomic_load_explicit(&s->nrange, memory_order_relaxed);
+  bool any = false;
+  job = s;
+  for (int i = 0; i < n && !any; i++)
+    any = run_one(s, &s->range[(thread + i) % n], i == 0 && thread < n);
+  job = NULL;
+  if (any) atomic_fetch_add_explicit(&s->done, 1, memory_order_release);
   return any;
 }
 
@@ -232,19 +252,22 @@ static int here(void) {
 
 /*
 ** Helps wherever it can; true if that was anywhere.  A worker that was given the
-** core of a caller only keeps it from its work: then *aside is true.
+** core of a caller only keeps it from its work: then *aside is true.  Jobs that have
+** time come last, a piece of one: then others may have come.
 */
 static bool help(int id, bool *aside) {
   int core = here();
   bool any = false;
   *aside = false;
-  for (int i = 0; i < NSLOT; i++) {
+  for (int i = 0; i < 2 * NSLOT && !(any && i >= NSLOT); i++) {
     Slot *s = &slots[(id + i) % NSLOT];
     if (!atomic_load_explicit(&s->taken, memory_order_acquire)) continue;
+    bool later = atomic_load_explicit(&s->later, memory_order_relaxed);
+    if (later != (i >= NSLOT)) continue;
     if (core >= 0 && core == atomic_load_explicit(&s->core, memory_order_relaxed))
-      *aside = true;
+      *aside = !later || *aside;
     else
-      any |= work(s, id + 1);
+      any |= later ? work_a_little(s, id + 1) : work(s, id + 1);
   }
   return any;
 }
@@ -338,6 +361,7 @@ static void after_fork(void) {
   }
   atomic_store(&nsleep, 0);
   atomic_store(&ready, false);
+  atomic_fetch_add(&forks, 1);
   if (job != NULL) mare_watch.stop = mare_watch.who;
 }
 
@@ -411,15 +435,21 @@ static void deal(Slot *s, int64_t n) {
   }
 }
 
-static void share(Slot *s, int64_t n, int64_t base, mare_Piece *run, void *ctx) {
+/* what a job is, for those who will find pieces of it */
+static void set(Slot *s, int64_t n, int64_t base, mare_Piece *run, void *ctx, bool later) {
   s->run = run;
   s->ctx = ctx;
   s->mode = mode();
   s->base = base;
   atomic_store_explicit(&s->core, here(), memory_order_relaxed);
   atomic_store_explicit(&s->stop, false, memory_order_relaxed);
+  atomic_store_explicit(&s->later, later, memory_order_relaxed);
   atomic_store_explicit(&s->done, 0, memory_order_relaxed);
   deal(s, n);
+}
+
+/* calls for help, takes part, and waits until n pieces are done */
+static void share(Slot *s, int64_t n) {
   call(n - 1);
   inside = true;
   work(s, 0);
@@ -438,9 +468,49 @@ void mare_parallel(int64_t n, mare_Piece *run, void *ctx) {
     for (int64_t i = 0; i < n && !(i > 0 && mare_stopping()); i++) run(ctx, i);
     return;
   }
-  for (int64_t base = 0; base < n && !mare_watch.stop; base += ROUND)
-    share(s, n - base < ROUND ? n - base : ROUND, base, run, ctx);
+  for (int64_t base = 0; base < n && !mare_watch.stop; base += ROUND) {
+    int64_t some = n - base < ROUND ? n - base : ROUND;
+    set(s, some, base, run, ctx, false);
+    share(s, some);
+  }
   atomic_store_explicit(&s->taken, false, memory_order_release);
+}
+
+bool mare_awake(void) {
+  return atomic_load_explicit(&ready, memory_order_relaxed) &&
+         atomic_load_explicit(&nsleep, memory_order_relaxed) < mare_threads() - 1;
+}
+
+/* -- jobs that have time ------------------------------------------------------ */
+
+bool mare_offer(mare_Later *l, int64_t n, mare_Piece *run, void *ctx) {
+  bool shared = n > 1 && n <= ROUND && !inside && mare_threads() > 1;
+  l->slot = shared && atomic_load_explicit(&ready, memory_order_acquire) ? take() : NULL;
+  l->forks = atomic_load(&forks);
+  l->n = n;
+  if (l->slot != NULL) set(l->slot, n, 0, run, ctx, true);
+  return l->slot != NULL;
+}
+
+/* the pieces that nobody has claimed are nobody's; how many */
+static int64_t withdraw(Slot *s) {
+  int64_t left = 0;
+  for (int r = 0; r < atomic_load_explicit(&s->nrange, memory_order_relaxed); r++) {
+    uint64_t w = atomic_exchange_explicit(&s->range[r].word, 0, memory_order_relaxed);
+    left += (int64_t)(w >> 32) - (int64_t)(uint32_t)w;
+  }
+  return left;
+}
+
+bool mare_finish(mare_Later *l, bool rest) {
+  Slot *s = l->slot;
+  l->slot = NULL;
+  if (s == NULL || l->forks != atomic_load(&forks)) return false;
+  atomic_store_explicit(&s->later, false, memory_order_relaxed);
+  if (!rest) await(s, l->n - withdraw(s));
+  else if (atomic_load_explicit(&s->done, memory_order_acquire) < l->n) share(s, l->n);
+  atomic_store_explicit(&s->taken, false, memory_order_release);
+  return rest;
 }
 
 /* -- how many threads --------------------------------------------------------- */

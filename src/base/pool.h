@@ -23,6 +23,24 @@ typedef void mare_Piece(void *ctx, int64_t piece);
 */
 void mare_parallel(int64_t n, mare_Piece *run, void *ctx);
 
+/*
+** A job that has time: between other jobs, threads that would wait for one run pieces of
+** it.  run and ctx stay valid until mare_finish, which runs what is left of it (with rest)
+** or sees to it that no more of it is run, and returns when nobody is at it any more.
+** False, of either: not all has been done; with no thread, or in the child of a fork.
+*/
+typedef struct mare_Later {
+  struct Slot *slot;
+  unsigned forks; /* before it was offered */
+  int64_t n;
+} mare_Later;
+
+bool mare_offer(mare_Later *l, int64_t n, mare_Piece *run, void *ctx);
+bool mare_finish(mare_Later *l, bool rest);
+
+/* are there threads that wait for work, so that a job of some microseconds pays, too? */
+bool mare_awake(void);
+
 #ifndef MARE_ASK_NS
 #define MARE_ASK_NS 20000000 /* long work asks so often whether to go on */
 #endif

@@ -43,6 +43,18 @@ void mare_parallel(int64_t n, mare_Piece *run, void *ctx) {
   for (int64_t i = 0; i < n && !mare_stopping(); i++) run(ctx, i);
 }
 
+bool mare_offer(mare_Later *l, int64_t n, mare_Piece *run, void *ctx) {
+  (void)l, (void)n, (void)run, (void)ctx;
+  return false;
+}
+
+bool mare_finish(mare_Later *l, bool rest) {
+  (void)l, (void)rest;
+  return false;
+}
+
+bool mare_awake(void) { return false; }
+
 void mare_thread_alone(void) {}
 
 bool mare_thread_start(pthread_t *t, const pthread_attr_t *attr, void *(*run)(void *),

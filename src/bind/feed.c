@@ -3,6 +3,7 @@
 ** batches made ahead of time.  The tensors that a batch will be are allocated, counted
 ** and given out here; the thread of io/feed.c only fills them.
 */
+#include "../io/batch.h"
 #include "../io/feed.h"
 
 #include <string.h>
@@ -11,9 +12,11 @@
 
 /*
 ** What is in memory is there as soon as it is asked for: a thread would take a core from
-** the step for little.  It pays for what is still on a disk.
+** the step for little.  It pays for what is still on a disk; for the rest those of the pool
+** find time, where a batch is worth more than one of them.
 */
 #define AHEAD 2
+#define SHARED (2 * MARE_BATCH_PIECE)
 
 typedef struct Feed { /* a userdata; x, y and indices stand behind it */
   mare_Feed f;
@@ -81,7 +84,7 @@ static Feed *push_feed(lua_State *L, int n, int depth, int64_t size) {
   mare_Tensor *y = (mare_Tensor *)(f->f.job + depth);
   int64_t *index = (int64_t *)(y + n * depth);
   for (int k = 0; k < depth; k++)
-    f->f.job[k] = (mare_Job){f->x, y + k * n, n, index + k * size, false};
+    f->f.job[k] = (mare_Job){.x = f->x, .y = y + k * n, .n = n, .index = index + k * size};
   f->stamp = (uint64_t *)(index + depth * size);
   luaL_newmetatable(L, "mare.Feed"); /* it may be there, half made */
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -120,12 +123,18 @@ static int feed_open(lua_State *L) {
   if (size < 1) return arg_error(L, 6, "a size of at least 1 expected");
   if (ahead < -1 || ahead > 1000) return arg_error(L, 7, "0 to 1000 batches expected");
   bool mapped = false;
-  for (int i = 0; i < n; i++, lua_pop(L, 1))
-    mapped |= mare_storage_mapped(check_source(L, S, i)->t.storage);
-  if (ahead < 0) ahead = mapped ? AHEAD : 0;
+  int64_t row = 0; /* bytes of a row of all of them */
+  for (int i = 0; i < n; i++, lua_pop(L, 1)) {
+    const mare_Tensor *t = &check_source(L, S, i)->t;
+    mapped |= mare_storage_mapped(t->storage);
+    row += mare_batch_row(t);
+  }
   if (last < first) last = first - 1;
   if (size > last - first + 1) size = last - first + 1;
+  bool pooled = ahead < 0 && !mapped && row > 0 && size > SHARED / row;
+  if (ahead < 0) ahead = mapped ? AHEAD : pooled;
   Feed *f = push_feed(L, n, (int)ahead + 1, size);
+  f->f.pooled = pooled;
   f->heap = S->heap;
   f->first = first - 1;
   f->last = last;

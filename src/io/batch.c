@@ -8,19 +8,10 @@
 
 #include "../base/pool.h"
 
-#define PIECE ((int64_t)6144) /* bytes of x that one piece of a job takes, about */
 #define AHEAD 4 /* rows */
 #define AHEAD_BYTES ((size_t)4096)
 
-typedef struct Job {
-  const char *x;
-  char *y;
-  const int64_t *index;
-  int64_t rows, n;    /* rows of y; elements of a row */
-  size_t xsize, ysize; /* bytes of an element */
-  int64_t step;       /* rows of a piece */
-  void (*convert)(const unsigned char *x, float *y, int64_t n);
-} Job;
+typedef void Convert(const unsigned char *restrict x, float *restrict y, int64_t n);
 
 #define CONVERT \
   for (int64_t i = 0; i < n; i++) y[i] = (float)x[i] * (1 / 255.0f);
@@ -37,38 +28,73 @@ __attribute__((target("avx2"))) MARE_O3 static void to_unit_avx2(
 }
 #endif
 
-/* row k of y lies anywhere in x: it is asked for while rows before it are converted */
-static void prefetch(const Job *j, int64_t k) {
-  const size_t n = (size_t)j->n * j->xsize;
-  const char *row = j->x + (size_t)(j->index[k] - 1) * n;
-  for (size_t i = 0; i < n && i < AHEAD_BYTES; i += 64) __builtin_prefetch(row + i);
+static Convert *converter(const mare_Tensor *x, const mare_Tensor *y) {
+  if (x->dtype != MARE_U8 || y->dtype != MARE_F32) return NULL;
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2")) return to_unit_avx2;
+#endif
+  return to_unit;
 }
 
-static void run(void *ctx, int64_t piece) {
-  const Job *j = ctx;
-  int64_t first = piece * j->step;
-  int64_t last = first + j->step < j->rows ? first + j->step : j->rows;
-  size_t xrow = (size_t)j->n * j->xsize, yrow = (size_t)j->n * j->ysize;
-  for (int64_t k = first; k < last && k < first + AHEAD; k++) prefetch(j, k);
-  for (int64_t k = first; k < last; k++) {
-    const char *x = j->x + (size_t)(j->index[k] - 1) * xrow;
-    char *y = j->y + (size_t)k * yrow;
-    if (k + AHEAD < last) prefetch(j, k + AHEAD);
-    if (j->convert) j->convert((const unsigned char *)x, (float *)(void *)y, j->n);
-    else memcpy(y, x, yrow);
+int64_t mare_batch_row(const mare_Tensor *x) {
+  int64_t n = 1;
+  for (int d = 1; d < x->ndim; d++) n *= x->shape[d];
+  return n * (int64_t)mare_sizeof[x->dtype];
+}
+
+/* -- rows --------------------------------------------------------------------------- */
+
+/* a row lies anywhere in x: it is asked for while those before it are converted */
+static void prefetch(const char *row, size_t nbytes) {
+  for (size_t i = 0; i < nbytes && i < AHEAD_BYTES; i += 64) __builtin_prefetch(row + i);
+}
+
+/* rows of a few bytes: the processor has many on their way by itself */
+#define PICK(size) \
+  for (int64_t k = first; k < last; k++) \
+    memcpy(y + k * (size), x + (index[k] - 1) * (size), size)
+
+static bool pick(const char *x, const int64_t *index, char *y, int64_t row,
+                 int64_t first, int64_t last) {
+  if (row == 8) PICK(8);
+  else if (row == 4) PICK(4);
+  else return false;
+  return true;
+}
+
+void mare_batch_rows(const mare_Tensor *x, const int64_t *index, mare_Tensor *y,
+                     int64_t first, int64_t last) {
+  Convert *convert = converter(x, y);
+  const int64_t xrow = mare_batch_row(x), yrow = mare_batch_row(y);
+  if (!convert && pick(x->data, index, y->data, xrow, first, last)) return;
+  for (int64_t next = first; next < last + AHEAD; next++) {
+    const int64_t k = next - AHEAD;
+    if (next < last) prefetch(x->data + (index[next] - 1) * xrow, (size_t)xrow);
+    if (k < first) continue;
+    const char *from = x->data + (index[k] - 1) * xrow;
+    char *to = y->data + k * yrow;
+    if (convert) convert((const unsigned char *)from, (float *)(void *)to, xrow);
+    else memcpy(to, from, (size_t)yrow);
   }
 }
 
+typedef struct Job {
+  const mare_Tensor *x;
+  const int64_t *index;
+  mare_Tensor *y;
+  int64_t step; /* rows of a piece */
+} Job;
+
+static void run(void *ctx, int64_t piece) {
+  const Job *j = ctx;
+  const int64_t first = piece * j->step, n = j->y->shape[0];
+  mare_batch_rows(j->x, j->index, j->y, first, first + j->step < n ? first + j->step : n);
+}
+
 void mare_batch(const mare_Tensor *x, const int64_t *index, mare_Tensor *y) {
-  Job j = {x->data, y->data, index, y->shape[0], 1, mare_sizeof[x->dtype],
-           mare_sizeof[y->dtype], 1, NULL};
+  Job j = {x, index, y, 0};
   if (y->numel == 0) return;
-  j.n = y->numel / j.rows;
-  j.step = PIECE / (j.n * (int64_t)j.xsize) + 1;
-  if (x->dtype == MARE_U8 && y->dtype == MARE_F32) j.convert = to_unit;
-#ifdef __x86_64__
-  if (j.convert && __builtin_cpu_supports("avx2")) j.convert = to_unit_avx2;
-#endif
-  if (j.rows > j.step) mare_parallel((j.rows + j.step - 1) / j.step, run, &j);
-  else run(&j, 0);
+  j.step = MARE_BATCH_PIECE / mare_batch_row(x) + 1;
+  if (y->shape[0] > j.step) mare_parallel((y->shape[0] + j.step - 1) / j.step, run, &j);
+  else mare_batch_rows(x, index, y, 0, y->shape[0]);
 }

@@ -11,4 +11,12 @@
 */
 void mare_batch(const mare_Tensor *x, const int64_t *index, mare_Tensor *y);
 
+/* rows first .. last - 1 of y alone, by the thread that calls */
+void mare_batch_rows(const mare_Tensor *x, const int64_t *index, mare_Tensor *y,
+                     int64_t first, int64_t last);
+int64_t mare_batch_row(const mare_Tensor *x); /* bytes */
+
+/* bytes of x that one piece of a job takes, about: some microseconds */
+#define MARE_BATCH_PIECE ((int64_t)4096)
+
 #endif

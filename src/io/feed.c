@@ -1,5 +1,5 @@
 /*
-** feed.c -- a thread that makes batches ahead of time.  It touches bytes only: what is
+** feed.c -- threads that make batches ahead of time.  They touch bytes only: what is
 ** counted and freed is the business of the thread of the Lua state.
 */
 #include "feed.h"
@@ -10,8 +10,36 @@
 #include "../base/pool.h"
 #include "batch.h"
 
+/* -- one batch ---------------------------------------------------------------------- */
+
+int64_t mare_job_row(const mare_Job *j) {
+  int64_t nbytes = 0;
+  for (int i = 0; i < j->n; i++) nbytes += mare_batch_row(&j->x[i]);
+  return nbytes;
+}
+
+/* rows of a piece */
+static int64_t step_of(const mare_Job *j) {
+  const int64_t row = mare_job_row(j);
+  return row > 0 ? MARE_BATCH_PIECE / row + 1 : INT64_MAX;
+}
+
+static void job_piece(void *ctx, int64_t piece) {
+  mare_Job *j = ctx;
+  const int64_t rows = j->y[0].shape[0], step = step_of(j), first = piece * step;
+  const int64_t last = rows - first < step ? rows : first + step;
+  for (int i = 0; i < j->n; i++)
+    mare_batch_rows(&j->x[i], j->index, &j->y[i], first, last);
+}
+
+static int64_t pieces_of(const mare_Job *j) {
+  return j->n ? (j->y[0].shape[0] - 1) / step_of(j) + 1 : 0;
+}
+
 void mare_job_run(mare_Job *j) {
-  for (int i = 0; i < j->n; i++) mare_batch(&j->x[i], j->index, &j->y[i]);
+  const int64_t n = pieces_of(j);
+  if (n > 1) mare_parallel(n, job_piece, j);
+  else if (n == 1) job_piece(j, 0);
 }
 
 /* -- the thread ---------------------------------------------------------------------- */
@@ -65,7 +93,12 @@ mare_Job *mare_feed_next(mare_Feed *f) {
 }
 
 void mare_feed_put(mare_Feed *f, bool ahead) {
-  if (ahead && !f->started) start(f);
+  if (ahead && f->pooled) {
+    mare_Job *j = job_at(f, f->put);
+    mare_offer(&j->later, pieces_of(j), job_piece, j);
+  } else if (ahead && !f->started) {
+    start(f);
+  }
   if (!running(f)) {
     f->put++;
     return;
@@ -112,7 +145,7 @@ mare_Job *mare_feed_await(mare_Feed *f) {
     theirs = running(f); /* it may just have been forked */
   }
   if (!theirs && !j->done) {
-    mare_job_run(j);
+    if (!mare_finish(&j->later, true)) mare_job_run(j);
     j->done = true;
   }
   return j;
@@ -121,6 +154,7 @@ mare_Job *mare_feed_await(mare_Feed *f) {
 void mare_feed_take(mare_Feed *f) { f->taken++; }
 
 void mare_feed_stop(mare_Feed *f) {
+  for (int64_t k = f->taken; k < f->put; k++) mare_finish(&job_at(f, k)->later, false);
   if (!running(f)) return;
   pthread_mutex_lock(&f->lock);
   f->stop = true;

@@ -1,6 +1,7 @@
 /*
 ** feed.h -- batches made ahead of time: a thread of their own picks and converts the
-** rows of the next ones while the program works on those it has.
+** rows of the next ones while the program works on those it has, or the threads of the
+** pool do, when they would wait for other work.
 */
 #ifndef MARE_FEED_H
 #define MARE_FEED_H
@@ -8,6 +9,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "../base/pool.h"
 #include "../base/types.h"
 
 typedef struct mare_Job { /* one batch; its maker's from being put to being done */
@@ -16,6 +18,7 @@ typedef struct mare_Job { /* one batch; its maker's from being put to being done
   int n;                  /* of both */
   int64_t *index;
   bool done;
+  mare_Later later;       /* where the pool has it */
 } mare_Job;
 
 /*
@@ -27,6 +30,7 @@ typedef struct mare_Feed {
   mare_Job *job;
   int depth;
   int64_t put, begun, taken; /* how many so far */
+  bool pooled;               /* jobs are for the pool, not for a thread of their own */
   bool started, running, stop;
   pid_t owner;               /* the process that has the thread */
   pthread_t thread;
@@ -35,11 +39,12 @@ typedef struct mare_Feed {
 } mare_Feed;
 
 mare_Job *mare_feed_next(mare_Feed *f);         /* the one to be filled and put */
-void mare_feed_put(mare_Feed *f, bool ahead);   /* ahead: for the thread */
+void mare_feed_put(mare_Feed *f, bool ahead);   /* ahead: not for the caller */
 /* the next to be taken; done, unless mare_stopping said so */
 mare_Job *mare_feed_await(mare_Feed *f);
 void mare_feed_take(mare_Feed *f);
 void mare_feed_stop(mare_Feed *f);              /* jobs are nobody's afterwards */
 void mare_job_run(mare_Job *j);
+int64_t mare_job_row(const mare_Job *j); /* bytes that a row of it is read from */
 
 #endif
