@@ -137,8 +137,10 @@ mare_Runner *mare_row_runner(const mare_Row *row, mare_Dtype dt) {
 /* -- running a kernel ------------------------------------------------------------- */
 
 #define MAXOPS (MARE_MAXARGS + 3) /* a backward kernel's: gx, g, y, operands */
-#define SHARED 32768              /* elements that are worth a second thread */
-#define PIECE 16384               /* elements that a thread takes at a time */
+#define SHARED 32768              /* elements that are worth a second thread ... */
+#define PIECE 16384               /* ... that takes so many of them at a time */
+#define AWAKE 16384               /* the same for threads that are not asleep */
+#define SHORTER 8192
 #define BUFFER 8192               /* bytes of each operand held in the first cache */
 #define RUN (BUFFER / 8)          /* elements of a buffer, whatever their type */
 #define STREAM (8 << 20)          /* bytes of a result that no core's cache holds ... */
@@ -153,6 +155,7 @@ typedef struct Job {
   mare_Tensor *const *op;
   unsigned buffered; /* bit k: operand k has one value; bit 0: the result is streamed */
   bool copies;       /* all that the kernel does */
+  int64_t piece;     /* elements that a thread takes at a time */
 } Job;
 
 static int64_t at_most(int64_t n, int64_t max) {
@@ -244,8 +247,8 @@ static void run_part(const Job *j, int64_t i, int64_t n) {
 
 static void flat_piece(void *ctx, int64_t piece) {
   const Job *j = ctx;
-  int64_t i = piece * PIECE;
-  run_part(j, i, at_most(j->op[0]->numel - i, PIECE));
+  int64_t i = piece * j->piece;
+  run_part(j, i, at_most(j->op[0]->numel - i, j->piece));
 }
 
 static inline bool contiguous(const mare_Tensor *t) {
@@ -570,9 +573,10 @@ static void apply(Job *j) {
   if (n == 0) return;
   if (!all_flat(j)) {
     apply_strided(j);
-  } else if (n > SHARED) {
+  } else if (n > AWAKE && (n > SHARED || mare_awake())) {
     j->buffered |= streams(j);
-    mare_parallel((n + PIECE - 1) / PIECE, flat_piece, j);
+    j->piece = n > SHARED ? PIECE : SHORTER;
+    mare_parallel((n + j->piece - 1) / j->piece, flat_piece, j);
   } else {
     run_part(j, 0, n);
   }
@@ -580,11 +584,11 @@ static void apply(Job *j) {
 
 void mare_apply(mare_Kernel *k, mare_Runner *run, const double *param, int nop,
                 mare_Tensor *const *op) {
-  Job j = {k, run, param, nop, op, 0, false};
+  Job j = {k, run, param, nop, op, 0, false, 0};
   apply(&j);
 }
 
 void mare_apply_copy(mare_Kernel *k, mare_Tensor *const *op) {
-  Job j = {k, mare_run_any, NULL, 2, op, 0, true};
+  Job j = {k, mare_run_any, NULL, 2, op, 0, true, 0};
   apply(&j);
 }

@@ -479,18 +479,30 @@ INLINE NAME(dots)(const int rows, const int cols, const mare_Product *g, const r
   store(s, sum[0]);
 }
 
+/* a whole block goes to c with a bias, if there is one; rows of c and e are contiguous */
+INLINE NAME(put_dots)(const int rows, const int cols, const mare_Product *g, int64_t i,
+                      int64_t j, const real *s) {
+  real *c = (real *)g->c + i * g->ci + j;
+  const real *e = (const real *)g->e + i * g->ei + j;
+  EACH(r, rows) {
+    Vec v = part(s + r * cols, lanes(cols));
+    if (g->beta != 0) v += part(e + r * g->ei, lanes(cols));
+    put(c + r * g->ci, lanes(cols), v);
+  }
+}
+
 /* all of g in blocks of rows x cols = W sums */
 INLINE NAME(dot_blocks)(const int rows, const int cols, const mare_Product *g) {
   real s[W] __attribute__((aligned(BYTES)));
+  const bool plain = g->cj == 1 && (g->beta == 0 || (g->beta == 1 && g->ej == 1));
   for (int64_t j = 0; j < g->n; j += cols)
     for (int64_t i = 0; i < g->m; i += rows) {
       const int64_t m = g->m - i < rows ? g->m - i : rows;
       const int64_t n = g->n - j < cols ? g->n - j : cols;
       const real *a = (const real *)g->a + i * g->ai, *b = (const real *)g->b + j * g->bj;
       NAME(dots)(rows, cols, g, a, m, b, n, s);
-      if (g->cj == 1 && g->beta == 0 && m == rows && n == cols) {
-        real *c = (real *)g->c + i * g->ci + j;
-        EACH(r, rows) __builtin_memcpy(c + r * g->ci, s + r * cols, sizeof(real) * cols);
+      if (plain && m == rows && n == cols) {
+        NAME(put_dots)(rows, cols, g, i, j, s);
         continue;
       }
       const mare_Product h = NAME(window)(g, i, m, j, n);
