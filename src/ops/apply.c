@@ -288,7 +288,8 @@ static bool all_flat(Job *j) {
 #define JUMPING 32768  /* bytes of an operand gathered across its rows */
 #define LINE MARE_LINE
 #define NARROW 64      /* rows shorter than this are gathered, so that runs are long */
-#define SCATTERED (2 << 20) /* bytes of a transposed copy that goes past the caches */
+#define SCATTERED (2 << 20) /* bytes of a transposed copy that goes past the cache ... */
+#define HELD (1152 << 10)   /* ... of one thread; what each of several keeps in its own */
 #define SQUARE 8       /* rows and columns that are worth a transposed copy */
 
 typedef struct Operand {
@@ -309,6 +310,7 @@ typedef struct Walk {
   int64_t down, across;        /* tiles in a plane */
   bool downward;               /* the next tile is the one below */
   bool turns, past;            /* tiles are copied transposed; past the caches */
+  bool alone;                  /* one thread does it all */
   int64_t ntile, share;        /* in all; in a piece */
   Operand op[MAXOPS];
 } Walk;
@@ -412,7 +414,7 @@ static void turn_tile(const Walk *w, const Tile *t) {
   int64_t pitch = w->op[0].step[w->ndim - 2], size = w->op[0].size;
   int64_t more = w->shape[w->ndim - 1] - t->c - t->columns;
   if (w->past) mare_turn_past(t->at[0], pitch, t->at[1], &g, size, t->c == 0, more);
-  else mare_turn(t->at[0], pitch, t->at[1], &g, size);
+  else mare_turn(t->at[0], pitch, t->at[1], &g, size, w->alone);
 }
 
 static void turn_piece(void *ctx, int64_t piece) {
@@ -518,10 +520,22 @@ static void set_tiles(Walk *w, int64_t jumping, int64_t gathered) {
 }
 
 /*
-** Can tiles be copied transposed, from memory to memory?  A result that the caches hold
-** is written in long runs.  Past them only whole lines count, and the source is read in
-** long runs, few at a time: more streams than 64 no processor foresees.
+** The tiles of a transposed copy of so many bytes.  Past the caches only whole lines
+** count, and the source is read in long runs, few at a time: more streams than 64 no
+** processor foresees.  Several threads that keep their parts in their caches do best
+** with low tiles; one alone, whose cache holds less, with squarer ones.
 */
+static void cut_turns(Walk *w, int64_t bytes, int64_t size) {
+  const int64_t n = bytes / size, threads = mare_threads();
+  w->alone = threads == 1 || n <= (mare_awake() ? AWAKE : SHARED);
+  w->past = w->downward = bytes >= (threads == 1 ? SCATTERED : threads * HELD);
+  if (w->past) cut(w, 4096 / size, MARE_TURN_WIDTH / size);
+  else if (w->alone) cut(w, 256 / size, 1024 / size);
+  else cut(w, LINE / size, 2048 / size);
+  if (!w->past) w->share = w->alone ? w->ntile : 1 + SHORTER / (w->rows * w->columns);
+}
+
+/* Can tiles be copied transposed, from memory to memory? */
 static bool set_turns(Walk *w) {
   const Operand *y = &w->op[0], *x = &w->op[1];
   int row = w->ndim - 2, column = row + 1;
@@ -530,9 +544,7 @@ static bool set_turns(Walk *w) {
   if (w->shape[row] < SQUARE || w->shape[column] < SQUARE) return false;
   for (int d = 0; d < w->ndim; d++) bytes *= w->shape[d];
   w->turns = true;
-  w->past = w->downward = bytes >= SCATTERED;
-  if (w->past) cut(w, 4096 / size, MARE_TURN_WIDTH / size);
-  else cut(w, 256 / size, 1024 / size);
+  cut_turns(w, bytes, size);
   return true;
 }
 

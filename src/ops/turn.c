@@ -126,8 +126,9 @@ static void turn(char *b, int64_t pitch, const char *p, const mare_Grid *g, int6
   else turn_small(b, pitch, p, g, size);
 }
 
-void mare_turn(char *b, int64_t pitch, const char *p, const mare_Grid *g, int64_t size) {
-  turn(b, pitch, p, g, size, pitch == g->columns * size ? NOTHING : RESULT);
+void mare_turn(char *b, int64_t pitch, const char *p, const mare_Grid *g, int64_t size,
+               bool alone) {
+  turn(b, pitch, p, g, size, alone && pitch != g->columns * size ? RESULT : NOTHING);
 }
 
 /* -- past the caches -------------------------------------------------------------- */

@@ -11,9 +11,11 @@
 
 /*
 ** b (g->rows, g->columns), its rows pitch bytes apart, = the grid at p, where
-** g->down == size.
+** g->down == size.  alone: no other thread is at what lies below b, so that it can be
+** fetched.
 */
-void mare_turn(char *b, int64_t pitch, const char *p, const mare_Grid *g, int64_t size);
+void mare_turn(char *b, int64_t pitch, const char *p, const mare_Grid *g, int64_t size,
+               bool alone);
 
 /*
 ** The same past the caches, for a part of rows that go on: of each row the whole cache
