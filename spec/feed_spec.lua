@@ -274,3 +274,96 @@ describe("batches made ahead of time", function()
     assert.equal(want, trained())
   end)
 end)
+
+-- Those of data in memory are made by the pool, if they are large enough to be worth it.
+describe("batches made between other jobs", function()
+  local function wide(n)
+    return mare.randint(0, 255, n * 300):to("u8"):reshape(n, 300), mare.randint(1, 9, n)
+  end
+
+  -- Batches as they come while the pool is given other work, and those made when asked for.
+  local function same(ds, opts)
+    local a, n = mare.randn(150, 150), 0
+    local want = all_batches(ds, with(opts, 0))
+    for x, y in ds:batches(opts) do
+      n = n + 1
+      a:matmul(a):exp():sum()
+      same_part(want[n][1], x)
+      same_part(want[n][2], y)
+    end
+    assert.equal(#want, n)
+  end
+
+  it("are those that are made when they are asked for", function()
+    local x, y = wide(1010)
+    local ds, before = data.dataset(x, y), mare.threads()
+    finally(function() mare.threads(before) end)
+    for _, threads_here in ipairs { 1, 4 } do
+      mare.threads(threads_here)
+      for _, opts in ipairs { { size = 100 }, { size = 100, shuffle = true, seed = 3 }, { size = 28 },
+        { size = 100, drop_last = true }, { size = 100, skip = 9 }, { size = 5000 } } do
+        same(ds, opts)
+      end
+      same(ds:weighted "balanced", { size = 64, seed = 1, epoch = 2 })
+      same(data.dataset({ x, mare.randn(1010, 20), y }, { y, mare.randn(1010, "f64") }),
+        { size = 64, shuffle = true, seed = 1 })
+      same(data.dataset(mare.randn({ 1010, 40 }, "f64"), y), { size = 64 })
+      same(data.dataset(mare.randint(0, 9, 1010 * 30):reshape(1010, 30)), { size = 64 })
+    end
+  end)
+
+  it("show what is written meanwhile", function()
+    local x = mare.zeros(400, 200)
+    local next_batch = data.dataset(x):batches { size = 100 }
+    for k = 1, 4 do
+      x:fill_(k)
+      assert.equal(k * 20000, next_batch():sum():item())
+    end
+    assert.is_nil(next_batch())
+  end)
+
+  it("may be left at any time, and are freed", function()
+    local x, y = wide(2000)
+    local ds = data.dataset(x, y)
+    mare.ones(500, 500):sum() -- the pool has its threads
+    collectgarbage()
+    collectgarbage()
+    local live = support.live()
+    for k = 1, 40 do
+      local next_batch, _, _, feed = ds:batches { size = 100 + k }
+      for _ = 1, k % 5 do next_batch() end
+      if k % 2 == 0 then feed:close() end
+    end
+    for batch in ds:batches { size = 100 } do if batch then break end end
+    collectgarbage()
+    collectgarbage()
+    assert.equal(live, support.live())
+    local open = {} -- more at once than the pool has room for
+    for k = 1, 12 do
+      open[k] = ds:batches { size = 100, shuffle = true, seed = k }
+      open[k]()
+    end
+    for k = 1, 12 do
+      local want = all_batches(ds, { size = 100, shuffle = true, seed = k, prefetch = 0 })
+      for i = 2, #want do same_part(want[i][1], (open[k]())) end
+      assert.is_nil(open[k]())
+    end
+  end)
+
+  it("need no more memory than there is", function()
+    local x = mare.zeros(1000, 1000)
+    local ds, live = data.dataset(x), support.live()
+    finally(function() mare.memory_limit(nil) end)
+    for room = 1, 2 do
+      local next_batch, _, _, feed = ds:batches { size = 100 }
+      mare.memory_limit(live + room * 450000)
+      for _ = 1, 10 do
+        local one <close> = next_batch()
+        assert.same({ 100, 1000 }, one.shape)
+      end
+      assert.is_nil(next_batch())
+      mare.memory_limit(nil)
+      feed:close()
+    end
+  end)
+end)

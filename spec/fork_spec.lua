@@ -205,6 +205,28 @@ describe("a forked child", function()
     end))
   end)
 
+  it("goes on with batches that the pool had begun", function()
+    mare.threads(4)
+    local rows = mare.randn(600, 500)
+    local ds = mare.data.dataset(rows)
+    for used = 1, 3 do
+      local next_batch = ds:batches { size = 50, shuffle = true, seed = 2 }
+      for _ = 1, used do next_batch() end
+      local function rest()
+        local bits = {}
+        for x in next_batch do
+          bits[#bits + 1] = ("%a"):format((x * x):sum():item())
+          rows:matmul(rows:t())
+        end
+        return table.concat(bits, " ")
+      end
+      local first = child(rest)
+      assert.equal(12 - used, select(2, first:gsub("0x", "")))
+      assert.equal(first, child(function() return assert(helper.fork(rest)) end))
+      assert.equal(first, rest())
+    end
+  end)
+
   it("may fork again", function()
     mare.threads(4)
     local first = work()

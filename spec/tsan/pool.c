@@ -1,12 +1,13 @@
 /*
-** pool.c -- the thread pool under ThreadSanitizer: concurrent and nested jobs,
-** changing numbers of threads, forks in the middle of it all.  Silent and 0 when
+** pool.c -- the thread pool under ThreadSanitizer: concurrent and nested jobs, jobs that
+** have time, changing numbers of threads, forks in the middle of it all.  Silent and 0 when
 ** all is well.  `make tsan`, or:
 **   gcc -std=gnu11 -g -O1 -fsanitize=thread spec/tsan/pool.c src/base/pool.c
 **       src/base/cores.c -o build/tsan-pool -lpthread && build/tsan-pool
 */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +56,25 @@ static void one_job(int64_t n, int64_t first, mare_Piece *run) {
   for (int64_t i = 0; i < n; i++) check(j.cell[i] == first + i, "piece lost or run twice");
 }
 
+/* pieces of the one run while others are waited for; dropped, some may never */
+static void late_job(int64_t n, int64_t first) {
+  Job j = {.n = n, .first = first};
+  mare_Later later;
+  int64_t ran = 0;
+  bool offered = mare_offer(&later, n, piece, &j), rest = first % 3 != 0;
+  for (int k = 0; k < 3; k++) one_job(k + 1, first, piece);
+  bool all = mare_finish(&later, rest);
+  check(all == (offered && rest), "an offer was answered wrongly");
+  for (int64_t i = 0; i < n; i++) {
+    check(j.cell[i] == first + i || j.cell[i] == 0, "late piece run twice");
+    ran += j.cell[i] == first + i;
+  }
+  check(!all || ran == n, "late piece lost");
+  check(!mare_finish(&later, rest), "finished twice");
+}
+
 static void jobs(int count) {
+  for (int k = 0; k < count; k++) late_job(k % PIECES + 1, k + 1);
   for (int k = 0; k < count; k++) one_job(k % PIECES + 1, k, k % 5 ? piece : nested_piece);
 }
 
@@ -94,10 +113,15 @@ static void child(void) {
 static void *forker(void *arg) {
   (void)arg;
   for (int k = 0; k < FORKS; k++) {
+    Job j = {.n = PIECES, .first = 1};
+    mare_Later later;
     int status = -1;
+    mare_offer(&later, j.n, piece, &j);
     pid_t pid = fork();
+    if (pid == 0) check(!mare_finish(&later, true), "a job of the parent in its child");
     if (pid == 0) child();
     check(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0, "a child failed");
+    mare_finish(&later, false);
     jobs(3);
   }
   return NULL;

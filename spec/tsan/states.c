@@ -25,6 +25,9 @@ static const char script[] =
     "  local loss = mare.loss.cross_entropy(model(xb), yb)\n"
     "  opt:zero_grad() loss:backward() opt:step()\n"
     "end\n"
+    "local wide = mare.data.dataset(mare.randint(0, 255, 256, 784):to 'u8', y)\n" /* by the pool */
+    "for xb in wide:batches { size = 64 } do (xb:t():matmul(xb)):sum() end\n"
+    "for xb in wide:batches { size = 32 } do if xb then break end end\n"
     "for xb in data:batches { size = 8, prefetch = 5 } do if xb then break end end\n"
     "local open = data:batches { size = 8, prefetch = 9 }\n"
     "open() open()\n"

@@ -30,6 +30,7 @@
 #endif
 
 #define NSLOT 8                         /* concurrent callers that share the workers */
+#define NLATER 4                        /* jobs that have time, at once */
 #define MAXTHREADS 256                  /* the most that mare_set_threads gives */
 #define MAXRANGES 32                    /* more threads than that begin by helping */
 #define ROUND ((int64_t)UINT32_MAX / 2) /* pieces at a time: they fit half a word */
@@ -50,12 +51,11 @@ typedef struct Slot {
   atomic_int core;                /* where its caller is */
   atomic_int nrange;
   atomic_bool stop;               /* its caller has been told to */
-  atomic_bool later;              /* it has time */
   _Alignas(128) _Atomic int64_t done; /* pieces that ran */
   Range range[MAXRANGES];
 } Slot;
 
-static Slot slots[NSLOT];
+static Slot slots[NSLOT + NLATER];
 static _Alignas(64) atomic_uint news;   /* bumped for every job */
 static _Alignas(64) atomic_int nsleep;  /* workers that sleep, or are about to */
 static atomic_int nwanted = -1;         /* workers there should be; -1: not yet known */
@@ -250,24 +250,28 @@ static int here(void) {
 #endif
 }
 
+/* somebody's job; not on the core of its caller: that is only kept from its work */
+static bool open_to(Slot *s, int core, bool *aside) {
+  if (!atomic_load_explicit(&s->taken, memory_order_acquire)) return false;
+  *aside = core >= 0 && core == atomic_load_explicit(&s->core, memory_order_relaxed);
+  return !*aside;
+}
+
 /*
-** Helps wherever it can; true if that was anywhere.  A worker that was given the
-** core of a caller only keeps it from its work: then *aside is true.  Jobs that have
-** time come last, a piece of one: then others may have come.
+** Helps wherever it can; true if that was anywhere.  *aside: this worker was given the
+** core of a caller.  Of jobs that have time it runs one piece: then others may have come.
 */
 static bool help(int id, bool *aside) {
   int core = here();
-  bool any = false;
+  bool any = false, by = false;
   *aside = false;
-  for (int i = 0; i < 2 * NSLOT && !(any && i >= NSLOT); i++) {
+  for (int i = 0; i < NSLOT; i++, *aside |= by) {
     Slot *s = &slots[(id + i) % NSLOT];
-    if (!atomic_load_explicit(&s->taken, memory_order_acquire)) continue;
-    bool later = atomic_load_explicit(&s->later, memory_order_relaxed);
-    if (later != (i >= NSLOT)) continue;
-    if (core >= 0 && core == atomic_load_explicit(&s->core, memory_order_relaxed))
-      *aside = !later || *aside;
-    else
-      any |= later ? work_a_little(s, id + 1) : work(s, id + 1);
+    if (open_to(s, core, &by)) any |= work(s, id + 1);
+  }
+  for (int i = 0; i < NLATER && !any; i++) {
+    Slot *s = &slots[NSLOT + (id + i) % NLATER];
+    any = open_to(s, core, &by) && work_a_little(s, id + 1);
   }
   return any;
 }
@@ -355,7 +359,7 @@ static void after_fork(void) {
   memcpy(&lock, &mutex, sizeof lock);
   reset_sleep();
   memset(alive, 0, sizeof alive);
-  for (int i = 0; i < NSLOT; i++) {
+  for (int i = 0; i < NSLOT + NLATER; i++) {
     for (int r = 0; r < MAXRANGES; r++) atomic_store(&slots[i].range[r].word, 0);
     atomic_store(&slots[i].taken, false);
   }
@@ -406,8 +410,9 @@ static void start(void) {
 
 /* -- jobs --------------------------------------------------------------------- */
 
-static Slot *take(void) {
-  for (int i = 0; i < NSLOT; i++)
+/* one of the slots from first up to end */
+static Slot *take(int first, int end) {
+  for (int i = first; i < end; i++)
     if (!atomic_load_explicit(&slots[i].taken, memory_order_relaxed) &&
         !atomic_exchange_explicit(&slots[i].taken, true, memory_order_acquire))
       return &slots[i];
@@ -436,14 +441,13 @@ static void deal(Slot *s, int64_t n) {
 }
 
 /* what a job is, for those who will find pieces of it */
-static void set(Slot *s, int64_t n, int64_t base, mare_Piece *run, void *ctx, bool later) {
+static void set(Slot *s, int64_t n, int64_t base, mare_Piece *run, void *ctx) {
   s->run = run;
   s->ctx = ctx;
   s->mode = mode();
   s->base = base;
   atomic_store_explicit(&s->core, here(), memory_order_relaxed);
   atomic_store_explicit(&s->stop, false, memory_order_relaxed);
-  atomic_store_explicit(&s->later, later, memory_order_relaxed);
   atomic_store_explicit(&s->done, 0, memory_order_relaxed);
   deal(s, n);
 }
@@ -462,7 +466,7 @@ void mare_parallel(int64_t n, mare_Piece *run, void *ctx) {
   if (mare_stopping()) return;
   if (n > 1 && !inside && mare_threads() > 1) {
     if (!atomic_load_explicit(&ready, memory_order_acquire)) start();
-    s = take();
+    s = take(0, NSLOT);
   }
   if (s == NULL) {
     for (int64_t i = 0; i < n && !(i > 0 && mare_stopping()); i++) run(ctx, i);
@@ -470,7 +474,7 @@ void mare_parallel(int64_t n, mare_Piece *run, void *ctx) {
   }
   for (int64_t base = 0; base < n && !mare_watch.stop; base += ROUND) {
     int64_t some = n - base < ROUND ? n - base : ROUND;
-    set(s, some, base, run, ctx, false);
+    set(s, some, base, run, ctx);
     share(s, some);
   }
   atomic_store_explicit(&s->taken, false, memory_order_release);
@@ -484,11 +488,13 @@ bool mare_awake(void) {
 /* -- jobs that have time ------------------------------------------------------ */
 
 bool mare_offer(mare_Later *l, int64_t n, mare_Piece *run, void *ctx) {
-  bool shared = n > 1 && n <= ROUND && !inside && mare_threads() > 1;
-  l->slot = shared && atomic_load_explicit(&ready, memory_order_acquire) ? take() : NULL;
+  l->slot = NULL;
   l->forks = atomic_load(&forks);
   l->n = n;
-  if (l->slot != NULL) set(l->slot, n, 0, run, ctx, true);
+  if (n > 1 && n <= ROUND && !inside && mare_threads() > 1 &&
+      atomic_load_explicit(&ready, memory_order_acquire))
+    l->slot = take(NSLOT, NSLOT + NLATER);
+  if (l->slot != NULL) set(l->slot, n, 0, run, ctx);
   return l->slot != NULL;
 }
 
@@ -506,7 +512,6 @@ bool mare_finish(mare_Later *l, bool rest) {
   Slot *s = l->slot;
   l->slot = NULL;
   if (s == NULL || l->forks != atomic_load(&forks)) return false;
-  atomic_store_explicit(&s->later, false, memory_order_relaxed);
   if (!rest) await(s, l->n - withdraw(s));
   else if (atomic_load_explicit(&s->done, memory_order_acquire) < l->n) share(s, l->n);
   atomic_store_explicit(&s->taken, false, memory_order_release);

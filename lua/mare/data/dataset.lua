@@ -460,9 +460,10 @@ end
 -- Options: size (32), shuffle (false), seed, epoch (a number: with the same seed, each
 -- epoch has an order of its own), drop_last (false: the last batch may be smaller), skip
 -- (0: so many batches are left out at the start), prefetch: how many batches a thread of its
--- own makes ahead of time, in so much more memory; 2 where a tensor is mapped from a file,
--- 0 (none) otherwise.  Batches are the same with and without.  The thread ends with the loop;
--- where the iterator is called by hand, with the collector or by closing its fourth value.
+-- own makes ahead of time, in so much more memory; 0: none.  Without it these are 2 where a tensor
+-- is mapped from a file; of one in memory the next batch, if it is of some size, is made by threads
+-- that would wait for other work.  Batches are the same with and without.  The thread ends with the
+-- loop; where the iterator is called by hand, with the collector or by closing its fourth value.
 -- Those of a shard have a weight: see shard.
 -- `for x, y in train:batches { size = 128, shuffle = true } do ... end`
 function Dataset:batches(opts)
