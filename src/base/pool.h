@@ -24,10 +24,10 @@ typedef void mare_Piece(void *ctx, int64_t piece);
 void mare_parallel(int64_t n, mare_Piece *run, void *ctx);
 
 /*
-** A job that has time: between other jobs, threads that would wait for one run pieces of
-** it.  run and ctx stay valid until mare_finish, which runs what is left of it (with rest)
-** or sees to it that no more of it is run, and returns when nobody is at it any more.
-** False, of either: not all has been done; with no thread, or in the child of a fork.
+** A job that has time: pieces of it are run by threads that would else wait for another.
+** run and ctx stay valid until mare_finish, which runs what is left of it (with rest) or
+** sees to it that no more is run, and returns when nobody is at it any more.  False, of
+** either: not all has been done; with no thread to be had, or in the child of a fork.
 */
 typedef struct mare_Later {
   struct Slot *slot;

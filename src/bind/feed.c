@@ -12,8 +12,8 @@
 
 /*
 ** What is in memory is there as soon as it is asked for: a thread would take a core from
-** the step for little.  It pays for what is still on a disk; for the rest those of the pool
-** find time, where a batch is worth more than one of them.
+** the step for little.  It pays for what is still on a disk; for the rest those of the
+** pool find time, where a batch is worth more than one of them.
 */
 #define AHEAD 2
 #define SHARED (2 * MARE_BATCH_PIECE)
@@ -84,7 +84,8 @@ static Feed *push_feed(lua_State *L, int n, int depth, int64_t size) {
   mare_Tensor *y = (mare_Tensor *)(f->f.job + depth);
   int64_t *index = (int64_t *)(y + n * depth);
   for (int k = 0; k < depth; k++)
-    f->f.job[k] = (mare_Job){.x = f->x, .y = y + k * n, .n = n, .index = index + k * size};
+    f->f.job[k] =
+        (mare_Job){.x = f->x, .y = y + k * n, .n = n, .index = index + k * size};
   f->stamp = (uint64_t *)(index + depth * size);
   luaL_newmetatable(L, "mare.Feed"); /* it may be there, half made */
   lua_pushvalue(L, lua_upvalueindex(1));

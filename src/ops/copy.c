@@ -189,7 +189,8 @@ static void rows_from(const char *b, char *p, const mare_Grid *g, int64_t size) 
 void mare_gather_grid(void *b, const char *p, const mare_Grid *g, int64_t size) {
   if (g->across == size && g->columns >= 16) rows_to(b, p, g, size);
   else if (g->across == 0) PICK(repeat, size, b, p, g);
-  else if (g->down == size && g->rows >= 4) mare_turn(b, g->columns * size, p, g, size, true);
+  else if (g->down == size && g->rows >= 4)
+    mare_turn(b, g->columns * size, p, g, size, true);
   else PICK(gather, size, b, p, g);
 }
 
