@@ -190,10 +190,10 @@ for _, shape in ipairs { { "1e6", 1000, 1000 }, { "1e7", 10000, 1000 } } do
   end
 end
 
--- On what the caches of a few cores hold: the computing alone, 2e5 values.
+-- On what the caches of a few cores hold: the computing alone, 5e5 values.
 for _, o in ipairs(operations) do
   local name, new, given = table.unpack(o)
-  row(name .. " cached", operation, given or new, 200, 1000, given ~= nil)
+  row(name .. " cached", operation, given or new, 500, 1000, given ~= nil)
 end
 
 -- -- optimizers on many parameters -----------------------------------------------------

@@ -5,7 +5,9 @@
 */
 #include <math.h>
 #include <string.h>
-#ifdef __SSE2__
+#ifdef __x86_64__
+#include <immintrin.h>
+#elif defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
@@ -144,7 +146,7 @@ mare_Runner *mare_row_runner(const mare_Row *row, mare_Dtype dt) {
 #define BUFFER 8192               /* bytes of each operand held in the first cache */
 #define RUN (BUFFER / 8)          /* elements of a buffer, whatever their type */
 #define STREAM (8 << 20)          /* bytes of a result that no core's cache holds ... */
-#define SHORT 256                 /* ... elements of its buffer ... */
+#define SHORT 512                 /* ... elements of its buffer ... */
 #define AHEAD 4096                /* ... and bytes that its operands are fetched ahead */
 
 typedef struct Job {
@@ -184,11 +186,31 @@ static void run_flat(const Job *j, int64_t i, int64_t n) {
 ** ordinary stores would first read what they overwrite.
 */
 #ifdef __SSE2__
-static void stream(char *to, const char *b, size_t nbytes) {
-  size_t whole = nbytes / 16 * 16;
-  for (size_t i = 0; i < whole; i += 16)
+static size_t stream16(char *to, const char *b, size_t i, size_t end) {
+  for (; i + 16 <= end; i += 16)
     _mm_stream_si128((__m128i *)(to + i), _mm_load_si128((const __m128i *)(b + i)));
-  memcpy(to + whole, b + whole, nbytes - whole);
+  return i;
+}
+
+#ifdef __x86_64__ /* whole lines, which is a tenth faster */
+__attribute__((target("avx512f"))) static size_t stream64(char *to, const char *b,
+                                                          size_t i, size_t end) {
+  for (; i + MARE_LINE <= end; i += MARE_LINE)
+    _mm512_stream_si512((void *)(to + i), _mm512_loadu_si512(b + i));
+  return i;
+}
+#endif
+
+static void stream(char *to, const char *b, size_t nbytes) {
+  size_t i = 0;
+#ifdef __x86_64__
+  if (isa()->real == mare_kernels_avx512) {
+    i = stream16(to, b, 0, at_most(-(uintptr_t)to % MARE_LINE, (int64_t)nbytes));
+    i = stream64(to, b, i, nbytes);
+  }
+#endif
+  i = stream16(to, b, i, nbytes);
+  memcpy(to + i, b + i, nbytes - i);
 }
 
 static bool streams(const Job *j) {
