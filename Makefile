@@ -172,7 +172,7 @@ install-c: lib
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/mare/,core.so mpi/core.so)
-	-rmdir $(addprefix $(DESTDIR)$(LIBDIR)/,mare/mpi mare) 2>/dev/null
+	rmdir $(addprefix $(DESTDIR)$(LIBDIR)/,mare/mpi mare) 2>/dev/null || true
 	rm -rf $(DESTDIR)$(LUADIR)/mare $(DESTDIR)$(BINDIR)/mare
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,include/mare.h lib/libmare.a lib/pkgconfig/mare.pc)
 

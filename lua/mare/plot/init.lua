@@ -436,6 +436,32 @@ local function decide(model, points)
   return y:reshape(-1):gt(0):to "i64" + 1
 end
 
+-- The distinct classes of labels (or nil) and of decisions (n, n), in order, and the place of
+-- each in this order: regions and points share their colours.
+local function classes_in(labels, found)
+  local list, place = {}, {}
+  for _, part in ipairs { labels and labels:totable() or {}, found:reshape(-1):totable() } do
+    for _, c in ipairs(part) do
+      if not place[c] then place[c], list[#list + 1] = 0, c end
+    end
+  end
+  table.sort(list)
+  for k, c in ipairs(list) do place[c] = k end
+  return list, place
+end
+
+-- The points of each class as a layer over the regions.
+local function add_classes(panel, px, py, classes, list, labels)
+  for k, c in ipairs(list) do
+    local mask = classes:eq(c)
+    if mask:any():item() == 1 then
+      local qx, qy = scale.thin_points(px:masked_select(mask), py:masked_select(mask))
+      panel.layers[#panel.layers + 1] = { kind = "points", x = qx, y = qy, colour = k,
+        lettered = true, label = named(labels, k) or ("%d"):format(c) }
+    end
+  end
+end
+
 --- The regions that a classifier of two features decides for, with the points (n, 2) and their
 -- labels over them.  The model is an estimator, a network or a function of points (n, 2), which
 -- returns scores, one logit, or labels (i64).
@@ -459,29 +485,14 @@ function M.decision(model, x, y, opts)
   local grid = mare.stack({ mare.tensor(xs, dtype):unsqueeze(1):expand(n, n):reshape(-1),
     mare.tensor(ys, dtype):unsqueeze(2):expand(n, n):reshape(-1) }, 2)
   local found = decide(model, grid):reshape(n, n)
-  -- classes by their order, so that regions and points share colours
-  local list, place = {}, {}
-  for _, part in ipairs { classes and classes:totable() or {}, found:reshape(-1):totable() } do
-    for _, c in ipairs(part) do
-      if not place[c] then place[c], list[#list + 1] = 0, c end
-    end
-  end
-  table.sort(list)
-  for k, c in ipairs(list) do place[c] = k end
+  local list, place = classes_in(classes, found)
   local rows = found:totable()
   for _, row in ipairs(rows) do
     for c, v in ipairs(row) do row[c] = place[v] end
   end
   local panel = figure.panel(opts)
   panel.layers[1] = map_layer(rows, { xs = xs, ys = ys, classes = #list, lo = 1, hi = #list })
-  for k, c in ipairs(classes and list or {}) do
-    local mask = classes:eq(c)
-    if mask:any():item() == 1 then
-      local qx, qy = scale.thin_points(px:masked_select(mask), py:masked_select(mask))
-      panel.layers[#panel.layers + 1] = { kind = "points", x = qx, y = qy, colour = k,
-        lettered = true, label = named(opts.labels, k) or ("%d"):format(c) }
-    end
-  end
+  if classes then add_classes(panel, px, py, classes, list, opts.labels) end
   return one(panel)
 end
 
@@ -540,11 +551,8 @@ function M.activation(name, opts)
   return M.line(x:detach(), { y:detach(), x.grad }, more)
 end
 
---- Named series against a common axis: a training history (mare.train.fit), or { name = list }.
--- Losses and other values get a panel each.  Options: names (which), and those of line.
--- `mare.plot.series(history):show()`
-function M.series(source, opts)
-  opts = options(2, "series", opts, { names = true })
+-- The lists to draw by name: those of a history but for its axis, or of a table.
+local function columns_of(source)
   if type(source) ~= "table" then
     check.argument(1, "series", "history or table of lists expected, got %s", check.kind(source))
   end
@@ -558,11 +566,17 @@ function M.series(source, opts)
   else
     for name, list in pairs(source) do columns[name] = list end
   end
+  return columns
+end
+
+-- Names in groups, one for each panel ("loss" with "validation_loss"), and the groups in order.
+-- Without a list of those wanted, all but the rate.
+local function grouped(columns, names)
   local function wanted(name)
-    for _, n in ipairs(opts.names or {}) do
+    for _, n in ipairs(names or {}) do
       if n == name then return true end
     end
-    return opts.names == nil and name ~= "lr"
+    return names == nil and name ~= "lr"
   end
   local groups, order = {}, {}
   for name in pairs(columns) do
@@ -572,8 +586,18 @@ function M.series(source, opts)
       table.insert(groups[key], name)
     end
   end
-  if #order == 0 then check.argument(1, "series", "there is nothing to draw") end
   table.sort(order)
+  return groups, order
+end
+
+--- Named series against a common axis: a training history (mare.train.fit), or { name = list }.
+-- Losses and other values get a panel each.  Options: names (which), and those of line.
+-- `mare.plot.series(history):show()`
+function M.series(source, opts)
+  opts = options(2, "series", opts, { names = true })
+  local columns = columns_of(source)
+  local groups, order = grouped(columns, opts.names)
+  if #order == 0 then check.argument(1, "series", "there is nothing to draw") end
   local panels = {}
   for i, key in ipairs(order) do
     table.sort(groups[key])
