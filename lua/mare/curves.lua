@@ -92,7 +92,10 @@ function M.calibration_curve(probability, target, bins)
   return total(truth):masked_select(some) / n, total(p):masked_select(some) / n, n
 end
 
---- The mean squared distance of probabilities of the second class from what happened (0 or 1).
+--- The mean squared distance of probabilities (n) of the second class from what happened (0 or
+-- 1; labels as for roc_auc).
+-- Formula: sum (p - o)^2 / n
+-- `metrics.brier(mare.tensor { 0.5, 1 }, mare.tensor({ 1, 2 }, "i64")) --> 0.125`
 -- Brier 1950, Verification of forecasts expressed in terms of probability.
 function M.brier(probability, target)
   local p, truth = scored("brier", probability, target)

@@ -58,6 +58,8 @@ local function comment_of(value, name, path)
   return path and comments(path).name[name]
 end
 
+local operations = require "mare.doc.operations"
+
 -- -- rows -----------------------------------------------------------------------------------
 
 local function defaults_of(row)
@@ -95,9 +97,12 @@ end
 
 -- A structured operation, which may have a formula and an example.
 local function structured_entry(row)
+  local args, more, example_text = table.unpack(operations[row.name] or {})
   local lines = { row.doc .. ".", row.formula and "Formula: " .. row.formula }
-  lines[#lines + 1] = row.example and "`" .. row.example .. "`" or nil
-  return { text = table.concat(lines, "\n"), row = row }
+  lines[#lines + 1] = more
+  example_text = row.example or example_text
+  lines[#lines + 1] = example_text and "`" .. example_text .. "`"
+  return { text = table.concat(lines, "\n"), args = args, row = row }
 end
 
 local function row_entry(row)

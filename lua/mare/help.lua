@@ -84,7 +84,8 @@ end
 
 local function title(entry)
   if entry.part ~= "Tensor" then return entry.path .. (entry.args or "") end
-  return "x:" .. entry.name .. (entry.args or ""):gsub("^%(%a%f[%W],?%s*", "(")
+  local args = entry.args or ""
+  return "x:" .. entry.name .. args:gsub("^%(%a%f[%W],?%s*", "("):gsub("^%(%[, ", "([")
 end
 
 local function body(entry)

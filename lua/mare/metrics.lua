@@ -270,13 +270,18 @@ end
 --- Of what was predicted as a class, the part that is.  Options: average = "macro" (the
 -- mean over classes) | "micro" | "weighted" (by true counts) | "none" (an f64 tensor with
 -- a value for each class); positive = k gives class k alone; classes.  0/0 counts as 0.
+-- Formula: TP / (TP + FP) of a class
 -- `metrics.precision(model(x), labels, { positive = 2 })`
 M.precision = class_metric "precision"
 
 --- Of what is of a class, the part that was predicted so.  Options as for precision.
+-- Formula: TP / (TP + FN) of a class
+-- `metrics.recall(model(x), labels, { average = "none" })`
 M.recall = class_metric "recall"
 
 --- The harmonic mean of precision and recall.  Options as for precision.
+-- Formula: 2 TP / (2 TP + FP + FN) of a class
+-- `metrics.f1(model(x), labels, { average = "micro" })`
 M.f1 = class_metric "f1"
 
 -- -- probabilities ------------------------------------------------------------------------
@@ -366,13 +371,17 @@ end
 
 -- -- regression ---------------------------------------------------------------------------
 
---- The mean of (prediction - target)^2.
+--- The mean of (prediction - target)^2 over all elements of two tensors of one shape.
+-- Formula: sum (p - t)^2 / n
+-- `metrics.mse(mare.tensor { 1, 3 }, mare.tensor { 0, 1 }) --> 2.5`
 function M.mse(prediction, target)
   local p, t = value_pair("mse", prediction, target)
   return (p - t):square():mean():item()
 end
 
---- The mean of |prediction - target|.
+--- The mean of |prediction - target| over all elements of two tensors of one shape.
+-- Formula: sum |p - t| / n
+-- `metrics.mae(mare.tensor { 1, 3 }, mare.tensor { 0, 1 }) --> 1.5`
 function M.mae(prediction, target)
   local p, t = value_pair("mae", prediction, target)
   return (p - t):abs():mean():item()
@@ -381,6 +390,8 @@ end
 --- 1 - residual sum of squares / total sum of squares: 1 is perfect, 0 no better than
 -- the mean.  For (n, k), the mean over columns.  A constant target gives 1 when it is
 -- met and 0 otherwise.
+-- Formula: 1 - sum (p - t)^2 / sum (t - mean t)^2
+-- `metrics.r2(mare.tensor { 1, 2, 6 }, mare.tensor { 1, 2, 3 }) --> -3.5`
 function M.r2(prediction, target)
   local p, t = value_pair("r2", prediction, target)
   local n = p:size(1)

@@ -19,7 +19,7 @@ end
 local function title(entry)
   local args = entry.args or ""
   if entry.part ~= "Tensor" then return entry.path .. args end
-  return "x:" .. entry.name .. args:gsub("^%(%a%f[%W],?%s*", "(")
+  return "x:" .. entry.name .. args:gsub("^%(%a%f[%W],?%s*", "("):gsub("^%(%[, ", "([")
 end
 
 local function page(part) return (part:gsub("^mare%.", ""):gsub("%.", "_")) end
