@@ -1,6 +1,7 @@
 -- doc.lua -- what is documented about every public name, from where the name is defined:
 -- the rows of operations and optimizers, and the `---` comments of the Lua sources.  What C
--- offers beside its rows is worded in mare.doc.words.
+-- offers beside its rows is worded in mare.doc.words, shapes and examples of rows in
+-- mare.doc.operations.
 
 local core = require "mare.core"
 

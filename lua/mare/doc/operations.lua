@@ -1,8 +1,8 @@
 -- operations.lua -- what is said about structured operations beside the sentence of their row:
 -- name = { arguments, shapes and options, an example } with x = {{1, 2, 3}, {4, 5, 6}}.
 
-local dims = "\nWithout dim over all elements; dim is a number or a list, from 1 or from the end (-1);\n" ..
-  "keepdim leaves a size of 1 there."
+local dims = "\nWithout dim over all elements; dim is a number or a list, from 1, or from the\n" ..
+  "end: -1 is the last.  keepdim leaves a size of 1 there."
 
 return {
   sum = { "(x [, dim [, keepdim]])",
