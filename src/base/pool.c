@@ -488,14 +488,13 @@ bool mare_awake(void) {
 /* -- jobs that have time ------------------------------------------------------ */
 
 bool mare_offer(mare_Later *l, int64_t n, mare_Piece *run, void *ctx) {
-  l->slot = NULL;
-  l->forks = atomic_load(&forks);
-  l->n = n;
+  Slot *s = NULL;
   if (n > 1 && n <= ROUND && !inside && mare_threads() > 1 &&
       atomic_load_explicit(&ready, memory_order_acquire))
-    l->slot = take(NSLOT, NSLOT + NLATER);
-  if (l->slot != NULL) set(l->slot, n, 0, run, ctx);
-  return l->slot != NULL;
+    s = take(NSLOT, NSLOT + NLATER);
+  if (s != NULL) set(s, n, 0, run, ctx);
+  *l = (mare_Later){s, atomic_load(&forks), n};
+  return s != NULL;
 }
 
 /* the pieces that nobody has claimed are nobody's; how many */

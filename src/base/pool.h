@@ -30,7 +30,7 @@ void mare_parallel(int64_t n, mare_Piece *run, void *ctx);
 ** either: not all has been done; with no thread to be had, or in the child of a fork.
 */
 typedef struct mare_Later {
-  struct Slot *slot;
+  void *slot; /* where it waits, or NULL */
   unsigned forks; /* before it was offered */
   int64_t n;
 } mare_Later;
