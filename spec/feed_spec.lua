@@ -213,8 +213,8 @@ describe("batches made ahead of time", function()
     local x = mare.randint(0, 255, 1000):to("u8"):reshape(1, 1000):expand(50000, 1000):contiguous()
     local ds = data.dataset(x)
     local want = ds:batch { 1 }
-    for _, ahead in ipairs { 0, 1 } do
-      local next_batch, _, _, feed = ds:batches { size = 25000, prefetch = ahead }
+    for _, ahead in ipairs { 0, 1, false } do -- false: by the pool
+      local next_batch, _, _, feed = ds:batches { size = 25000, prefetch = ahead or nil }
       local count, tries = 0, 0
       repeat
         local asked = false

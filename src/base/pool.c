@@ -508,11 +508,14 @@ static int64_t withdraw(Slot *s) {
 }
 
 bool mare_finish(mare_Later *l, bool rest) {
+  const unsigned own = mode(); /* not what it was when the job was offered */
   Slot *s = l->slot;
   l->slot = NULL;
   if (s == NULL || l->forks != atomic_load(&forks)) return false;
+  atomic_store_explicit(&s->core, here(), memory_order_relaxed);
   if (!rest) await(s, l->n - withdraw(s));
   else if (atomic_load_explicit(&s->done, memory_order_acquire) < l->n) share(s, l->n);
+  adopt(own);
   atomic_store_explicit(&s->taken, false, memory_order_release);
   return rest;
 }
