@@ -192,10 +192,12 @@ fuzz: $(FUZZED)
 
 # Networks compute: all but the binding is built, and BLIS is linked.
 ENGINE   = $(filter-out %.inc.c,$(foreach d,base ops io host,$(wildcard src/$d/*.c)))
-build/fuzz/model: spec/fuzz/model.c $(ENGINE)
+build/fuzz/model: spec/fuzz/model.c $(ENGINE:src/%.c=build/fuzz/obj/%.o)
+	$(SAY) $(CLANG) $(FUZZING),fuzzer -o $@ $^ $(LDLIBS)
+build/fuzz/obj/%.o: src/%.c $(wildcard src/*.h src/*/*.h src/*/*.inc.c src/*/*.def)
 	@mkdir -p $(@D)
-	$(SAY) $(CLANG) -std=gnu11 -g -O1 -w \
-	  $(INCLUDE) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
+	$(SAY) $(CLANG) $(FUZZING),fuzzer-no-link -c -o $@ $<
+FUZZING  = -std=gnu11 -g -O1 -w $(INCLUDE) -fsanitize=address,undefined
 
 build/fuzz/%: spec/fuzz/%.c $(wildcard src/io/*.c src/base/*.c)
 	@mkdir -p $(@D)
