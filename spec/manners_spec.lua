@@ -50,6 +50,53 @@ describe("in a program in C", function()
 
   outside("a host's own allocators give all, and get all back", function() host("alloc " .. work) end)
 
+  outside("what finalizers make while a state is being closed goes with it", function()
+    local path = folder .. "/close.lua"
+    local f = assert(io.open(path, "w"))
+    f:write([[
+      local left = {}
+      -- older than the module: its finalizer runs when the module's are done
+      local old = setmetatable({}, { __gc = function()
+        local closing = "the Lua state is being closed"
+        for i, act in ipairs {
+          function() return left.x + 1 end, function() return left.x:close() end,
+          function() return left.x[1] end, function() return left.small:item() end,
+          function() return left.batches() end,
+        } do
+          local ok, message = pcall(act)
+          if ok or not message:find(closing, 1, true) then os.exit(10 + i) end
+        end
+        left.feed:close()
+        left.scope:close()
+      end })
+      local mare = require "mare"
+      local path = "]] .. folder .. [[/close.safetensors"
+      assert(mare.save(path, { x = mare.rand(300, 200) }))
+      local function make()
+        left.x, left.small = mare.rand(1000, 300), mare.tensor(1.5)
+        left.mapped = assert(mare.load(path, { mmap = true })).x
+        left.view = left.x:t()
+        local w = mare.rand(20, 30):requires_grad()
+        local y = (mare.rand(50, 20):matmul(w)):relu():sum()
+        y:backward()
+        left.y, left.w = y, w
+        left.model = mare.nn.Sequential { mare.nn.Linear(300, 20), mare.nn.ReLU() }
+        left.out = left.model(left.x)
+        left.inverse = mare.linalg.inv(mare.eye(40) * 2)
+        left.batches, _, _, left.feed = mare.data.dataset(left.mapped):batches { size = 10, prefetch = 3 }
+        left.batch = left.batches()
+        left.scope = mare.scope()
+        for i = 1, 100 do left[i] = mare.rand(i) end
+      end
+      local new = setmetatable({}, { __gc = function()
+        local ok, message = pcall(make)
+        if not ok then print(message) os.exit(9) end
+      end })
+      return tostring(old and new and 1) ]])
+    f:close()
+    host("alloc " .. path)
+  end)
+
   outside("a limit in the allocator is an error, and nothing is left", function()
     host("limit " .. work)
   end)

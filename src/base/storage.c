@@ -73,7 +73,28 @@ static int size_class(size_t nbytes, size_t *capacity) {
 
 /* -- blocks ----------------------------------------------------------------------- */
 
+/* room in the list of all blocks for one more; false: no memory */
+static bool list_grow(mare_Heap *h) {
+  if (h->count < h->room) return true;
+  if (h->room > UINT32_MAX / 2) return false;
+  uint32_t room = h->room ? 2 * h->room : 64;
+  mare_Storage **all = h->alloc(h->ud, NULL, room * sizeof *all);
+  if (!all) return false;
+  if (h->all) memcpy(all, h->all, h->count * sizeof *all);
+  if (h->all) h->alloc(h->ud, h->all, 0);
+  h->all = all;
+  h->room = room;
+  return true;
+}
+
+static void list_add(mare_Heap *h, mare_Storage *s) {
+  s->place = h->count;
+  h->all[h->count++] = s;
+}
+
 static void block_destroy(mare_Heap *h, mare_Storage *s) {
+  mare_Storage *last = h->all[--h->count];
+  h->all[last->place = s->place] = last;
   show(s->data, s->capacity);
   h->alloc(h->ud, s, 0);
 }
@@ -130,11 +151,13 @@ static size_t spare(const mare_Heap *h, size_t capacity) {
 
 static mare_Storage *block_fresh(mare_Heap *h, size_t capacity) {
   cache_shrink(h, MARE_NCLASS, spare(h, capacity));
+  if (!list_grow(h)) return NULL;
   mare_Storage *s = h->alloc(h->ud, NULL, UNIT + capacity);
   if (!s && h->cached) {
     mare_heap_trim(h);
     s = h->alloc(h->ud, NULL, UNIT + capacity);
   }
+  if (s) list_add(h, s);
   return s;
 }
 
@@ -159,13 +182,12 @@ static mare_Storage *block_take(mare_Heap *h, size_t nbytes, int class, size_t c
 static void block_give(mare_Heap *h, mare_Storage *s) {
   int class = s->class;
   h->blocks--;
-  if (!h->closed && class < MARE_NCLASS && cache_room(h, class, s->capacity)) {
+  if (class < MARE_NCLASS && cache_room(h, class, s->capacity)) {
     hide(s->data, s->capacity);
     cache_push(h, class, s);
     return;
   }
   block_destroy(h, s);
-  if (h->closed && h->blocks == 0) h->alloc(h->ud, h, 0);
 }
 
 /* -- heaps ------------------------------------------------------------------------ */
@@ -193,12 +215,6 @@ void mare_heap_trim(mare_Heap *h) {
 #ifdef __GLIBC__
   if (h->alloc == system_alloc) malloc_trim(0);
 #endif
-}
-
-void mare_heap_close(mare_Heap *h) {
-  cache_empty(h);
-  h->closed = true;
-  if (h->blocks == 0) h->alloc(h->ud, h, 0);
 }
 
 /*
@@ -308,6 +324,16 @@ void mare_storage_release(mare_Storage *s) {
   h->live -= s->capacity;
   if (high && h->live < h->ease) dip(h);
   block_give(h, s);
+}
+
+void mare_heap_close(mare_Heap *h) {
+  while (h->count) {
+    mare_Storage *s = h->all[h->count - 1];
+    if (mare_storage_mapped(s)) unmap(s);
+    block_destroy(h, s);
+  }
+  if (h->all) h->alloc(h->ud, h->all, 0);
+  h->alloc(h->ud, h, 0);
 }
 
 /* -- scratch: a block whose header only this file sees ---------------------------- */

@@ -26,13 +26,14 @@ struct mare_Heap {
   bool eased;      /* pressure has fallen since the last collection */
   size_t limit;    /* mare.memory_limit on live, scratch and cached; SIZE_MAX: none */
   long blocks;     /* storages and scratch blocks that somebody refers to */
-  bool closed;     /* its Lua state is gone: free it with the last block */
+  mare_Storage **all; /* every block, in use or free ... */
+  uint32_t count, room; /* ... so many; there is room for so many */
   uint64_t occupied[MARE_NCLASS / 64]; /* classes with a free block */
   mare_Storage *freelist[MARE_NCLASS];
 };
 
 mare_Heap *mare_heap_new(mare_Alloc *alloc, void *ud); /* alloc NULL: the system's */
-void mare_heap_close(mare_Heap *h);    /* frees it now, or with its last block */
+void mare_heap_close(mare_Heap *h);    /* frees it, and all blocks that are left */
 void mare_heap_trim(mare_Heap *h);     /* gives the cache back to the system */
 void mare_heap_limit(mare_Heap *h, size_t limit);
 /* the collector has run; before: live then, what is asked for now included in both */

@@ -35,6 +35,7 @@ typedef struct mare_Storage {
   int refcount;     /* touched by the thread of its Lua state only */
   uint32_t version; /* bumped by every in-place write */
   int class;        /* its size class */
+  uint32_t place;   /* in the list of all blocks */
   struct mare_Storage *next; /* in the cache of free blocks */
 } mare_Storage;
 

@@ -30,6 +30,7 @@ typedef struct Object Object;
 typedef struct Op Op;
 typedef struct Node Node;
 typedef struct Walk Walk;
+typedef struct Feed Feed;
 typedef struct Scope Scope;
 
 typedef struct Level Level; /* one forward mode that is going on; forward.c */
@@ -72,6 +73,7 @@ typedef struct State { /* one for each Lua state: a userdata, upvalue of every f
   Walk *walk;       /* the backward walk that is kept for use */
   Mode *mode;       /* the innermost one; NULL: recording is on */
   Level *levels;    /* all forward modes, the latest first */
+  Feed *feeds;      /* the open ones, feed.c */
   uint64_t tag;     /* how many there were */
 } State;
 
@@ -368,6 +370,7 @@ bool scope_nests(lua_State *L, const State *S); /* does a scope take small tenso
 void nest_add(lua_State *L, State *S, Object *o); /* o is on the top of the stack */
 void nest_remove(lua_State *L, Object *o);
 void nest_close(lua_State *L, int state); /* at the end of the Lua state */
+void close_feeds(State *S);
 void open_scopes(lua_State *L); /* makes the metatables of scopes and guards */
 void open_rows(lua_State *L, State *S); /* elementwise.c: S->rowop */
 void push_routines(lua_State *L); /* models.c: what estimators compute; State at 1 */

@@ -10,9 +10,14 @@
 
 /* -- the State -------------------------------------------------------------------- */
 
-static int state_gc(lua_State *L) { /* the last finalizer: tensors are gone by now */
+/*
+** The last finalizer: tensors are gone by now.  What other finalizers of a state that is
+** being closed made has none, and goes here.
+*/
+static int state_gc(lua_State *L) {
   State *S = lua_touserdata(L, 1);
   nest_close(L, 1);
+  close_feeds(S);
   if (S->heap) mare_heap_close(S->heap);
   S->heap = NULL;
   return 0;

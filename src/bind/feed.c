@@ -18,15 +18,16 @@
 #define AHEAD 2
 #define SHARED (2 * MARE_BATCH_PIECE)
 
-typedef struct Feed { /* a userdata; x, y and indices stand behind it */
+struct Feed { /* a userdata; x, y and indices stand behind it */
   mare_Feed f;
+  Feed *next, **link; /* in the list of those that are open */
   mare_Heap *heap;   /* NULL: closed */
   mare_Tensor rows;  /* i64: the rows of x in their order */
   mare_Tensor *x;
   int n;             /* of x */
   int64_t first, last, size; /* rows of the first batch from .. on; of all; of one */
   uint64_t *stamp;   /* of each job */
-} Feed;
+};
 
 /* grows with every write to what is read */
 static uint64_t stamp(const Feed *f) {
@@ -35,15 +36,32 @@ static uint64_t stamp(const Feed *f) {
   return sum;
 }
 
-static int feed_gc(lua_State *L) {
-  Feed *f = luaL_checkudata(L, 1, "mare.Feed");
-  if (f->heap == NULL) return 0;
+static void enlist(State *S, Feed *f) {
+  f->heap = S->heap;
+  f->next = S->feeds;
+  f->link = &S->feeds;
+  if (f->next) f->next->link = &f->next;
+  S->feeds = f;
+}
+
+static void stop(Feed *f) {
   mare_feed_stop(&f->f);
+  *f->link = f->next;
+  if (f->next) f->next->link = f->link;
   for (int k = 0; k < f->f.depth; k++)
     for (int i = 0; i < f->n; i++) mare_tensor_release(&f->f.job[k].y[i]);
   for (int i = 0; i < f->n; i++) mare_tensor_release(&f->x[i]);
   mare_tensor_release(&f->rows);
   f->heap = NULL;
+}
+
+void close_feeds(State *S) {
+  while (S->feeds) stop(S->feeds);
+}
+
+static int feed_gc(lua_State *L) {
+  Feed *f = luaL_checkudata(L, 1, "mare.Feed");
+  if (f->heap) stop(f);
   return 0;
 }
 
@@ -136,7 +154,7 @@ static int feed_open(lua_State *L) {
   if (ahead < 0) ahead = mapped ? AHEAD : pooled;
   Feed *f = push_feed(L, n, (int)ahead + 1, size);
   f->f.pooled = pooled;
-  f->heap = S->heap;
+  enlist(S, f);
   f->first = first - 1;
   f->last = last;
   own(&f->rows, &rows->t);

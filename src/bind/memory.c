@@ -209,6 +209,7 @@ static int scope_new(lua_State *L) {
 static int scope_close(lua_State *L) { /* s:close(), __close */
   Scope *s = check_scope(L);
   bool innermost = s == s->S->scope, all = !interrupting(L);
+  if (s->S->heap == NULL) return 0; /* what is in it has gone with the heap */
   leave(s);
   lua_settop(L, 1);
   lua_getiuservalue(L, lua_upvalueindex(1), STATE_NEST); /* index 2 */
