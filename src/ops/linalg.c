@@ -33,7 +33,6 @@
 #ifndef MARE_OMIT_THREADS
 #include <pthread.h>
 #endif
-#include <stdatomic.h>
 
 /*
 ** Opened at first use.  Linked, it would cost every `require` 8 ms, 4 MB and, where
@@ -50,6 +49,45 @@ static struct {
 #undef X
 } lapack;
 
+/*
+** OpenBLAS waits for all its threads, so that one busy core makes a 784x784 inverse 20
+** times slower, and they gain little; it also divides work by their number, and the
+** results with it.  While anybody is inside, it has one thread: who comes second waits
+** until that is so.
+*/
+static int inside, threads_before;
+
+static void pass(int step) {
+  if (inside == 0 && lapack.threads() > 1) {
+    threads_before = lapack.threads();
+    lapack.set_threads(1);
+  }
+  inside += step;
+  if (inside == 0 && threads_before > 1) lapack.set_threads(threads_before);
+}
+
+#ifdef MARE_OMIT_THREADS
+static void pass_alone(int step) { pass(step); }
+static void watch_forks(void) {}
+#else
+static pthread_mutex_t door = PTHREAD_MUTEX_INITIALIZER;
+
+static void pass_alone(int step) {
+  pthread_mutex_lock(&door);
+  pass(step);
+  pthread_mutex_unlock(&door);
+}
+
+static void in_child(void) { /* of fork: nobody else is there */
+  pthread_mutex_init(&door, NULL);
+  inside = 0;
+}
+
+static void watch_forks(void) {
+  pthread_atfork(NULL, NULL, in_child);
+}
+#endif
+
 static void open_lapack(void) {
   void *lib = dlopen("liblapacke.so.3", RTLD_NOW | RTLD_LOCAL);
   if (!lib) lib = dlopen("liblapacke.so", RTLD_NOW | RTLD_LOCAL);
@@ -65,6 +103,7 @@ static void open_lapack(void) {
   lapack.threads = (int (*)(void))dlsym(lib, "openblas_get_num_threads");
   if (lapack.threads) /* it is OpenBLAS */
     lapack.set_threads = (void (*)(int))dlsym(lib, "openblas_set_num_threads");
+  watch_forks();
 }
 
 static bool have_lapack(void) {
@@ -79,25 +118,13 @@ static bool have_lapack(void) {
   return lapack.there;
 }
 
-/*
-** OpenBLAS waits for all its threads, so that one busy core makes a 784x784 inverse 20
-** times slower, and they gain little; it also divides work by their number, and the
-** results with it.  While anybody is inside, it has one thread.
-*/
-static atomic_int inside, threads_before;
-
 static bool enter(mare_Dtype dt) {
-  if (lapack.set_threads && atomic_fetch_add(&inside, 1) == 0) {
-    const int n = lapack.threads();
-    if (n > 1) atomic_store(&threads_before, n);
-    if (n > 1) lapack.set_threads(1);
-  }
+  if (lapack.set_threads) pass_alone(1);
   return dt == MARE_F32;
 }
 
 static lapack_int leave(lapack_int info) {
-  if (lapack.set_threads && atomic_fetch_sub(&inside, 1) == 1 && threads_before > 1)
-    lapack.set_threads(threads_before);
+  if (lapack.set_threads) pass_alone(-1);
   return info;
 }
 
