@@ -128,6 +128,15 @@ describe("a stream", function()
     local r = metrics.stream "r2"
     r:update(values, targets)
     fails(function() r:update(chance, chance) end, "1 columns after batches of 2")
+    local zero_one = mare.tensor({ 0, 1, 1 }, "i64") -- a batch of ones alone would be of class 1
+    for _, name in ipairs { "brier", "log_loss" } do
+      local b = metrics.stream(name)
+      fails(function() b:update(mare.tensor { 0.1, 0.7, 0.8 }, zero_one) end,
+        "of batches, labels 1 and 2 or a u8 mask expected, got 0")
+      b:update(mare.tensor { 0.1 }, zero_one:narrow(1, 1, 1) + 1)
+      b:update(mare.tensor { 0.7, 0.8 }, zero_one:narrow(1, 2, 2) + 1)
+      assert.near(metrics[name](mare.tensor { 0.1, 0.7, 0.8 }, zero_one), b:value(name), 1e-9)
+    end
     fails(function() feed(metrics.stream { { "f1", { avrage = "micro" } } }, labels, labels, 50) end, "'avrage'")
     fails(function() metrics.confusion(labels, labels):merge(3) end, "confusion table expected")
   end)

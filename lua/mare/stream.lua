@@ -37,6 +37,20 @@ local function mean(count)
 end
 
 local mean_of_rows = mean(function(p) return p:size(1) end)
+
+-- Two classes by plain scores: a batch may have one of them alone, and its label has to say
+-- which it is.
+local mean_of_scores = {
+  measure = function(f, p, t, args)
+    local m = mean_of_rows.measure(f, p, t, args)
+    if p:dim() == 1 and t.dtype == "i64" and (t:min():item() < 1 or t:max():item() > 2) then
+      check.argument(2, "update", "of batches, labels 1 and 2 or a u8 mask expected, got %d",
+        t:min():item() < 1 and t:min():item() or t:max():item())
+    end
+    return m
+  end,
+  merge = add, value = ratio,
+}
 local mean_of_values = mean(function(p) return p:numel() end)
 
 -- What follows from the table of confusions.
@@ -116,7 +130,7 @@ local kept = {
 
 local kinds = {
   accuracy = share, top_k = share, mse = mean_of_values, mae = mean_of_values,
-  log_loss = mean_of_rows, brier = mean_of_rows, r2 = r2, confusion = confused "confusion",
+  log_loss = mean_of_scores, brier = mean_of_scores, r2 = r2, confusion = confused "confusion",
   precision = confused "precision", recall = confused "recall", f1 = confused "f1",
 }
 
