@@ -66,6 +66,19 @@ local function threads(expected)
   return count
 end
 
+-- Ten batches of 100 rows of 1,000 values come where there is room for so many of them.
+local function fits(ds, prefetch, room)
+  local next_batch, _, _, feed = ds:batches { size = 100, prefetch = prefetch }
+  mare.memory_limit(support.live() + room * 450000)
+  for _ = 1, 10 do
+    local one <close> = next_batch()
+    assert.same({ 100, 1000 }, one.shape)
+  end
+  assert.is_nil(next_batch())
+  mare.memory_limit(nil)
+  feed:close()
+end
+
 describe("batches made ahead of time", function()
   it("are those that are made when they are asked for", function()
     local x, y = images(103)
@@ -141,17 +154,7 @@ describe("batches made ahead of time", function()
     batch:close()
     assert.equal(live, support.live())
     finally(function() mare.memory_limit(nil) end)
-    for _, room in ipairs { 1, 2, 3 } do -- there is room for so many
-      next_batch, _, _, feed = ds:batches { size = 100, prefetch = 4 }
-      mare.memory_limit(support.live() + room * 450000)
-      for _ = 1, 10 do
-        local one <close> = next_batch()
-        assert.same({ 100, 1000 }, one.shape)
-      end
-      assert.is_nil(next_batch())
-      mare.memory_limit(nil)
-      feed:close()
-    end
+    for room = 1, 3 do fits(ds, 4, room) end
     next_batch = ds:batches { size = 100, prefetch = 4 }
     mare.memory_limit(support.live() + 1000)
     support.fails(here, function() next_batch() end, "not enough memory: 400000 bytes asked for")
@@ -352,18 +355,8 @@ describe("batches made between other jobs", function()
 
   it("need no more memory than there is", function()
     local x = mare.zeros(1000, 1000)
-    local ds, live = data.dataset(x), support.live()
+    local ds = data.dataset(x)
     finally(function() mare.memory_limit(nil) end)
-    for room = 1, 2 do
-      local next_batch, _, _, feed = ds:batches { size = 100 }
-      mare.memory_limit(live + room * 450000)
-      for _ = 1, 10 do
-        local one <close> = next_batch()
-        assert.same({ 100, 1000 }, one.shape)
-      end
-      assert.is_nil(next_batch())
-      mare.memory_limit(nil)
-      feed:close()
-    end
+    for room = 1, 2 do fits(ds, nil, room) end
   end)
 end)

@@ -12,15 +12,10 @@
 
 /* -- one batch ---------------------------------------------------------------------- */
 
-int64_t mare_job_row(const mare_Job *j) {
-  int64_t nbytes = 0;
-  for (int i = 0; i < j->n; i++) nbytes += mare_batch_row(&j->x[i]);
-  return nbytes;
-}
-
 /* rows of a piece */
 static int64_t step_of(const mare_Job *j) {
-  const int64_t row = mare_job_row(j);
+  int64_t row = 0; /* bytes that a row is read from */
+  for (int i = 0; i < j->n; i++) row += mare_batch_row(&j->x[i]);
   return row > 0 ? MARE_BATCH_PIECE / row + 1 : INT64_MAX;
 }
 

@@ -45,6 +45,5 @@ mare_Job *mare_feed_await(mare_Feed *f);
 void mare_feed_take(mare_Feed *f);
 void mare_feed_stop(mare_Feed *f);              /* jobs are nobody's afterwards */
 void mare_job_run(mare_Job *j);
-int64_t mare_job_row(const mare_Job *j); /* bytes that a row of it is read from */
 
 #endif
