@@ -96,3 +96,26 @@ describe("a transposed copy", function()
       wide:narrow(2, 65, 6):abs():sum():item() == 0, "the gaps are written to")
   end)
 end)
+
+-- A result that no cache holds is stored past them, by lines where it begins in the middle of one.
+describe("a result of more than 8 MB", function()
+  it("is the one of its parts, wherever it begins", function()
+    local core = require "mare.core".functions
+    local now = core.isa()
+    finally(function() core.isa(now) end)
+    local n, part = 2200003, 100000
+    for _, isa in ipairs { "base", "avx2", "avx512" } do
+      local x = pcall(core.isa, isa) and core.isa() == isa and mare.randn(n)
+      for _, first in ipairs(x and { 1, 2, 5, 9, 14 } or {}) do
+        local y, want = mare.zeros(n + 20), mare.zeros(n + 20)
+        mare.out.mul(y:narrow(1, first, n), x, x)
+        for i = 1, n, part do
+          local m = math.min(part, n - i + 1)
+          local some = x:narrow(1, i, m)
+          mare.out.mul(want:narrow(1, first + i - 1, m), some, some)
+        end
+        assert.is_true(y:tobytes() == want:tobytes(), isa .. " from " .. first)
+      end
+    end
+  end)
+end)
