@@ -100,7 +100,6 @@ end)
 -- A result that no cache holds is stored past them, by lines where it begins in the middle of one.
 describe("a result of more than 8 MB", function()
   it("is the one of its parts, wherever it begins", function()
-    local core = require "mare.core".functions
     local now = core.isa()
     finally(function() core.isa(now) end)
     local n, part = 2200003, 100000
